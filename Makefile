@@ -1,0 +1,63 @@
+# make demo    a fresh machine -> .venv -> the tables at embedded scale
+# make test    a fresh machine -> .venv -> the whole test suite
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo table1 test lint readme lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := torch==2.13.0
+STAMP := $(VENV)/.installed
+SNAKEMAKE := $(BIN)/snakemake
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## .venv with everything that demo and test need
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, found $$($(PYTHON) --version). Name another: make setup PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made. On Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Installing pinned packages into $(VENV) (once; about 2 minutes, 2.5 GB)"
+	$(BIN)/python -m pip install --quiet --progress-bar off $(TORCH)
+	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
+	@touch $@
+
+demo: setup ## the tables at embedded scale, then printed
+	@$(SNAKEMAKE) table1 --quiet host reason
+	@$(BIN)/prefrepro show rpo/table1
+
+table1: setup ## RPO Table 1 at embedded scale
+	@$(SNAKEMAKE) table1
+
+test: setup lint ## lint, types and the whole suite
+	$(BIN)/python -m pytest --cov=prefrepro --cov=methods --cov-report=term:skip-covered --cov-fail-under=85
+
+lint: setup ## ruff, pyright, snakefmt, snakemake --lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/snakefmt --check --compact-diff Snakefile workflow/rules
+	$(SNAKEMAKE) --lint
+
+readme: table1 ## put the table that was just made into README.md
+	@awk -v table=results/embedded/tables/rpo_table1.md '/<!-- end/ {skip = 0} !skip; /<!-- table1/ {print ""; while ((getline line < table) > 0) print line; print ""; skip = 1}' README.md > README.tmp && mv README.tmp README.md
+
+lock: ## pin requirements.in anew
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet pip-tools
+	printf '%s\n' "$(TORCH)" '-r ../requirements.in' > .venv-lock/all.in
+	.venv-lock/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate --no-header --output-file .venv-lock/all.lock .venv-lock/all.in
+	{ echo '# Made by `make lock` from requirements.in. torch is installed apart (see Makefile): every other package is checked by hash.'; awk '/^[^ ]/{skip = /^torch==/} !skip' .venv-lock/all.lock; } > requirements.lock
+	{ echo '# Made by `make lock`: requirements.lock without hashes, and torch. For environment.yml.'; echo '$(TORCH)'; sed -nE 's/^([A-Za-z0-9_.-]+==[^ ]+).*/\1/p' requirements.lock; } > requirements.txt
+	rm -rf .venv-lock
+
+clean: ## remove generated results, keep .venv
+	rm -rf results/embedded .snakemake

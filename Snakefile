@@ -1,0 +1,30 @@
+# Every table of both papers, from training to printed number. README.md: how to use it; DESIGN in docs/.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+# Has no effect without --sdm; the environment is .venv or environment.yml.
+container: "docker://python:3.11-slim"
+
+
+include: "workflow/rules/common.smk"
+
+
+rule tables:
+    default_target: True
+    input:
+        [table_files(target) for target in PLAN.printed],
+    localrule: True
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/sft.smk"
+include: "workflow/rules/align.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/judge.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/theory.smk"

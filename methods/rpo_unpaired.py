@@ -1,0 +1,53 @@
+"""Relative Preference Optimization without pairs (Yin et al., 2024, arXiv:2402.10958).
+
+M chosen responses meet N rejected ones of other prompts, weighted by likeness of the prompts. As in
+rpo_paired, d = 1 − cos (Listing 1 and released code), not the d = cos of Eq. 10 (D1).
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from methods.contract import LossOutput, Needs, UnpairedBatch
+
+NAME = "rpo_unpaired"
+PAPER = "arXiv:2402.10958"
+NEEDS = Needs(shape="unpaired", reference=True, embeddings="prompt", gather=True, rows="balanced")
+
+
+@dataclass(frozen=True, slots=True)
+class Hparams:
+    beta: Annotated[float, "> 0"] = 0.1
+    """Strength of the KL pull to the reference. Paper: β."""
+    tau: Annotated[float, "> 0"] = 0.75
+    """Temperature of the weights. Paper: τ = 0.75; the released rpo-unpaired.yaml has 0.5 (D5)."""
+
+
+def contrast_weights(chosen_embeddings: Tensor, rejected_embeddings: Tensor, tau: float) -> Tensor:
+    """(M, d) and (N, d) prompt embeddings, not normalised, to (M, N) weights w_ij whose rows sum to 1."""
+    cosines = F.normalize(chosen_embeddings, dim=-1) @ F.normalize(rejected_embeddings, dim=-1).T
+    return torch.softmax(-(1 - cosines) / tau, dim=1)  # Eq. 10 read as 1 − cos, Eq. 11
+
+
+def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
+    """Eq. 12. Shapes: M chosen, N rejected; log-probs are summed over completion tokens, in nats.
+
+    Where one side is empty there is nothing to contrast: one zero loss per chosen row (one in all if M = 0),
+    with a zero gradient, as the released code (trainers.py:846-847); it is never NaN and no rank has to leave
+    the step.
+    """
+    if batch.chosen_embeddings is None or batch.rejected_embeddings is None:
+        raise ValueError("rpo_unpaired wants embeddings of both sides (M, d), (N, d), found None: embed first")
+    chosen = batch.policy_chosen_logps - batch.ref_chosen_logps  # (M,) log-ratio
+    rejected = batch.policy_rejected_logps - batch.ref_rejected_logps  # (N,)
+    if chosen.numel() == 0 or rejected.numel() == 0:
+        losses = (0 * (chosen.sum() + rejected.sum())).expand(max(chosen.numel(), 1))
+    else:
+        margins = chosen[:, None] - rejected[None, :]  # (M, N)
+        sides = batch.chosen_embeddings.to(margins.dtype), batch.rejected_embeddings.to(margins.dtype)
+        weights = contrast_weights(*sides, hp.tau)
+        losses = -F.logsigmoid(hp.beta * weights * margins).mean(dim=1)  # Eq. 12
+    return LossOutput(losses, hp.beta * chosen.detach(), hp.beta * rejected.detach())

@@ -1,0 +1,6 @@
+"""python -m prefrepro: the same as the `prefrepro` command."""
+
+from prefrepro.cli import main
+
+if __name__ == "__main__":
+    main()

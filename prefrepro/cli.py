@@ -1,0 +1,137 @@
+"""prefrepro: look at the plan and at results, write and check methods. To run: snakemake table1"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from prefrepro.errors import UserError, exit_on_user_error, nearest
+from prefrepro.introspect import ROOT, method_names
+from prefrepro.new_method import SHAPES, new_method
+from prefrepro.nodes import Plan
+from prefrepro.plan import make_plan
+from prefrepro.stage import parse_config
+
+EPILOG = """examples:
+  prefrepro plan table1                      what table 1 needs, each job once
+  prefrepro plan tables seeds=3 --json       the same for a program
+  prefrepro show rpo/table1                  a finished table, on the terminal
+  prefrepro collect                          rebuild cells.csv, runs.csv and verdicts.csv
+  prefrepro new-method my_dpo --shape paired methods/my_dpo.py, which works, to be changed
+  prefrepro check methods/my_dpo.py          does it meet the contract, and what does not"""
+SHOWN = 2
+"""Problems of one rule that are printed: a loss that is NaN is NaN on every batch."""
+
+
+def main() -> None:
+    """Entry point of the `prefrepro` command."""
+    exit_on_user_error(_main)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="prefrepro", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    plan = commands.add_parser("plan", help="list the jobs of a table, or of all tables")
+    plan.add_argument("target", nargs="?", default="tables", help="table1, … or tables (default)")
+    plan.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
+    plan.add_argument("--scale", help="the same as scale=…")
+    plan.add_argument("--json", action="store_true", help="runs, samples, verdicts and cells as JSON")
+    show = commands.add_parser("show", help="print a finished table")
+    show.add_argument("table", help="paper/table, such as rpo/table1")
+    show.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
+    collect = commands.add_parser("collect", help="rebuild the three CSVs of a results folder")
+    collect.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
+    check = commands.add_parser("check", help="does a method file meet the contract")
+    check.add_argument("files", nargs="*", type=Path, metavar="FILE", help="methods/x.py; default: all of methods/")
+    check.add_argument("--json", action="store_true", help="every rule and problem as JSON")
+    new = commands.add_parser("new-method", help="write a method file that works, to be changed")
+    new.add_argument("name", help="in snake_case: the file's name and what a table's row calls it")
+    new.add_argument("--shape", choices=SHAPES, required=True, help="what its loss receives")
+    arguments = parser.parse_args()
+    does = {"plan": _plan, "show": _show, "collect": _collect, "check": _check, "new-method": _new_method}
+    does[arguments.command](arguments)
+
+
+def _make(arguments: argparse.Namespace) -> Plan:
+    config = parse_config(arguments.config)
+    if getattr(arguments, "scale", None):
+        config["scale"] = arguments.scale
+    return make_plan(config)
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    if "=" in arguments.target:
+        arguments.config, arguments.target = [arguments.target, *arguments.config], "tables"
+    plan = _make(arguments)
+    targets = plan.printed if arguments.target == "tables" else [arguments.target]
+    if unknown := [target for target in targets if target not in plan.tables]:
+        known = [*plan.tables, "tables"]
+        raise UserError(f'"{unknown[0]}" is no target. Known: {", ".join(known)}.{nearest(unknown[0], known)}')
+    nodes = plan.needed_by(targets)
+    if not arguments.json:
+        for kind, count in Counter(node.kind for node in nodes).items():
+            print(f"{count:4} {kind}")
+        for node in nodes:
+            print(f"{node.kind:13} {node.id}")
+        return
+    kinds = {"runs": ("sft", "run"), "samples": ("sample",), "verdicts": ("verdict",)}
+    out = {
+        name: [{"id": node.id, "inputs": node.inputs, **node.spec} for node in nodes if node.kind in of]
+        for name, of in kinds.items()
+    }
+    out["cells"] = [cell for target in targets for cell in plan.tables[target].spec["cells"]]
+    json.dump(out, sys.stdout, indent=1, ensure_ascii=False)
+    print()
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    plan = _make(arguments)
+    path = plan.results / "tables" / f"{arguments.table.replace('/', '_')}.md"
+    if not path.is_file():
+        target = next((t for t, n in plan.tables.items() if n.id.startswith(path.stem + "_")), None)
+        known = [f"{node.spec['paper']}/{node.spec['table']}" for node in plan.tables.values()]
+        hint = f"make it with: snakemake {target}" if target else f"known tables: {', '.join(known)}"
+        raise UserError(f"{path} does not exist; {hint}")
+    print(path.read_text(encoding="utf-8"))
+    print(f"Files: {path.with_suffix('')}.{{csv,md,tex,html}}  {plan.results}/{{cells,runs,verdicts}}.csv")
+
+
+def _collect(arguments: argparse.Namespace) -> None:
+    from prefrepro.tables.collect import collect  # pandas: not needed for planning
+
+    collect(_make(arguments).results)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from prefrepro.check import RULES, check_method  # torch: not needed for anything else here
+
+    files = arguments.files or [ROOT / "methods" / f"{name}.py" for name in method_names()]
+    reports = [check_method(file) for file in files]
+    if arguments.json:
+        json.dump([report.as_json() for report in reports], sys.stdout, indent=1, ensure_ascii=False)
+        print()
+    for report in reports if not arguments.json else ():
+        print(f"{'ok' if report.is_ok else 'FAILS':5} {report.file}")
+        for rule, meaning in RULES.items() if not report.is_ok or len(reports) == 1 else ():
+            status = report.status(rule)
+            print(f"      {'FAILS' if status == 'fails' else status:11} {rule:13} {meaning}")
+            problems = [problem for problem in report.problems if problem.rule == rule]
+            for problem in problems[:SHOWN]:
+                print(f"          found     {problem.found}\n          expected  {problem.expected}")
+                print(f"          where     {problem.where}\n          next      {problem.next_step}")
+            if len(problems) > SHOWN:
+                print(f"          … and {len(problems) - SHOWN} more of this rule: --json lists them")
+    failed = [report.file for report in reports if not report.is_ok]
+    if not arguments.json:
+        print(f"{len(reports) - len(failed)} of {len(reports)} meet the contract (methods/contract.py).")
+    if failed:
+        sys.exit(1)
+
+
+def _new_method(arguments: argparse.Namespace) -> None:
+    print(new_method(arguments.name, arguments.shape))

@@ -1,0 +1,143 @@
+"""Anthropic's helpful and harmless comparisons (Bai et al., 2022), from the hub or from the released files.
+
+Two readings (PROTOCOL.md §1.1). Both take the whole history as prompt, cut the rejected text where the
+chosen prompt ends, find turns wherever `Human:` or `Assistant:` stands before a blank, and make runs of
+spaces and tabs one space, as the released RPO code does. They differ in two points:
+
+| reading | rejected text does not begin with the chosen prompt | the last answer begins after |
+|---|---|---|
+| paper | the row is left out: its rejected response answers another prompt | the last `\\n\\nAssistant:` |
+| code | the row is kept, rejected cut at the same character | the last `\\n\\nAssistant: ` (with the space) |
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+from prefrepro.data.jsonl import Paths, load_jsonl
+from prefrepro.data.rows import (
+    BadRow,
+    Counts,
+    Note,
+    OnBadRow,
+    PreferenceRow,
+    checked_rows,
+    column,
+    preference_row,
+    text,
+)
+from prefrepro.data.template import Message
+from prefrepro.errors import UserError
+
+HUB_ID = "Anthropic/hh-rlhf"
+HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+TURN = re.compile(r"\s*(Human|Assistant):\s+")
+BLANKS = re.compile(r"[ \t]{2,}")
+ROLES = {"Human": "user", "Assistant": "assistant"}
+Reading = Literal["paper", "code"]
+
+
+def load_hh(
+    paths: Paths | None = None,
+    *,
+    split: str,
+    revision: str | None = None,
+    reading: Reading = "paper",
+    on_bad_row: OnBadRow = "stop",
+    counts: Counts,
+) -> Iterator[PreferenceRow]:
+    """Comparisons of one split (`train` or `test`): from local `paths`, or from the hub at `revision`.
+
+    Raises UserError for a bad row, unless `on_bad_row` is "skip", and where no row is left.
+    """
+    rows_of = functools.partial(hh_rows, reading=reading)
+    if paths is not None:
+        yield from load_jsonl(paths, split=split, on_bad_row=on_bad_row, counts=counts, rows_of=rows_of)
+        return
+    if revision is None:
+        raise UserError(f"{HUB_ID}: no revision is given. Expected a commit of the data set, because the hub can move.")
+    source = f"{HUB_ID}@{revision} {split}"
+    yield from rows_of(hub_records(split, revision), source, on_bad_row, counts)
+    if not counts["rows"]:
+        raise UserError(f"{source}: no usable row ({counts['bad_rows']} bad).")
+
+
+def hub_records(split: str, revision: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbered records of the default config, which joins all sub-sets, as in the released code."""
+    import datasets
+
+    try:
+        records = datasets.load_dataset(HUB_ID, revision=revision, split=split)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{HUB_ID} at revision {revision}, split {split}: {error}. "
+            "Check the network and the revision, or give the released *.jsonl.gz files as local paths."
+        ) from error
+    for number, record in enumerate(records, start=1):
+        yield number, dict(record)
+
+
+def hh_rows(
+    records: Iterable[tuple[int, dict[str, Any]]],
+    source: str,
+    on_bad_row: OnBadRow,
+    counts: Counts,
+    *,
+    reading: Reading = "paper",
+) -> Iterator[PreferenceRow]:
+    """Comparisons from the columns `chosen` and `rejected`, two whole transcripts each."""
+    if reading not in ("paper", "code"):
+        raise UserError(f'reading is "{reading}"; expected "paper" or "code".')
+    parse = functools.partial(_parse, reading=reading)
+    return checked_rows(records, source, parse, on_bad_row, counts)
+
+
+def _parse(record: dict[str, Any], note: Note, reading: Reading) -> PreferenceRow | None:
+    chosen, rejected = (text(column(record, side), side) for side in ("chosen", "rejected"))
+    for side, transcript in (("chosen", chosen), ("rejected", rejected)):
+        if transcript.rfind(HUMAN) > transcript.rfind(ASSISTANT):
+            raise BadRow(f'"{side}" ends with a Human turn; expected an Assistant turn at its end')
+    tag = ASSISTANT if reading == "paper" else f"{ASSISTANT} "
+    start = chosen.rfind(tag)
+    if start < 0:
+        raise BadRow(f'"chosen" holds no {tag!r}; expected a transcript that ends with an Assistant turn')
+    prompt = _messages(chosen[:start])
+    _note_turns(prompt, note)
+    blank = " " if reading == "paper" else ""
+    answers = [_one_blank(said[start + len(tag) :].removeprefix(blank)) for said in (chosen, rejected)]
+    if not rejected.startswith(chosen[:start] + ASSISTANT):
+        note("rejected_prompt_mismatch")
+        if reading == "paper":
+            return None
+    elif ASSISTANT in answers[1]:
+        note("several_turns_in_rejected")
+    return preference_row(prompt, answers[0], answers[1], note)
+
+
+def _messages(history: str) -> list[Message]:
+    """Turns of a history; the newline closes a last turn that is empty."""
+    before, *turns = TURN.split(history + "\n")
+    if before.strip():
+        raise BadRow(f'"chosen" begins with {before.strip()[:40]!r}; expected "Human:" there')
+    if "Human" not in turns[::2]:
+        raise BadRow('"chosen" has no Human turn before its last Assistant turn; expected at least one')
+    pairs = zip(turns[::2], turns[1::2], strict=True)
+    return [{"role": ROLES[tag], "content": _one_blank(said.rstrip())} for tag, said in pairs]
+
+
+def _note_turns(prompt: list[Message], note: Note) -> None:
+    roles = [message["role"] for message in prompt] + ["assistant"]
+    if roles[0] != "user":
+        note("first_turn_not_human")
+    if any(one == other for one, other in itertools.pairwise(roles)):
+        note("turns_not_alternating")
+    if not all(message["content"] for message in prompt):
+        note("empty_turn_in_prompt")
+
+
+def _one_blank(value: str) -> str:
+    return BLANKS.sub(" ", value)

@@ -1,0 +1,41 @@
+"""Preference pairs from groups of K scored responses: the DPO baselines of Swepo's Appendix D.
+
+Which pairs are made is a choice about data, not about a loss. Knows nothing of methods, texts or tokens.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from prefrepro.errors import UserError, nearest
+
+SELECTIONS = ("best_vs_worst", "best_vs_random", "best_vs_each", "all_pairs")
+"""1, 1, K − 1 («× (k−1)») and K(K−1)/2 («× C(k,2)») pairs of a group without equal scores"""
+
+
+def select_pairs(scores: Sequence[float], selection: str, seed: str) -> Iterator[tuple[int, int]]:
+    """(preferred, other) places of one group of scored responses.
+
+    Two responses of equal score make no pair, so a group whose scores are all equal gives none; the first of several
+    best (or worst) counts as the best (worst). `best_vs_random` draws from `seed`, which should name the prompt.
+    Raises UserError for an unknown selection.
+    """
+    if selection not in SELECTIONS:
+        known = ", ".join(SELECTIONS)
+        raise UserError(f'pair selection "{selection}" is unknown. Known: {known}.{nearest(selection, SELECTIONS)}')
+    places = range(len(scores))
+    best = max(places, key=lambda place: scores[place])
+    below = [place for place in places if scores[place] < scores[best]]
+    if not below:
+        return
+    if selection == "best_vs_worst":
+        yield best, min(below, key=lambda place: scores[place])
+    elif selection == "best_vs_random":
+        yield best, random.Random(seed).choice(below)
+    elif selection == "best_vs_each":
+        yield from ((best, place) for place in below)
+    else:
+        ordered = sorted(places, key=lambda place: -scores[place])
+        yield from ((a, b) for a, b in combinations(ordered, 2) if scores[a] > scores[b])

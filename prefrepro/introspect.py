@@ -1,0 +1,218 @@
+"""What a method file says of itself and what code a job runs through, read from source without importing it.
+
+Imports neither torch nor any method: planning must stay fast, because a cluster job plans again.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import operator
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from prefrepro.errors import UserError, nearest
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout: methods/, config/ and paper_tables/ stand here."""
+
+_COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_NOT_METHODS = {"__init__", "contract"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One hyper-parameter of a method."""
+
+    default: Any
+    constraint: str | None
+    """« > 0» or «0 <= x <= 1», from Annotated[float, …]"""
+    choices: tuple[Any, ...] | None
+    """from Literal[…]"""
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with `value`, or None."""
+        if self.choices is not None:
+            return None if value in self.choices else f"expected one of {', '.join(map(str, self.choices))}"
+        if isinstance(self.default, bool):
+            return None if isinstance(value, bool) else "expected true or false"
+        if isinstance(self.default, int | float):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                return "expected a number"
+            if self.constraint and not _holds(self.constraint, value):
+                return f"expected {self.constraint.replace('x', 'value')}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """The header of methods/<name>.py."""
+
+    name: str
+    paper: str
+    needs: dict[str, Any]
+    hparams: dict[str, Field]
+    summary: str
+    """first line of the module's docstring"""
+    path: Path
+
+
+def _holds(constraint: str, value: float) -> bool:
+    parts = re.fullmatch(r"(?:([-\d.]+)\s*(<=?)\s*x\s*)?(<=?|>=?)\s*([-\d.]+)", constraint.strip())
+    if parts is None:
+        raise ValueError(f'the constraint "{constraint}" is not understood; write "> 0" or "0 <= x <= 1"')
+    low, low_op, op, bound = parts.groups()
+    if low is not None and not _COMPARISONS[low_op](float(low), value):
+        return False
+    return _COMPARISONS[op](value, float(bound))
+
+
+def method_names() -> list[str]:
+    """Every file of methods/ that is a method."""
+    return sorted(path.stem for path in (ROOT / "methods").glob("*.py") if path.stem not in _NOT_METHODS)
+
+
+def show(path: Path) -> str:
+    """A path as a user would type it."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def parse(path: Path) -> ast.Module:
+    """A Python file's syntax tree. Raises UserError naming file and line."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        raise UserError(f"{show(path)}, line {error.lineno}: no valid Python, {error.msg}") from error
+
+
+@cache
+def read_method(name: str) -> Method:
+    """The header of methods/<name>.py. Raises UserError for an unknown name or a header that is not literal."""
+    path = ROOT / "methods" / f"{name}.py"
+    if name in _NOT_METHODS or not path.is_file():
+        known = method_names()
+        raise UserError(f'method "{name}" is unknown. Known: {", ".join(known)}.{nearest(name, known)}')
+    return read_header(path)
+
+
+def read_header(path: Path) -> Method:
+    """The header of a method file, wherever it stands. Raises UserError where it is not literal."""
+    tree, name = parse(path), path.stem
+    values = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    try:
+        needs_call = values["NEEDS"]
+        assert isinstance(needs_call, ast.Call) and not needs_call.args
+        needs = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in needs_call.keywords}
+        header = ast.literal_eval(values["NAME"]), ast.literal_eval(values["PAPER"])
+        body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Hparams").body
+        fields = {
+            node.target.id: _field(node)
+            for node in body
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        }
+    except (KeyError, ValueError, AssertionError, StopIteration) as error:
+        raise UserError(
+            f"{show(path)}: the header is incomplete or not literal ({error!r}). Expected NAME, PAPER, "
+            "NEEDS = Needs(keyword=literal, …) and a dataclass Hparams whose fields have literal defaults."
+        ) from error
+    if header[0] != name:
+        raise UserError(f'{show(path)}: NAME is "{header[0]}", expected "{name}", the file\'s name')
+    summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return Method(name, header[1], needs, fields, summary, path)
+
+
+def _field(node: ast.AnnAssign) -> Field:
+    if node.value is None:
+        raise ValueError(f"line {node.lineno}: a field without default")
+    constraint, choices = None, None
+    if isinstance(node.annotation, ast.Subscript) and isinstance(node.annotation.value, ast.Name):
+        inner = node.annotation.slice
+        elements = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+        if node.annotation.value.id == "Annotated":
+            constraint = ast.literal_eval(elements[1])
+            _holds(constraint, 0)  # is it understood? said here, where the file is known
+        elif node.annotation.value.id == "Literal":
+            choices = tuple(ast.literal_eval(element) for element in elements)
+    return Field(ast.literal_eval(node.value), constraint, choices)
+
+
+def hparam_problems(method: Method, given: dict[str, Any]) -> list[str]:
+    """Everything wrong with hyper-parameters given to a method, one sentence each."""
+    problems = []
+    for key, value in given.items():
+        if key not in method.hparams:
+            known = ", ".join(method.hparams) or "none"
+            problems.append(
+                f'{method.name} has no hyper-parameter "{key}". Known: {known}.{nearest(key, method.hparams)}'
+            )
+        elif problem := method.hparams[key].problem(value):
+            problems.append(f"{method.name}: {key} is {value!r}; {problem}")
+    return problems
+
+
+@cache
+def _file_digest(path: Path) -> str:
+    """Digest of what a file does: Python without comments and docstrings, other files byte by byte."""
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    tree = parse(path)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            # Strings that stand alone are docstrings, of fields too.
+            node.body = [n for n in node.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _module_file(name: str) -> Path | None:
+    base = ROOT / Path(*name.split("."))
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(name for name in names if name.split(".")[0] in ("prefrepro", "methods"))
+
+
+@cache
+def code_files(module: str) -> tuple[Path, ...]:
+    """The files of ours that `module` runs through: itself, its imports, and data files beside any of them."""
+    found: set[Path] = set()
+    queue = [module]
+    while queue:
+        path = _module_file(queue.pop())
+        if path is None or path in found:
+            continue
+        found.add(path)
+        queue += _imports(path)
+    data = {
+        file
+        for folder in {path.parent for path in found}
+        for file in (*folder.glob("*.yaml"), *folder.glob("*.txt"), *folder.glob("prompts/*.txt"))
+    }
+    return tuple(sorted(found | data))
+
+
+def code_digest(module: str, extra: Iterable[Path] = ()) -> str:
+    """Comment-blind digest of everything `module` runs through, and of `extra` files."""
+    files = sorted({*code_files(module), *extra})
+    lines = [f"{path.relative_to(ROOT)} {_file_digest(path)}" for path in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,6 @@
+"""python -m prefrepro.judge ID: judge one sample set."""
+
+from prefrepro.stage import main
+
+if __name__ == "__main__":
+    main("verdict")

@@ -1,0 +1,123 @@
+"""Replies that were paid for, in one SQLite file.
+
+One commit per reply, so a killed judging loses nothing that was answered. Several processes may share the
+file. Knows nothing of HTTP, and never sees a key: headers do not come here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefrepro.errors import UserError
+
+PROTOCOL_VERSION = 1
+"""Raise it when an old reply no longer answers the same request."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS replies (
+    key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, repeat INTEGER NOT NULL, request TEXT NOT NULL,
+    body TEXT NOT NULL, cost_usd REAL NOT NULL, attempts INTEGER NOT NULL, created TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS spent (one INTEGER PRIMARY KEY CHECK (one = 1), cost_usd REAL NOT NULL);
+INSERT OR IGNORE INTO spent VALUES (1, 0.0);
+CREATE TRIGGER IF NOT EXISTS add_cost AFTER INSERT ON replies
+    BEGIN UPDATE spent SET cost_usd = cost_usd + NEW.cost_usd; END;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stored reply: the judge's whole JSON answer and how it was got."""
+
+    body: str
+    cost_usd: float
+    attempts: int
+    created: str
+
+
+def canonical(value: Any) -> str:
+    """JSON in which equal values are equal text."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def cache_key(request: dict[str, Any], identity: str, repeat: int) -> str:
+    """Hex SHA-256 that names a reply: what was asked, of whom, under which version, for which time."""
+    asked = {"request": request, "endpoint": identity, "protocol_version": PROTOCOL_VERSION, "repeat": repeat}
+    return hashlib.sha256(canonical(asked).encode()).hexdigest()
+
+
+class ReplyCache:
+    """Thread-safe; `durable` also survives a power cut (an fsync per reply, worth it for paid ones)."""
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._create()
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{path}: the judge's reply cache cannot be opened: {error}. Expected "
+                "an SQLite file on a local disk. Next: free or move the file; without it every reply is "
+                "asked (and paid) again."
+            ) from error
+
+    def _create(self) -> None:
+        """Turning a new file to WAL answers «locked» at once when several processes do it: then try again."""
+        for remaining in reversed(range(100)):
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.executescript(_SCHEMA)
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or not remaining:
+                    raise
+                time.sleep(0.05)
+
+    def get(self, key: str) -> Row | None:
+        """The stored reply, or None."""
+        with self._lock:
+            found = self._db.execute(
+                "SELECT body, cost_usd, attempts, created FROM replies WHERE key = ?", (key,)
+            ).fetchone()
+        return Row(*found) if found else None
+
+    def put(self, key: str, identity: str, repeat: int, request: dict[str, Any], row: Row) -> Row:
+        """Store a reply in one commit; where another process was first, its reply is kept and returned."""
+        values = (
+            key,
+            identity,
+            repeat,
+            canonical(request),
+            row.body,
+            row.cost_usd,
+            row.attempts,
+            row.created,
+        )
+        try:
+            with self._lock:
+                new = self._db.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        except sqlite3.Error as error:
+            raise UserError(f"{self._path}: a reply could not be stored: {error}. Check the disk.") from error
+        if new.rowcount == 1:
+            return row
+        return self.get(key) or row
+
+    def spent_usd(self) -> float:
+        """Cost of all replies in this file."""
+        with self._lock:
+            return self._db.execute("SELECT cost_usd FROM spent").fetchone()[0]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()

@@ -1,0 +1,215 @@
+"""One layer for everything that asks a judge: cache, budget, request rate, provenance.
+
+Knows nothing of prompts or verdicts: a request is the exact chat-completions body, a reply is what came back.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefrepro.errors import UserError
+from prefrepro.judge.cache import ReplyCache, Row, cache_key, canonical
+from prefrepro.judge.config import JudgeConfig, Price
+from prefrepro.judge.endpoint import Endpoint, JudgeFailedError
+
+if TYPE_CHECKING:
+    from prefrepro.judge.transport import Transport
+
+CHARACTERS_PER_TOKEN = 4
+"""For estimates before a call only; what is booked comes from the judge's own usage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a judge answered, and how it was got."""
+
+    status: str
+    """"ok", or "error" where no usable answer came after all retries; errors are not cached."""
+    text: str
+    """The message's text, or the error's."""
+    body: str
+    """The whole answer as JSON (tool calls, log-probs); empty for an error."""
+    judge_asked: str
+    judge_served: str
+    system_fingerprint: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    created: str
+    """UTC, ISO-8601: when the judge answered, also for a cached reply."""
+    request_sha256: str
+    """The reply's address in the cache."""
+    cached: bool
+    attempts: int
+
+
+class BudgetError(UserError):
+    """The next call may cost more than is left."""
+
+
+class JudgeClient:
+    """Thread-safe. `identity` names the judge in the cache; `connect` is called at the first missing reply.
+
+    So a judging that is all cached starts no server and wants no key.
+    """
+
+    def __init__(self, config: JudgeConfig, cache: Path, identity: str, connect: Callable[[], Endpoint]) -> None:
+        self.config = config
+        self.identity = identity
+        self.asked = 0
+        self.cached = 0
+        self._connect = connect
+        self._paid = config.price_usd_per_mtok != Price()
+        self._cache = ReplyCache(cache, durable=self._paid)
+        self._transport: Transport | None = None
+        self._no_judge: UserError | None = None
+        self._lock = threading.Lock()
+        self._connecting = threading.Lock()
+        self._one_at_a_time = [threading.Lock() for _ in range(4096)]
+        self._reserved_usd = 0.0
+        self._next_slot = 0.0
+
+    def __enter__(self) -> JudgeClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close connections and cache."""
+        if self._transport is not None:
+            self._transport.close()
+        self._cache.close()
+
+    def ask(self, request: dict[str, Any], repeat: int = 0) -> Reply:
+        """The reply to `request`, from the cache or paid for. `repeat` > 0 asks the same again.
+
+        Raises UserError where the judge cannot be reached or refuses us, or where the budget is used up.
+        """
+        key = cache_key(request, self.identity, repeat)
+        with self._one_at_a_time[int(key[:3], 16)]:  # the same request, asked by two threads, is paid once
+            row = self._cache.get(key)
+            cached = row is not None
+            if row is None:
+                try:
+                    row = self._pay(key, request, repeat)
+                except JudgeFailedError as error:
+                    return _failure(str(error), request, key)
+        with self._lock:
+            self.cached += cached
+            self.asked += not cached
+        return _reply(row, request, key, cached)
+
+    def is_cached(self, request: dict[str, Any], repeat: int = 0) -> bool:
+        """Whether `ask` would cost nothing."""
+        return self._cache.get(cache_key(request, self.identity, repeat)) is not None
+
+    def spent_usd(self) -> float:
+        """Cost of all replies in the cache file, of earlier runs too."""
+        return self._cache.spent_usd()
+
+    def estimate_usd(self, request: dict[str, Any]) -> float:
+        """The most one call is expected to cost: four characters a token, and all of max_tokens."""
+        text = sum(len(canonical(message["content"])) for message in request["messages"])
+        out = request.get("max_tokens") or request.get("max_completion_tokens") or 0
+        return cost_usd(self.config.price_usd_per_mtok, text / CHARACTERS_PER_TOKEN, out)
+
+    def _pay(self, key: str, request: dict[str, Any], repeat: int) -> Row:
+        estimate = self._reserve(request)
+        try:
+            transport = self._connected()
+            self._wait_for_slot()
+            answer = transport.post(request)
+            usage = json.loads(answer.body).get("usage") or {}
+            cost = cost_usd(self.config.price_usd_per_mtok, *_tokens(usage))
+            created = datetime.now(UTC).isoformat(timespec="milliseconds")
+            row = Row(answer.body, cost if usage else estimate, answer.attempts, created)
+            return self._cache.put(key, self.identity, repeat, request, row)
+        finally:
+            with self._lock:
+                self._reserved_usd -= estimate
+
+    def _reserve(self, request: dict[str, Any]) -> float:
+        if not self._paid:
+            return 0.0
+        estimate = self.estimate_usd(request)
+        with self._lock:
+            budget, spent = self.config.budget_usd, self._cache.spent_usd()
+            if budget is not None and spent + self._reserved_usd + estimate > budget:
+                raise BudgetError(
+                    f'judge "{self.config.name}": budget {budget:.4f} USD: spent {spent:.4f}, on the way '
+                    f"{self._reserved_usd:.4f}, needed for the next call up to {estimate:.6f}. "
+                    "Paid replies are in the cache. Next: raise budget_usd in "
+                    f"config/judges/{self.config.name}.yaml and run again."
+                )
+            self._reserved_usd += estimate
+        return estimate
+
+    def _connected(self) -> Transport:
+        with self._connecting:
+            if self._no_judge is not None:
+                raise self._no_judge
+            if self._transport is None:
+                from prefrepro.judge.transport import Transport  # openai takes a second to import
+
+                try:
+                    transport = Transport(self.config, self._connect())
+                    transport.check()
+                except UserError as error:
+                    self._no_judge = error  # the other threads need not wait for the same
+                    raise
+                self._transport = transport
+            return self._transport
+
+    def _wait_for_slot(self) -> None:
+        if self.config.requests_per_minute is None:
+            return
+        with self._lock:
+            now = time.monotonic()
+            slot = max(now, self._next_slot)
+            self._next_slot = slot + 60.0 / self.config.requests_per_minute
+        time.sleep(slot - now)
+
+
+def cost_usd(price: Price, prompt_tokens: float, completion_tokens: float) -> float:
+    """Tokens times price per million."""
+    return (prompt_tokens * price.input + completion_tokens * price.output) / 1e6
+
+
+def _reply(row: Row, request: dict[str, Any], key: str, cached: bool) -> Reply:
+    body = json.loads(row.body)
+    choice = body["choices"][0]
+    prompt_tokens, completion_tokens = _tokens(body.get("usage") or {})
+    return Reply(
+        status="ok",
+        text=choice["message"].get("content") or choice["message"].get("refusal") or "",
+        body=row.body,
+        judge_asked=request["model"],
+        judge_served=str(body.get("model") or ""),
+        system_fingerprint=body.get("system_fingerprint") or "",
+        finish_reason=choice.get("finish_reason") or "",
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cost_usd=row.cost_usd,
+        created=row.created,
+        request_sha256=key,
+        cached=cached,
+        attempts=row.attempts,
+    )
+
+
+def _tokens(usage: dict[str, Any]) -> tuple[int, int]:
+    return usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+
+
+def _failure(text: str, request: dict[str, Any], key: str) -> Reply:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Reply("error", text, "", request["model"], "", "", "", 0, 0, 0.0, now, key, False, 0)

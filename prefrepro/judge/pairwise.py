@@ -1,0 +1,187 @@
+"""Pairwise judging: which of two answers is better, by the protocol `paper` (compare.py) or `robust`.
+
+Knows nothing of files or servers: items go in, one row per verdict comes out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from prefrepro.errors import UserError
+from prefrepro.judge.client import BudgetError, JudgeClient, Reply
+from prefrepro.judge.config import JudgeConfig
+from prefrepro.judge.order import paper_order
+from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
+
+SCORES = {"win": 1.0, "loss": 0.0, "tie": 0.5, "invalid": None}
+EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One call to the judge: an item in one order."""
+
+    prompt_id: str
+    candidate_first: bool
+    request: dict[str, Any]
+
+
+def clean_response(text: str) -> str:
+    """Cut what follows the last . ! or ? (compare.py:92-100); without any, the text stays."""
+    end = max(text.rfind(mark) for mark in ".!?")
+    return text[: end + 1] if end >= 0 else text
+
+
+def parse_paper(reply: str, template: str) -> str | None:
+    """ "first" or "second" by the first `response (.)` or `summary (.)`, else None (compare.py:143-152)."""
+    found = re.search(rf"{NOUNS[template]} (.)", reply, re.IGNORECASE)
+    return {"1": "first", "2": "second"}.get(found.group(1)) if found else None
+
+
+def parse_robust(reply: str, template: str) -> str | None:
+    """ "first", "second" or "tie" where nothing else is said, else None; quotes and full stop may be."""
+    found = re.fullmatch(rf"(?:{NOUNS[template]} ([12])|(tie))", reply.strip(" \t\n\"'*.`"), re.IGNORECASE)
+    if found is None:
+        return None
+    return "tie" if found.group(2) else ("first", "second")[int(found.group(1)) - 1]
+
+
+PARSERS: dict[str, Callable[[str, str], str | None]] = {"paper": parse_paper, "robust": parse_robust}
+
+
+def verdict_of(choice: str | None, candidate_first: bool) -> str:
+    """The judge's choice from the candidate's view: win, loss, tie or invalid."""
+    if choice is None:
+        return "invalid"
+    if choice == "tie":
+        return "tie"
+    return "win" if (choice == "first") == candidate_first else "loss"
+
+
+def judge_items(
+    items: Sequence[Mapping[str, str]],
+    client: JudgeClient,
+    config: JudgeConfig,
+    *,
+    verdict_set_id: str,
+    protocol: str,
+    template: str,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Judge `items` (prompt_id, history, response, baseline), in an order that must not change between runs.
+
+    One row per item (`paper`) or two (`robust`), in the items' order, columns as in verdicts.schema.yaml. An
+    invalid reply is asked again `config.reasks` times, then stands as `invalid`. Raises UserError where the
+    judge cannot be reached, the budget is used up, or more than `config.invalid_limit` of the verdicts are
+    invalid; all replies stay cached.
+    """
+    digest = prompt_sha256(template, protocol)
+    questions = _questions(items, config, protocol, template)
+    parse = PARSERS[protocol]
+
+    def ask(question: _Question) -> dict[str, Any]:
+        replies: list[Reply] = []
+        choice = None
+        while choice is None and len(replies) <= config.reasks:
+            replies.append(client.ask(question.request, repeat=len(replies)))
+            if replies[-1].status == "error":
+                break
+            choice = parse(replies[-1].text, template)
+        last = replies[-1]
+        verdict = verdict_of(choice, question.candidate_first)
+        return {
+            "verdict_set_id": verdict_set_id,
+            "prompt_id": question.prompt_id,
+            "order": "candidate_first" if question.candidate_first else "baseline_first",
+            "verdict": verdict,
+            "score": SCORES[verdict],
+            "judge_asked": last.judge_asked,
+            "judge_served": last.judge_served,
+            "protocol": protocol,
+            "prompt_sha256": digest,
+            "request_sha256": last.request_sha256,
+            "raw_reply": last.text,
+            "prompt_tokens": sum(reply.prompt_tokens for reply in replies),
+            "completion_tokens": sum(reply.completion_tokens for reply in replies),
+            "cost_usd": sum(reply.cost_usd for reply in replies),
+            "created": last.created,
+        }
+
+    try:
+        rows = _in_threads(ask, questions, config.concurrency, progress)
+    except BudgetError as error:
+        missing = [question.request for question in questions if not client.is_cached(question.request)]
+        needed = sum(map(client.estimate_usd, missing))
+        raise UserError(
+            f"{error} Still to be asked: {len(missing)} of {len(questions)} requests, up to {needed:.4f} USD."
+        ) from error
+    frame = pd.DataFrame(rows)
+    _check_invalid(frame, config)
+    return frame
+
+
+def _questions(
+    items: Sequence[Mapping[str, str]], config: JudgeConfig, protocol: str, template: str
+) -> list[_Question]:
+    if not items:
+        raise UserError("found no items to judge, expected at least one.")
+    ids = [item["prompt_id"] for item in items]
+    if len(set(ids)) != len(ids):
+        twice = next(name for place, name in enumerate(ids) if name in ids[:place])
+        raise UserError(f"prompt_id {twice} is there more than once, expected one item per prompt.")
+    orders = [(first,) for first in paper_order(len(items))] if protocol == "paper" else [(True, False)] * len(items)
+    questions = []
+    for item, candidate_first in zip(items, orders, strict=True):
+        for first in candidate_first:
+            shown = [clean_response(item["response"]), clean_response(item["baseline"])]
+            request = {
+                "model": config.model,
+                "messages": compose(template, protocol, item["history"], *(shown if first else reversed(shown))),
+                "temperature": config.temperature,
+                "max_tokens": config.max_tokens,
+            }
+            if config.seed is not None:
+                request["seed"] = config.seed
+            questions.append(_Question(item["prompt_id"], first, request))
+    return questions
+
+
+def _in_threads(
+    ask: Callable[[_Question], dict[str, Any]], questions: list[_Question], concurrency: int, progress: bool
+) -> list[dict[str, Any]]:
+    """Ask all, in any order; the first error stops the rest and is raised."""
+    with tqdm(total=len(questions), desc="judging", unit="verdict", disable=None if progress else True) as bar:
+        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
+        try:
+            futures = [pool.submit(ask, question) for question in questions]
+            for future in futures:
+                future.add_done_callback(lambda _: bar.update())
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            return [future.result() for future in futures]
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_invalid(frame: pd.DataFrame, config: JudgeConfig) -> None:
+    invalid = frame[frame["verdict"] == "invalid"]
+    share = len(invalid) / len(frame)
+    if share <= config.invalid_limit:
+        return
+    replies = list(dict.fromkeys(invalid["raw_reply"]))
+    examples = "\n".join(f"  {reply[:200]!r}" for reply in replies[:EXAMPLES])
+    raise UserError(
+        f'judge "{config.name}": {len(invalid)} of {len(frame)} verdicts are invalid ({share:.1%}), the '
+        f"limit is {config.invalid_limit:.1%}; each was asked up to {config.reasks + 1} times. "
+        f"Some of the replies:\n{examples}\nReplies are in the cache; failed calls are asked again. "
+        "Next: take another model, or raise reasks or invalid_limit in "
+        f"config/judges/{config.name}.yaml, and run again."
+    )

@@ -1,0 +1,147 @@
+"""Judge one sample set: samples.jsonl in, verdicts.csv out.
+
+Knows nothing of Snakemake, scales or specs: the caller says who judges, how, and where the replies are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from prefrepro.data.template import TAGS, render_history
+from prefrepro.errors import UserError
+from prefrepro.files import write_json
+from prefrepro.judge.client import JudgeClient
+from prefrepro.judge.config import JudgeConfig, judge_config
+from prefrepro.judge.endpoint import Endpoint, api_endpoint
+from prefrepro.judge.local import local_judge
+from prefrepro.judge.pairwise import judge_items
+from prefrepro.tables.schema import write_csv
+
+
+def judge_samples(
+    samples_jsonl: Path,
+    out_dir: Path,
+    *,
+    verdict_set_id: str,
+    judge: dict[str, Any],
+    protocol: str,
+    template: str,
+    cache: Path,
+    scorer_path: Path | None,
+    identity: str,
+) -> dict[str, Any]:
+    """Write out_dir/verdicts.csv and return its counts (rows, replies asked and cached, USD, seconds).
+
+    `identity` names a local judge in the cache (its port changes); an API judge is named by its base URL.
+    `scorer_path` is the folder of a reward-model judge. Raises UserError.
+    """
+    started = time.monotonic()
+    config = judge_config(judge, f'judge "{judge.get("name", "?")}"')
+    items = read_items(samples_jsonl)
+    if config.kind == "api":
+        identity = (config.base_url or "").rstrip("/")
+    with contextlib.ExitStack() as stack:
+
+        def connect() -> Endpoint:
+            if config.kind == "api":
+                return api_endpoint(config)
+            return stack.enter_context(local_judge(_scorer(config, scorer_path)))
+
+        client = stack.enter_context(JudgeClient(config, cache, identity, connect))
+        frame = judge_items(items, client, config, verdict_set_id=verdict_set_id, protocol=protocol, template=template)
+        asked, cached = client.asked, client.cached
+    write_csv(frame, out_dir / "verdicts.csv", "verdicts")
+    verdicts = Counter(frame["verdict"])
+    return {
+        "n": len(frame),
+        "wins": verdicts["win"],
+        "losses": verdicts["loss"],
+        "ties": verdicts["tie"],
+        "invalid": verdicts["invalid"],
+        "cost_usd": sum(frame["cost_usd"]),
+        "asked": asked,
+        "cached": cached,
+        "judge_asked": config.model,
+        "judge_served": _served(frame),
+        "wall_s": round(time.monotonic() - started, 3),
+    }
+
+
+def read_items(samples_jsonl: Path) -> list[dict[str, str]]:
+    """Rows {prompt_id, prompt, response, baseline} as items to judge, in the file's order."""
+    items, problems = [], []
+    try:
+        lines = samples_jsonl.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{samples_jsonl}: no samples could be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            items.append(_item(json.loads(line)))
+        except (ValueError, KeyError, TypeError) as error:
+            problems.append(f"{samples_jsonl}, line {number}: {type(error).__name__}: {error}")
+    if problems:
+        more = f"\nand {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise UserError(
+            "\n".join(problems[:10]) + more + "\nExpected prompt_id, prompt [{role, content} …], response, baseline. "
+            "Next: delete the file and sample again."
+        )
+    if not items:
+        raise UserError(f"{samples_jsonl}: found no samples, expected at least one. Next: sample again.")
+    return items
+
+
+def _item(row: dict[str, Any]) -> dict[str, str]:
+    for message in row["prompt"]:
+        if message["role"] not in TAGS or not isinstance(message["content"], str):
+            raise ValueError(f"a message of role {message['role']!r}; known roles: {', '.join(TAGS)}")
+    item = {key: row[key] for key in ("prompt_id", "response", "baseline")}
+    item["history"] = render_history(row["prompt"])
+    for key, text in item.items():
+        if not isinstance(text, str):
+            raise TypeError(f"{key} is {type(text).__name__}, expected text")
+        text.encode()  # a lone surrogate could neither be sent nor hashed
+    return item
+
+
+def _scorer(config: JudgeConfig, scorer_path: Path | None) -> str:
+    if config.scorer != "reward-model":
+        return str(config.scorer)
+    if scorer_path is None:
+        raise UserError(f'judge "{config.name}": scorer reward-model wants the folder of a trained reward model.')
+    return f"reward-model:{scorer_path}"
+
+
+def _served(frame: pd.DataFrame) -> str:
+    return "; ".join(sorted({served for served in frame["judge_served"] if served}))
+
+
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+    """The verdict node of the DAG: verdicts.csv and manifest.json in `out`.
+
+    The cache stands beside the results of all sample sets, so that no reply is paid for twice.
+    """
+    judge = dict(spec["judge"])
+    if spec.get("budget_usd") is not None:
+        judge["budget_usd"] = spec["budget_usd"]
+    scored_by = inputs["scorer"].name if "scorer" in inputs else spec.get("scorer_digest", "")
+    counts = judge_samples(
+        inputs["sample"] / "samples.jsonl",
+        out,
+        verdict_set_id=out.name,
+        judge=judge,
+        protocol=spec["protocol"],
+        template=spec["template"],
+        cache=out.parent.parent / "judge_cache.sqlite",
+        scorer_path=inputs.get("scorer"),
+        identity=f"local:{judge.get('scorer')}:{scored_by}",
+    )
+    write_json(out / "manifest.json", {"spec": spec, **counts})

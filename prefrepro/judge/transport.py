@@ -1,0 +1,169 @@
+"""HTTP to a judge through the `openai` client: retries, time-outs, and which failures end the whole judging.
+
+Knows nothing of caches, prompts or verdicts.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+
+from prefrepro.errors import UserError
+from prefrepro.judge.config import JudgeConfig
+from prefrepro.judge.endpoint import Endpoint, JudgeFailedError
+
+log = logging.getLogger(__name__)
+
+LONG_WAITS = 3
+"""How often a Retry-After that openai refuses to wait for (over 2 minutes) is waited for here."""
+LONGEST_WAIT_S = 3600.0
+FAILURES_IN_A_ROW = 20
+"""After so many failures with no success between, the judge is called broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A well-formed chat completion, as sent, and the number of HTTP requests it took."""
+
+    body: str
+    attempts: int
+
+
+def checked_completion(text: str) -> dict[str, Any]:
+    """Parse a chat completion. Raises ValueError that names what is wrong."""
+    body = json.loads(text)
+    choices = body.get("choices") if isinstance(body, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise ValueError("no choices in the answer")
+    message = choices[0].get("message") if isinstance(choices[0], dict) else None
+    if not isinstance(message, dict) or not isinstance(message.get("content", ""), str | None):
+        raise ValueError("choices[0].message is not a chat message")
+    usage = body.get("usage") or {}
+    if not isinstance(usage, dict) or not all(
+        isinstance(usage.get(key) or 0, int) for key in ("prompt_tokens", "completion_tokens")
+    ):
+        raise ValueError("usage is not a count of tokens")
+    return body
+
+
+class Transport:
+    """Thread-safe; one `openai` client, so connections are kept open."""
+
+    def __init__(self, config: JudgeConfig, endpoint: Endpoint) -> None:
+        self._config = config
+        self._endpoint = endpoint
+        self._failures = 0
+        self._lock = threading.Lock()
+        loopback = urlsplit(endpoint.base_url).hostname in ("127.0.0.1", "localhost", "::1")
+        self._client = openai.OpenAI(
+            base_url=endpoint.base_url,
+            api_key=endpoint.api_key,
+            max_retries=config.max_retries,
+            timeout=config.timeout_s,
+            http_client=openai.DefaultHttpxClient(trust_env=not loopback),  # no proxy to our own machine
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def check(self) -> None:
+        """Ask for the model list: tells at once, and free of charge, whether anybody answers to this key."""
+        quick = self._client.with_options(max_retries=1, timeout=min(15.0, self._config.timeout_s))
+        try:
+            quick.get("/models", cast_to=httpx2.Response)
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error) from error
+        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+            raise self._denied(error) from error
+        except openai.APIStatusError as error:
+            log.info("judge %s: GET /models answered %s", self._config.name, error.status_code)
+
+    def post(self, request: dict[str, Any]) -> Answer:
+        """Send one chat-completions body. Raises JudgeFailedError, or UserError where going on is futile."""
+        attempts, long_waits, cause = 0, 0, ""
+        for malformed in range(self._config.max_retries + 1):
+            try:
+                response = self._client.post("/chat/completions", cast_to=httpx2.Response, body=request)
+                attempts += 1 + int(response.request.headers.get("x-stainless-retry-count", 0))
+                text = response.text
+                checked_completion(text)
+                self._failures = 0
+                return Answer(text, attempts)
+            except openai.RateLimitError as error:
+                cause = self._cause(error)
+                wait = _retry_after(error)
+                if error.code == "insufficient_quota":
+                    raise self._denied(error) from error
+                if long_waits == LONG_WAITS or wait is None:
+                    break
+                long_waits += 1
+                log.warning("judge %s wants a pause of %.0f s: %s", self._config.name, wait, cause)
+                time.sleep(min(wait, LONGEST_WAIT_S))
+            except openai.APITimeoutError as error:
+                cause = f"no answer within {self._config.timeout_s:g} s ({self._cause(error)})"
+                break
+            except openai.APIConnectionError as error:
+                raise self._unreachable(error) from error
+            except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+                raise self._denied(error) from error
+            except openai.NotFoundError as error:
+                raise UserError(
+                    f'judge "{self._config.name}": {self._endpoint.base_url} knows no model '
+                    f'"{self._config.model}" or no chat completions: {self._cause(error)}. '
+                    "Next: compare with GET …/models."
+                ) from error
+            except openai.APIStatusError as error:
+                cause = self._cause(error)
+                break
+            except ValueError as error:
+                cause = f"malformed answer: {error}"
+                time.sleep(min(8.0, 0.05 * 4**malformed))
+        self._count_failure(cause)
+        raise JudgeFailedError(cause)
+
+    def _count_failure(self, cause: str) -> None:
+        with self._lock:
+            self._failures += 1
+            broken = self._failures >= FAILURES_IN_A_ROW
+        if broken:
+            raise UserError(
+                f'judge "{self._config.name}" at {self._endpoint.base_url} failed {self._failures} '
+                f"requests in a row, the last with: {cause}. What was answered is in the cache. Next: mend "
+                "the judge and run again."
+            )
+
+    def _cause(self, error: Exception) -> str:
+        cause = f"{error}" + (f" ({error.__cause__})" if error.__cause__ else "")
+        key = self._endpoint.api_key
+        return cause.replace(key, "***") if len(key) > 7 else cause
+
+    def _unreachable(self, error: Exception) -> UserError:
+        return UserError(
+            f'judge "{self._config.name}" cannot be reached at {self._endpoint.base_url}: '
+            f"{self._cause(error)}. Next: check that the server runs, address and port in config/judges/, "
+            "proxy and network; then run again: replies already got are in the cache."
+        )
+
+    def _denied(self, error: Exception) -> UserError:
+        where = f"environment variable {self._config.api_key_env}" if self._config.api_key_env else "no key is sent"
+        return UserError(
+            f'judge "{self._config.name}" at {self._endpoint.base_url} refuses us ({where}): '
+            f"{self._cause(error)}. Next: mend the key or its quota and run again."
+        )
+
+
+def _retry_after(error: openai.RateLimitError) -> float | None:
+    """Seconds that the server asks for, where they are given as a number."""
+    try:
+        return float(error.response.headers["retry-after"])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,86 @@
+"""What a job of the DAG runs: look the node up in the plan, do its work.
+
+`python -m prefrepro.<stage> ID [KEY=VALUE …]` takes the config that the workflow was given, plans again (fast, no
+torch) and refuses an id that the plan no longer holds, because code or config changed under a running workflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.nodes import Node, Plan
+from prefrepro.plan import make_plan
+
+WORK = {
+    "data": "prefrepro.data.build:build",
+    "base": "prefrepro.train.run:pretrain",
+    "sft": "prefrepro.train.run:align",
+    "run": "prefrepro.train.run:align",
+    "reward_model": "prefrepro.train.run:align",
+    "reference": "prefrepro.train.reference:compute",
+    "embeddings": "prefrepro.train.embed:compute",
+    "sample": "prefrepro.sample.generate:run",
+    "verdict": "prefrepro.judge.stage:run",
+    "table": "prefrepro.tables.build:run",
+}
+
+
+def parse_config(pairs: list[str]) -> dict[str, Any]:
+    """KEY=VALUE arguments as a mapping."""
+    config = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UserError(f'"{pair}" is no KEY=VALUE, such as scale=embedded')
+        config[key] = value
+    return config
+
+
+def do(plan: Plan, node: Node) -> None:
+    """Do one node's work; its inputs must be there. `results` is the scale's folder below the working directory."""
+    inputs = {}
+    for role, node_id in node.inputs.items():
+        source = plan.node(node_id)
+        if not (plan.results / source.done).is_file():
+            raise UserError(
+                f"{plan.results / source.done} is missing; make it with: snakemake {plan.results / source.done}"
+            )
+        inputs[role] = plan.results / source.folder
+    module, _, function = WORK[node.kind].partition(":")
+    spec = dict(node.spec)
+    if node.kind == "verdict":
+        # What judging may cost is the user's purse, not part of what a verdict is.
+        spec["budget_usd"] = plan.config.budget_usd
+    getattr(importlib.import_module(module), function)(spec, inputs, plan.results / node.folder)
+
+
+def main(*kinds: str) -> None:
+    """Command line of a stage that does nodes of these kinds."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m prefrepro.{Path(sys.argv[0]).parent.name}",
+        description=f"Do one node of the plan ({', '.join(kinds)}); snakemake -n --printshellcmds lists the commands.",
+    )
+    parser.add_argument("id", help="the node's id: its folder's name below results/<scale>/")
+    parser.add_argument("config", nargs="*", metavar="KEY=VALUE", help="what the workflow was given with --config")
+    arguments = parser.parse_args()
+    # Threads that wait for each other sleep: spinning ones take the cores from the other jobs of a small machine
+    # (a pre-training beside another job: 17 to 35 s spinning, 4 to 5 s sleeping). Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+    def work() -> None:
+        plan = make_plan(parse_config(arguments.config))
+        node = plan.node(arguments.id)
+        if node.kind not in kinds:
+            raise UserError(f"{node.id} is of kind {node.kind}, not {' or '.join(kinds)}")
+        try:
+            do(plan, node)
+        except OSError as error:
+            raise UserError(f"{node.id}: {error}") from error
+
+    exit_on_user_error(work)

@@ -1,0 +1,41 @@
+"""The table node of the DAG: cells of one table, its files in every format, and the three CSVs of the folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from prefrepro.errors import UserError
+from prefrepro.tables.cells import build_cells, missing
+from prefrepro.tables.collect import collect
+from prefrepro.tables.render import table_meta, write_table
+from prefrepro.tables.schema import read_csv, write_csv
+
+
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv} and bring cells, runs and verdicts.csv up to date.
+
+    Raises UserError where a cell has no value: a table with a hole is not a finished table.
+    """
+    tables, results = out.parent, out.parent.parent
+
+    def commit(run_id: str) -> str:
+        row = json.loads((results / "runs" / run_id / "run.json").read_text(encoding="utf-8"))["row"]
+        return row["commit"]
+
+    def verdicts(verdict_id: str) -> pd.DataFrame:
+        return read_csv(results / "verdicts" / verdict_id / "verdicts.csv", "verdicts")
+
+    planned = [cell | {"commit": commit(cell["run_ids"][0])} for cell in spec["cells"]]
+    cells = build_cells(planned, verdicts)
+    if holes := missing(cells):
+        raise UserError(
+            f"{len(holes)} cells have no value: {', '.join(holes)}. Their verdicts are missing in {results}/verdicts."
+        )
+    name = f"{spec['paper']}_{spec['table']}"
+    write_table(cells, table_meta(planned, f"{spec['where']}: {spec['title']}", spec["notes"]), tables)
+    write_csv(cells, tables / f"{name}.cells.csv", "cells")
+    collect(results)

@@ -1,0 +1,69 @@
+"""The three CSVs of a results folder, rebuilt from what its stages left behind.
+
+Always rebuilt whole, never appended to: the same inputs give the same bytes, whatever ran in which order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from prefrepro.errors import UserError
+from prefrepro.tables.check import load_schema
+from prefrepro.tables.schema import read_csv, validate_frame, write_csv
+
+
+def collect(results: Path) -> None:
+    """Rebuild cells.csv, runs.csv and verdicts.csv of `results`; one process at a time does so.
+
+    Raises UserError that names the input file where one is bad or half-written; then nothing is replaced.
+    """
+    if not results.is_dir():
+        raise UserError(f"{results} is no folder; run the pipeline first, or name a folder such as results/embedded")
+    with _locked(results / ".collect.lock"):
+        frames = {
+            "cells": [read_csv(path, "cells") for path in sorted(results.glob("tables/*.cells.csv"))],
+            "runs": [_run(path) for path in sorted(results.glob("runs/*/run.json"))],
+            "verdicts": [read_csv(path, "verdicts") for path in sorted(results.glob("verdicts/*/verdicts.csv"))],
+        }
+        joined = {name: _joined(parts, name) for name, parts in frames.items()}
+        for name, frame in joined.items():
+            validate_frame(frame, name, f"{results}/{name}.csv, joined from its parts")
+        for name, frame in joined.items():
+            write_csv(frame, results / f"{name}.csv", name)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _joined(parts: list[pd.DataFrame], name: str) -> pd.DataFrame:
+    columns = pd.Index(load_schema(name).columns)
+    rows = [part.astype(object) for part in parts if len(part)]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def _run(path: Path) -> pd.DataFrame:
+    """The `row` of one run.json; its dicts (hparams, versions) become JSON text."""
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is no readable JSON ({error}); delete its folder and run the rule again") from error
+    if not isinstance(run, dict) or not isinstance(run.get("row"), dict):
+        raise UserError(f"{path} has no key `row` with the columns of runs.csv; delete its folder and train again")
+    frame = pd.DataFrame([{key: _field(value) for key, value in run["row"].items()}], dtype=object)
+    validate_frame(frame, "runs", f"{path}, key `row`")
+    return frame
+
+
+def _field(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False) if isinstance(value, dict) else value

@@ -1,0 +1,192 @@
+"""Wide tables for people: ours beside the printed number, as CSV, Markdown, LaTeX and HTML.
+
+Here alone numbers are rounded. The same cells give the same bytes: no times, no host names.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from prefrepro.errors import UserError
+from prefrepro.files import write_text
+from prefrepro.stats.intervals import ALPHA
+from prefrepro.stats.paired import holm
+from prefrepro.tables.escape import csv_text, latex_text, markdown_text
+from prefrepro.tables.page import html_page
+from prefrepro.tables.view import MARK, View, number, view
+
+CSV_PARTS = {
+    "ours": "value",
+    "low": "ci_low",
+    "high": "ci_high",
+    "printed": "reported",
+    "p (Holm)": "p_holm",
+    "n": "n",
+    "invalid": "n_invalid",
+    "status": "status",
+}
+"""Sub-column of the wide CSV -> column of cells.csv."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableMeta:
+    """What a table says besides its cells; labels by key, in the order of the print."""
+
+    paper: str
+    table: str
+    title: str
+    scale: str
+    reading: str
+    protocol: str
+    judges: dict[str, str]
+    """Column key -> judge asked."""
+    row_labels: dict[str, str]
+    column_labels: dict[str, str]
+    comparable: bool
+    """False: ours and the printed numbers are of different worlds, and every format says so."""
+    judge_is_substitute: bool
+    notes: list[str] = field(default_factory=list)
+
+    def caution(self) -> str:
+        """The sentence that keeps a reader from comparing what cannot be compared, or nothing."""
+        if self.comparable and self.scale != "embedded":
+            return ""
+        world = "an embedded world" if self.scale == "embedded" else f"scale {self.scale}"
+        return f"Numbers of {world}: not comparable with the printed ones."
+
+    def full_column_labels(self) -> dict[str, str]:
+        """Column labels; where the columns have different judges, each names its own."""
+        if len(set(self.judges.values())) < 2:
+            return self.column_labels
+        return {key: f"{label} (judge {self.judges[key]})" for key, label in self.column_labels.items()}
+
+
+def table_meta(cells: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str] = ()) -> TableMeta:
+    """Meta of one table from its planned cells (keys as in `build_cells`), labels in their order."""
+    if not cells:
+        raise UserError(f"{title}: a table without cells cannot be rendered")
+    first = cells[0]
+    judges: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        judges.setdefault(cell["column"], {})[cell["judge"]] = None
+    return TableMeta(
+        **{key: first[key] for key in ("paper", "table", "scale", "reading")},
+        title=title,
+        protocol=", ".join(dict.fromkeys(cell["protocol"] for cell in cells)),
+        judges={column: ", ".join(names) for column, names in judges.items()},
+        row_labels={cell["row"]: cell["row_label"] for cell in cells},
+        column_labels={cell["column"]: cell["column_label"] for cell in cells},
+        comparable=all(cell["comparable"] for cell in cells),
+        judge_is_substitute=any(cell["judge_is_substitute"] for cell in cells),
+        notes=list(notes),
+    )
+
+
+def write_table(cells: pd.DataFrame, meta: TableMeta, folder: Path) -> list[Path]:
+    """Write `<paper>_<table>.{csv,md,tex,html}` into `folder` from the rows of cells.csv of one table."""
+    adjusted = cells.assign(p_holm=pd.Series(holm([number(p) for p in cells["p_vs_baseline"]]), cells.index, float))
+    grid = {(cell["row"], cell["column"]): cell for cell in adjusted.to_dict("records")}
+    views = {place: view(cell) for place, cell in grid.items()}
+    lines = [_header(meta), _legend(cells, meta), *meta.notes]
+    texts = {
+        "csv": _csv(grid, meta),
+        "md": _markdown(views, lines, meta),
+        "tex": _latex(views, lines, meta),
+        "html": html_page(views, lines, meta.caution(), meta.title, meta.row_labels, meta.full_column_labels()),
+    }
+    paths = [folder / f"{meta.paper}_{meta.table}.{suffix}" for suffix in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_text(path, text)
+    return paths
+
+
+def _header(meta: TableMeta) -> str:
+    judges = ", ".join(dict.fromkeys(meta.judges.values()))
+    stand_in = " (stands in for the paper's judge)" if meta.judge_is_substitute else ""
+    return f"Scale: {meta.scale}. Reading: {meta.reading}. Protocol: {meta.protocol}. Judge: {judges}{stand_in}."
+
+
+def _legend(cells: pd.DataFrame, meta: TableMeta) -> str:
+    baselines = dict.fromkeys(str(key) for key in cells.loc[cells["p_vs_baseline"].notna(), "baseline"])
+    labels = ", ".join(meta.row_labels.get(key, key) for key in baselines)
+    mark = f" {MARK}: differs from {labels}, Holm-adjusted p < {ALPHA:g} over this table." if labels else ""
+    return f"Win rate in percent [95 % interval]; printed: the number in the paper.{mark}"
+
+
+def _csv(grid: Mapping[tuple[str, str], Mapping[str, Any]], meta: TableMeta) -> str:
+    labels = meta.full_column_labels()
+    provenance = {
+        "scale": meta.scale,
+        "reading": meta.reading,
+        "protocol": meta.protocol,
+        "judge": ", ".join(dict.fromkeys(meta.judges.values())),
+        "note": meta.caution(),
+    }
+    head = ["row", *(f"{label}: {part}" for label in labels.values() for part in CSV_PARTS), *provenance]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(csv_text, head))
+    for row, label in meta.row_labels.items():
+        cells = [grid.get((row, column), {}) for column in labels]
+        numbers = [_csv_field(cell.get(key), key) for cell in cells for key in CSV_PARTS.values()]
+        writer.writerow([csv_text(label), *numbers, *map(csv_text, provenance.values())])
+    return buffer.getvalue()
+
+
+def _csv_field(value: Any, key: str) -> str:
+    if value is None or pd.isna(value):
+        return ""
+    if key == "p_holm":
+        return f"{value:.4f}"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _markdown(views: Mapping[tuple[str, str], View], lines: Sequence[str], meta: TableMeta) -> str:
+    labels = meta.full_column_labels()
+    rows = [[markdown_text(text) for text in row] for row in _inline_rows(views, meta)]
+    table = tabulate(rows, ["", *map(markdown_text, labels.values())], tablefmt="pipe", disable_numparse=True)
+    caution = [f"**{markdown_text(meta.caution())}**"] if meta.caution() else []
+    return "\n\n".join([f"### {markdown_text(meta.title)}", *caution, *map(markdown_text, lines), table]) + "\n"
+
+
+def _latex(views: Mapping[tuple[str, str], View], lines: Sequence[str], meta: TableMeta) -> str:
+    r"""A float that needs no package. Fields stand in braces: a bare `[` after `\\` opens an argument."""
+    labels = meta.full_column_labels()
+    rows = [["", *labels.values()], *_inline_rows(views, meta)]
+    head, *body = [" & ".join(f"{{{latex_text(text)}}}" for text in row) + r" \\" for row in rows]
+    title = meta.title.rstrip(".") + "."
+    caption = " ".join(latex_text(text) for text in [title, meta.caution(), *lines] if text)
+    return "\n".join(
+        [
+            r"\begin{table}[t]",
+            r"\centering",
+            rf"\caption{{{caption}}}",
+            rf"\label{{tab:{meta.paper}-{meta.table}}}",
+            r"\small",
+            rf"\begin{{tabular}}{{{'l' * (len(labels) + 1)}}}",
+            r"\hline",
+            head,
+            r"\hline",
+            *body,
+            r"\hline",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _inline_rows(views: Mapping[tuple[str, str], View], meta: TableMeta) -> list[list[str]]:
+    rows = []
+    for row, label in meta.row_labels.items():
+        found = [views.get((row, column)) for column in meta.column_labels]
+        rows.append([label, *(cell.inline() if cell else "–" for cell in found)])
+    return rows

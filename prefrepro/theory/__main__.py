@@ -1,0 +1,24 @@
+"""python -m prefrepro.theory [KEY=VALUE …]: Swepo's claims, checked; results/<scale>/theory/{claims.csv,theory.png}."""
+
+from __future__ import annotations
+
+import argparse
+
+from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.plan import make_plan
+from prefrepro.stage import parse_config
+from prefrepro.theory.run import run
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m prefrepro.theory", description=__doc__)
+    parser.add_argument("config", nargs="*", metavar="KEY=VALUE", help="what the workflow was given with --config")
+    folder = make_plan(parse_config(parser.parse_args().config)).results / "theory"
+    try:
+        run(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: {error}") from error
+
+
+if __name__ == "__main__":
+    exit_on_user_error(_main)

@@ -1,0 +1,78 @@
+"""What a causal model answers to token ids, and what ends an answer: EOS, a role tag, or no room.
+
+The rules that samples for a judge and rollouts of a policy share. Knows nothing of files, methods or rewards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from prefrepro.data.template import TAGS
+
+ROLE_TAGS = tuple(tag.strip() for tag in TAGS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One response of a model."""
+
+    ids: list[int]
+    """As sampled, with the token that ended it."""
+    text: str
+    """As a judge reads it, without what ended it."""
+    tokens: int
+    """Without an EOS or role tag of one token that ended it"""
+    finish: str
+    """eos | role_tag | length"""
+
+
+def cut_at_role_tag(text: str) -> tuple[str, bool]:
+    """The text before the first role tag, and whether there was one: a model must not play the user too."""
+    places = [place for tag in ROLE_TAGS if (place := text.find(tag)) >= 0]
+    return (text[: min(places)], True) if places else (text, False)
+
+
+def sampling_arguments(temperature: float, top_p: float) -> dict[str, Any]:
+    """Arguments of transformers' `generate`: greedy at temperature 0; nothing is left to a checkpoint's defaults."""
+    if temperature == 0:
+        return {"do_sample": False}
+    return {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+
+
+def decode(
+    model: Any, tokenizer: Any, prompts: Tensor, mask: Tensor, room: int, max_length: int, arguments: dict[str, Any]
+) -> list[Answer]:
+    """Answers to left-padded prompts (S, T) with their mask, of up to `room` tokens, `max_length` with the prompt."""
+    stops, used = _stop_ids(tokenizer), mask.sum(dim=1).tolist()
+    out = model.generate(
+        input_ids=prompts,
+        attention_mask=mask,
+        max_new_tokens=min(room, max_length - min(used)),
+        eos_token_id=stops,
+        pad_token_id=tokenizer.pad_token_id,
+        **arguments,
+    )
+    # A short prompt leaves more room than its batch's longest: each response has its own.
+    rows = zip(out[:, prompts.shape[1] :].tolist(), used, strict=True)
+    return [_answer(tokenizer, ids[: min(room, max_length - taken)], stops) for ids, taken in rows]
+
+
+def _stop_ids(tokenizer: Any) -> list[int]:
+    """EOS, and every role tag that is one token of this tokenizer."""
+    tags = [tokenizer(tag, add_special_tokens=False)["input_ids"] for tag in ROLE_TAGS]
+    return [tokenizer.eos_token_id, *(ids[0] for ids in tags if len(ids) == 1)]
+
+
+def _answer(tokenizer: Any, ids: list[int], stops: list[int]) -> Answer:
+    end = next((place for place, token in enumerate(ids) if token in stops), None)
+    kept = ids if end is None else ids[:end]
+    text, had_tag = cut_at_role_tag(tokenizer.decode(kept, skip_special_tokens=True))
+    sampled = ids if end is None else ids[: end + 1]
+    if had_tag:  # of several tokens: nothing that comes after it was an answer
+        texts = (tokenizer.decode(kept[:n], skip_special_tokens=True) for n in range(1, len(kept) + 1))
+        sampled = kept[: next(n for n, part in enumerate(texts, 1) if cut_at_role_tag(part)[1])]
+    finish = "role_tag" if had_tag or (end is not None and ids[end] != tokenizer.eos_token_id) else "eos"
+    return Answer(sampled, text.strip(), len(kept), "length" if end is None and not had_tag else finish)

@@ -1,0 +1,247 @@
+"""The one training loop. It branches on a batch's shape, never on a method's name.
+
+Order of a step: rows -> groups -> policy forward -> loss -> backward -> clip -> optimiser -> log. Where the shape is
+rollout, a step first makes responses and then may update more than once on them.
+Knows nothing of files of text, tokenizers, tables or Snakemake.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from methods.contract import LossOutput, Needs, RankedBatch, RolloutBatch
+from prefrepro.errors import UserError
+from prefrepro.train.batches import Inputs, Rows, forward, make_batch, sequences_of, step_rows, steps_per_epoch
+from prefrepro.train.checkpoint import CheckpointStore
+from prefrepro.train.examples import Tokens
+from prefrepro.train.optim import build_optimizer, warmup_lr
+from prefrepro.train.policy import Policy
+from prefrepro.train.rollout import Respond, Rollouts, RolloutSettings, rows_of_rollouts
+
+METRICS: tuple[str, ...] = (
+    "step", "loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies",
+    "logps/chosen", "logps/rejected", "objective/kl", "lr", "grad_norm", "tokens_per_second",
+    "eval/rewards/accuracies",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Everything that shapes the optimisation; a run's spec holds one value for each."""
+
+    optimizer: str
+    lr: float
+    warmup_steps: int
+    epochs: float
+    max_steps: int | None
+    """Stops earlier than `epochs` would; None: never."""
+    batch_size: int
+    """Pairs of one step; demonstrations of SFT; responses of each side where rows are balanced; rollouts."""
+    micro_batch: int
+    """Sequences whose activations are held at once, one group at least. Changes memory, and results by rounding."""
+    contrast_size: int
+    """Side of RPO's contrast matrix: examples that meet each other in a loss with `gather`."""
+    max_grad_norm: float
+    max_length: int
+    max_prompt_length: int
+    truncation_mode: str
+    dtype: str
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    threads: int
+    """CPU threads of the trainer: a field of the run, because sums depend on it in the last bit."""
+    rollout: RolloutSettings | None = None
+    """Where the shape is rollout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished training reports."""
+
+    steps: int
+    tokens: int
+    final_loss: float
+    reward_accuracy: float | None
+    metrics: list[dict[str, float]]
+    train_s: float
+    """Wall seconds in steps, over all attempts of this run"""
+
+
+def total_steps(inputs: Inputs, needs: Needs, training: Training) -> int:
+    """Optimiser steps of the whole run. Raises UserError where not even one batch can be filled."""
+    per_epoch = steps_per_epoch(inputs.prompt_ids, needs, training.batch_size)
+    if per_epoch == 0:
+        found = f"{len(inputs.prompt_ids)} training rows"
+        if needs.rows == "demonstrations":
+            found = f"{len(set(inputs.prompt_ids))} demonstrations, one per prompt of {found},"
+        raise UserError(
+            f"{found} cannot fill one batch of {training.batch_size}. Lower training.batch_size or use more data."
+        )
+    steps = max(1, math.floor(per_epoch * training.epochs))
+    return steps if training.max_steps is None else min(steps, training.max_steps)
+
+
+def _gradient_step(
+    rows: Rows,
+    inputs: Inputs,
+    needs: Needs,
+    loss: Callable[..., LossOutput],
+    hp: Any,
+    policy: Callable[[Sequence[Tokens]], Tensor],
+    parameters: Sequence[Tensor],
+    training: Training,
+) -> tuple[float, dict[str, float]]:
+    """Accumulate gradients of the mean loss over `rows`; returns it and the logged means.
+
+    Sums are accumulated and divided at the end by the number of losses that count: a method says which (Swepo leaves
+    out a prompt whose responses are all rated alike), and may have one loss per response or per pair.
+    """
+    group_size = training.contrast_size if needs.gather else 1
+    # As many whole groups as one forward pass holds, and at least one: a group's examples must meet each other.
+    per_row = max(1, len(sequences_of(rows, inputs, needs)) // max(len(rows), 1))
+    chunk_size = max(training.micro_batch // per_row // group_size, 1) * group_size
+    sums: dict[str, float] = {}
+    total_loss, count = 0.0, 0
+    for chunk in rows.groups(chunk_size):
+        groups = list(chunk.groups(group_size if needs.gather else chunk_size))
+        sequences = [sequences_of(group, inputs, needs) for group in groups]
+        values = forward([sequence for part in sequences for sequence in part], policy)
+        chunk_loss = values.new_zeros(())
+        for group, part in zip(groups, values.split([len(part) for part in sequences]), strict=True):
+            batch = make_batch(group, part, inputs, needs)
+            out = loss(batch, hp)
+            chunk_loss = chunk_loss + out.losses.sum()
+            count += len(out.losses) if out.valid is None else int(out.valid.sum())
+            for name, tensor in _logged(batch, out).items():
+                sums[name] = sums.get(name, 0.0) + float(tensor.float().sum())
+                sums[name + "#"] = sums.get(name + "#", 0.0) + len(tensor)
+        chunk_loss.backward()
+        total_loss += float(chunk_loss.detach())
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad /= max(count, 1)
+    logged = {n: v / sums[n + "#"] for n, v in sums.items() if not n.endswith("#") and sums[n + "#"]}
+    return total_loss / max(count, 1), logged
+
+
+def _logged(batch: Any, out: LossOutput) -> dict[str, Tensor]:
+    logged = {
+        "rewards/chosen": out.chosen_rewards,
+        "rewards/rejected": out.rejected_rewards,
+    }
+    if isinstance(batch, RolloutBatch):
+        ratios = (batch.policy_logps.detach() - batch.ref_logps).masked_fill(~batch.mask, 0)
+        return logged | {"objective/kl": ratios.sum(dim=1)}
+    if isinstance(batch, RankedBatch):
+        logged["logps/chosen"], logged["logps/rejected"] = batch.best_and_rest(batch.policy_logps)
+    else:
+        logged["logps/chosen"] = batch.policy_chosen_logps.detach()
+        logged["logps/rejected"] = batch.policy_rejected_logps.detach()
+    if out.chosen_rewards.shape == out.rejected_rewards.shape:
+        logged["rewards/margins"] = out.chosen_rewards - out.rejected_rewards
+        logged["rewards/accuracies"] = (out.chosen_rewards > out.rejected_rewards).float()
+    return logged
+
+
+def train(
+    policy: Policy,
+    loss: Callable[..., LossOutput],
+    hp: Any,
+    needs: Needs,
+    inputs: Inputs,
+    training: Training,
+    seed: int,
+    store: CheckpointStore,
+    evaluate: Callable[[], float | None] = lambda: None,
+    on_log: Callable[[list[dict[str, float]]], None] = lambda metrics: None,
+    respond: Respond | None = None,
+) -> Outcome:
+    """Train `policy` in place, from the store's last checkpoint if it has one. `respond`: for rollouts of the policy.
+
+    Raises UserError where the loss stops being a number, naming step and prompts.
+    """
+    rollouts = None
+    modules, limits = {"model": policy.model}, {"model": training.max_grad_norm}
+    if needs.shape == "rollout":
+        if training.rollout is None:
+            raise UserError('a method with shape="rollout" wants training.rollout: where responses come from')
+        needs = rows_of_rollouts(needs, training.rollout)
+        rollouts = Rollouts(policy, training.rollout, seed, respond)
+        modules["value_head"], limits["value_head"] = rollouts.head, training.rollout.max_head_grad_norm
+    steps = total_steps(inputs, needs, training)
+    rows_of = step_rows(inputs.prompt_ids, needs, training.batch_size, seed)
+    parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
+    optimizer = build_optimizer(parameters, {"optimizer": training.optimizer, "lr": training.lr})
+    state = store.load()
+    step, tokens, train_s, metrics = 0, 0, 0.0, []
+    if state is not None:
+        for name, module in modules.items():
+            module.load_state_dict(state[name])
+        optimizer.load_state_dict(state["optimizer"])
+        step, tokens, train_s, metrics = state["step"], state["tokens"], state["train_s"], state["metrics"]
+
+    policy.model.train()
+    bar = tqdm(total=steps, initial=step, unit="step", disable=None, mininterval=1.0)
+    started, last_loss = time.perf_counter() - train_s, metrics[-1]["loss"] if metrics else math.nan
+    window_start, window_tokens = time.perf_counter(), 0
+    while step < steps:
+        rows = rows_of(step)
+        lr = warmup_lr(step, training.lr, training.warmup_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        drawn, updates, read = rollouts.draw(inputs, rows, step) if rollouts else (inputs, [rows], policy)
+        means: dict[str, float] = {}
+        for update in updates:
+            optimizer.zero_grad(set_to_none=True)
+            last_loss, logged = _gradient_step(update, drawn, needs, loss, hp, read, parameters, training)
+            norms = {n: float(torch.nn.utils.clip_grad_norm_(m.parameters(), limits[n])) for n, m in modules.items()}
+            norm = norms["model"]
+            if not all(math.isfinite(value) for value in (last_loss, *norms.values())):
+                prompts = ", ".join(sorted({inputs.prompt_ids[i][:12] for i in rows.chosen + rows.rejected})[:8])
+                raise UserError(
+                    f"step {step + 1}: the loss is {last_loss} and the gradient norm {norm}. "
+                    f"Prompts of this batch: {prompts}. "
+                    f"The last good state stays in {store.folder}. Look at these rows, or lower lr ({training.lr})."
+                )
+            optimizer.step()
+            for name, value in {"loss": last_loss, **logged, "lr": lr, "grad_norm": norm}.items():
+                means[name] = means.get(name, 0.0) + value / len(updates)
+        last_loss, step = means["loss"], step + 1
+        sequences = drawn.responses.sequences if drawn.responses else sequences_of(rows, inputs, needs)
+        step_tokens = sum(len(s.prompt_ids) + len(s.response_ids) for s in sequences)
+        tokens, window_tokens = tokens + step_tokens, window_tokens + step_tokens
+        bar.update()
+        evaluated = evaluate() if step == steps or (training.eval_every and step % training.eval_every == 0) else None
+        if step % training.log_every == 0 or step == steps or evaluated is not None:
+            now = time.perf_counter()
+            entry = {"step": step, **means}
+            entry["tokens_per_second"] = window_tokens / max(now - window_start, 1e-9)
+            if evaluated is not None:
+                entry["eval/rewards/accuracies"] = evaluated
+            metrics.append(entry)
+            window_start, window_tokens = now, 0
+            bar.set_postfix(loss=f"{last_loss:.3f}")
+            on_log(metrics)
+        if step % training.checkpoint_every == 0 and step < steps:
+            store.save(
+                step,
+                {
+                    **{name: module.state_dict() for name, module in modules.items()},
+                    "optimizer": optimizer.state_dict(),
+                    "tokens": tokens,
+                    "train_s": time.perf_counter() - started,
+                    "metrics": metrics,
+                },
+            )
+    bar.close()
+    accuracy = next((m["eval/rewards/accuracies"] for m in reversed(metrics) if "eval/rewards/accuracies" in m), None)
+    return Outcome(steps, tokens, last_loss, accuracy, metrics, time.perf_counter() - started)

@@ -1,0 +1,33 @@
+"""The optimiser and its learning rate. Knows nothing of models, batches or methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prefrepro.errors import UserError, nearest
+
+OPTIMIZERS = ("rmsprop", "adamw")
+
+
+def warmup_lr(step: int, lr: float, warmup_steps: int) -> float:
+    """Learning rate of the 0-based `step`: linear to `lr`, then constant (released trainers.py:351)."""
+    return lr * min(1.0, (step + 1) / (warmup_steps + 1))
+
+
+def build_optimizer(params: Iterable[Tensor], training: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """The optimiser that `training` names (keys `optimizer`, `lr`); the trainer sets `lr` anew at each step.
+
+    rmsprop: torch's defaults, spelled out, as the released trainers.py:350. adamw: no weight decay, the
+    default of the HF Trainer that the NCA and zephyr recipes run on. Raises UserError on any other name.
+    """
+    name, lr = training["optimizer"], training["lr"]
+    if name == "rmsprop":
+        return torch.optim.RMSprop(params, lr=lr, alpha=0.99, eps=1e-8, momentum=0, weight_decay=0)
+    if name == "adamw":
+        return torch.optim.AdamW(params, lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0)
+    known = ", ".join(OPTIMIZERS)
+    raise UserError(f'training.optimizer: "{name}" is unknown. Known: {known}.{nearest(str(name), OPTIMIZERS)}')

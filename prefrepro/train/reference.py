@@ -1,0 +1,56 @@
+"""Log-probs of the frozen reference model, once for all runs that share it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from prefrepro.files import replacing, write_json
+from prefrepro.train.examples import encode_groups, encode_pairs, is_ranked, mismatched, read_rows
+from prefrepro.train.load import checkpoint_of, load_model, load_tokenizer
+from prefrepro.train.policy import Policy
+from prefrepro.train.run import limits_of
+
+PARTS = ("train", "eval")
+
+
+def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+    """reference.safetensors: log-probs in nats, in file order, per part.
+
+    `train`, `eval`: (rows, 2), chosen then rejected; of ranked data (rows, K), the best response first, NaN where a
+    prompt has fewer than K. `mismatched`, for methods that want it: (rows, 2) of the training prompts with responses
+    to another prompt.
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(spec["threads"])
+    init = checkpoint_of(inputs, "init", spec["init"])
+    tokenizer, model = load_tokenizer(init), load_model(init, spec["dtype"])
+    policy = Policy(model, tokenizer.pad_token_id)
+    limits, batch_size = limits_of(spec), spec["micro_batch"]
+    tensors, counts = {}, {}
+
+    def of_pairs(rows: list[dict[str, Any]], name: str) -> None:
+        pairs = encode_pairs(rows, tokenizer, limits)
+        sides = [policy.score_all(side, batch_size) for side in (pairs.chosen, pairs.rejected)]
+        tensors[name], counts[name] = torch.stack(sides, dim=1), pairs.counts
+
+    for part in PARTS:
+        rows = read_rows(inputs["data"] / f"{part}.jsonl")
+        if is_ranked(rows):
+            groups = encode_groups(rows, tokenizer, limits)
+            flat = policy.score_all([response for group in groups.responses for response in group], batch_size)
+            table = torch.full((len(rows), groups.width), torch.nan)
+            for row, values in zip(table, flat.split([len(group) for group in groups.responses]), strict=True):
+                row[: len(values)] = values
+            tensors[part], counts[part] = table, groups.counts
+        else:
+            of_pairs(rows, part)
+            if part == "train" and spec.get("mismatched"):
+                of_pairs(mismatched(rows), "mismatched")
+    with replacing(out / "reference.safetensors") as temporary:
+        save_file(tensors, temporary)
+    write_json(out / "manifest.json", {"spec": spec, "truncation": counts, "wall_s": time.perf_counter() - started})

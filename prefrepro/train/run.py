@@ -1,0 +1,249 @@
+"""One training as a DAG node: from input folders to a model folder, metrics.csv and run.json.
+
+Base model, SFT, reward model and every alignment method go through here and through the same loop.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import os
+import resource
+import shutil
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from methods.contract import Needs
+from prefrepro.data.template import render_prompt
+from prefrepro.data.truncate import TruncationCounts
+from prefrepro.errors import UserError
+from prefrepro.files import replacing, write_json
+from prefrepro.provenance import code_state, versions
+from prefrepro.train.base import build_model, build_tokenizer
+from prefrepro.train.batches import Inputs
+from prefrepro.train.checkpoint import CheckpointStore
+from prefrepro.train.examples import (
+    Limits,
+    Pairs,
+    encode,
+    encode_groups,
+    encode_pairs,
+    is_ranked,
+    mismatched,
+    pairs_of_groups,
+    read_rows,
+)  # fmt: skip
+from prefrepro.train.load import checkpoint_of, load_model, load_tokenizer, save_model
+from prefrepro.train.loop import METRICS, Outcome, Training, train
+from prefrepro.train.policy import Policy
+from prefrepro.train.rollout import Respond, RolloutSettings, responder
+from prefrepro.train.seeds import seed_for
+
+
+def limits_of(training: dict[str, Any]) -> Limits:
+    """The token limits among a training's fields."""
+    return Limits(training["max_length"], training["max_prompt_length"], training["truncation_mode"])
+
+
+def training_of(values: dict[str, Any]) -> Training:
+    """A spec's `training` section."""
+    fields = dict(values)
+    if fields.get("rollout"):
+        fields["rollout"] = RolloutSettings(**fields["rollout"])
+    return Training(**fields)
+
+
+def pretrain(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+    """A base model from nothing: tokenizer and language model learnt from the dataset's pretraining texts."""
+    training, seed = training_of(spec["training"]), seed_for(spec["seed"], "pretrain")
+    torch.set_num_threads(training.threads)
+    rows = read_rows(inputs["data"] / "pretrain.jsonl")
+    texts = [render_prompt(row["prompt"]) + row["completion"] for row in rows]
+    tokenizer = build_tokenizer(texts, spec["vocab_size"], training.max_length)
+    model = build_model(spec["config"], tokenizer, seed)
+    counts = TruncationCounts()
+    sequences = encode(tokenizer, [""] * len(texts), texts, limits_of(spec["training"]), counts)
+    numbers = [str(index) for index in range(len(texts))]
+    data = Inputs(Pairs(sequences, [], numbers, {"responses_cut": counts.responses_cut}))
+    _run(spec, inputs, out, importlib.import_module("methods.sft"), model, tokenizer, data, None)
+
+
+def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+    """SFT, a reward model or any alignment method.
+
+    `inputs`: data, init, and reference, embeddings, reward_model where needed.
+    """
+    torch.set_num_threads(spec["training"]["threads"])
+    method = importlib.import_module(f"methods.{spec['method']}")
+    init = checkpoint_of(inputs, "init", spec["init"])
+    tokenizer = load_tokenizer(init)
+    model = load_model(
+        init,
+        spec["training"]["dtype"],
+        method.NEEDS.output,
+        seed_for(spec["seed"], "head"),
+    )
+    data, held_out = _training_inputs(spec, inputs, method.NEEDS, tokenizer)
+    _run(spec, inputs, out, method, model, tokenizer, data, held_out)
+
+
+def _training_inputs(
+    spec: dict[str, Any], inputs: dict[str, Path], needs: Needs, tokenizer: Any
+) -> tuple[Inputs, Inputs | None]:
+    """What the steps draw from, and the held-out pairs whose reward accuracy is measured, if there is one."""
+    limits = limits_of(spec["training"])
+    reference = load_file(inputs["reference"] / "reference.safetensors") if "reference" in inputs else {}
+    vectors = load_file(inputs["embeddings"] / "embeddings.safetensors") if "embeddings" in inputs else {}
+    rows = read_rows(inputs["data"] / f"{spec['part']}.jsonl")
+    held_out_rows = read_rows(inputs["data"] / "eval.jsonl")
+    if is_ranked(rows):
+        groups = encode_groups(rows, tokenizer, limits)
+        held_out_groups = encode_groups(held_out_rows, tokenizer, limits)
+        held_out, held_out_reference = pairs_of_groups(held_out_groups, "best_vs_worst", 0, reference.get("eval"))
+        if needs.rows == "groups":
+            data = Inputs(Pairs([], [], [], groups.counts), reference.get("train"), groups=groups)
+        else:
+            seed = seed_for(spec["seed"], "pairs")
+            data = Inputs(*pairs_of_groups(groups, spec["pairs"], seed, reference.get("train")))
+    else:
+        held_out, held_out_reference = encode_pairs(held_out_rows, tokenizer, limits), reference.get("eval")
+        others = encode_pairs(mismatched(rows), tokenizer, limits) if needs.mismatched else None
+        data = Inputs(
+            encode_pairs(rows, tokenizer, limits),
+            reference.get("train"),
+            vectors.get("vectors"),
+            vectors.get("index"),
+            others,
+            reference.get("mismatched"),
+        )
+    is_measured = needs.reference or needs.output == "score"
+    return data, Inputs(held_out, held_out_reference if needs.reference else None) if is_measured else None
+
+
+def _run(
+    spec: dict[str, Any],
+    inputs: dict[str, Path],
+    out: Path,
+    method: ModuleType,
+    model: Any,
+    tokenizer: Any,
+    data: Inputs,
+    held_out: Inputs | None,
+) -> None:
+    started, training = time.perf_counter(), training_of(spec["training"])
+    policy = Policy(model, tokenizer.pad_token_id, method.NEEDS.output)
+    respond = _respond(policy, tokenizer, training, inputs) if "reward_model" in inputs else None
+    store = CheckpointStore(out.parent.parent / "checkpoints" / out.name)
+    with store.owned():
+        if _is_finished(spec, out):  # by the orphan of a killed workflow, while this process waited
+            return
+        outcome = train(
+            policy,
+            method.loss,
+            method.Hparams(**spec["hparams"]),
+            method.NEEDS,
+            data,
+            training,
+            seed_for(spec["seed"], "order"),
+            store,
+            evaluate=lambda: held_out and reward_accuracy(policy, held_out, training.micro_batch),
+            on_log=lambda metrics: write_metrics(out / "metrics.csv", metrics),
+            respond=respond,
+        )
+        shutil.rmtree(out / "model", ignore_errors=True)
+        save_model(model, tokenizer, out / "model")
+        write_metrics(out / "metrics.csv", outcome.metrics)
+        wall_s = time.perf_counter() - started
+        write_json(out / "run.json", _manifest(spec, inputs, out.name, method, data, outcome, wall_s))
+        store.clear()
+
+
+def _respond(policy: Policy, tokenizer: Any, training: Training, inputs: dict[str, Path]) -> Respond:
+    """The policy's responses, scored by the reward model among the inputs. Raises UserError where they cannot speak."""
+    folder = inputs["reward_model"] / "model"
+    if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
+        raise UserError(f"{folder}: the reward model has another vocabulary than the policy; train both from one base")
+    judge = Policy(load_model(folder, "float32", "score"), tokenizer.pad_token_id, "score")
+    new_tokens = training.rollout.max_new_tokens if training.rollout else None
+    return responder(
+        policy.model,
+        tokenizer,
+        lambda sequences: judge.score_all(sequences, training.micro_batch),
+        training.max_length,
+        new_tokens,
+        training.micro_batch,
+    )
+
+
+def _is_finished(spec: dict[str, Any], out: Path) -> bool:
+    if not (out / "run.json").is_file() or not (out / "metrics.csv").is_file():
+        return False
+    return json.loads((out / "run.json").read_text(encoding="utf-8"))["spec"] == spec
+
+
+def reward_accuracy(policy: Policy, held_out: Inputs, batch_size: int) -> float:
+    """Share of held-out pairs whose chosen response has the higher reward (log-ratio, or score), 0 to 1."""
+    chosen = policy.score_all(held_out.pairs.chosen, batch_size)
+    rejected = policy.score_all(held_out.pairs.rejected, batch_size)
+    margins = chosen - rejected
+    if held_out.reference is not None:
+        margins = margins - (held_out.reference[:, 0] - held_out.reference[:, 1])
+    return float((margins > 0).float().mean())
+
+
+def write_metrics(path: Path, metrics: list[dict[str, float]]) -> None:
+    """metrics.csv: one line per logged step; empty where a value does not exist."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, METRICS, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(metrics)
+
+
+def _manifest(
+    spec: dict[str, Any],
+    inputs: dict[str, Path],
+    run_id: str,
+    method: ModuleType,
+    data: Inputs,
+    outcome: Outcome,
+    wall_s: float,
+) -> dict[str, Any]:
+    """run.json: the row for runs.csv, and what it came from."""
+    on_gpu = torch.cuda.is_available()
+    hashes = json.loads((inputs["data"] / "manifest.json").read_text(encoding="utf-8"))["sha256"]
+    peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    row = {
+        "run_id": run_id,
+        "scale": spec["scale"],
+        "reading": spec["reading"],
+        "dataset": spec["dataset"],
+        "model": spec["model"],
+        "method": method.NAME if spec["kind"] != "base" else "base",
+        "hparams": json.dumps(spec["hparams"], sort_keys=True),
+        "seed": spec["seed"],
+        "steps": outcome.steps,
+        "pairs": outcome.steps * spec["training"]["batch_size"],
+        "tokens": outcome.tokens,
+        "wall_s": round(wall_s, 2),
+        "gpu_h": round(outcome.train_s / 3600, 4) if on_gpu else 0.0,
+        "peak_mem_gb": round(peak / 2**30, 3),
+        "final_loss": outcome.final_loss,
+        "reward_accuracy": outcome.reward_accuracy,
+        **code_state(),
+        "code_digest": spec["code_digest"],
+        "data_hash": hashes[spec["part"]],
+        "versions": json.dumps(versions("torch", "transformers", "tokenizers"), sort_keys=True),
+    }
+    return {
+        "row": row,
+        "spec": spec,
+        "truncation": data.pairs.counts,
+        "train_s": outcome.train_s,
+        "cpus": os.cpu_count(),
+    }

@@ -1,0 +1,27 @@
+"""Options of the suite, here and not beside their tests, so that a bare `pytest` knows them too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from checkout import Checkout
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/golden --golden=FILE` checks another file of golden vectors than the shipped one.
+
+    With "=": after a blank, pytest looks for its settings beside FILE where no test path is given.
+    """
+    parser.addoption(
+        "--golden",
+        type=Path,
+        default=Path(__file__).parent / "golden" / "golden_public.json.gz",
+        help="golden vectors, .json or .json.gz (default: the shipped file)",
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A copy of this checkout, without results."""
+    return Checkout(tmp_path)

@@ -1,0 +1,160 @@
+"""Table specs, method files and config that cannot be: refused before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkout import Checkout
+
+TABLE = "paper_tables/rpo/table1.yaml"
+Refused = Callable[..., str]
+
+pytestmark = pytest.mark.usefixtures("earlier")
+
+ROWS = [
+    ({"method": "rpo_pared"}, ['method "rpo_pared" is unknown', "Did you mean rpo_paired?"]),
+    ({"method": None}, ["method"]),
+    ({"method": ["dpo"]}, ["method"]),
+    ({"hparams": {"beta": -0.1}}, ["beta is -0.1", "expected > 0"]),
+    ({"hparams": {"beta": "much"}}, ["beta is 'much'", "expected a number"]),
+    ({"hparams": {"bata": 0.1}}, ['no hyper-parameter "bata"', "Did you mean beta?"]),
+    ({"hparams": [0.1]}, ["hparams", "mapping"]),
+    ({"reported": {"win-rate": "72,26"}}, ["reported win-rate: '72,26' is no number"]),
+    ({"reported": {"winrate": 72.26}}, ['"winrate" is unknown', "Did you mean win-rate?"]),
+    ({"reported": 72.26}, ["reported", "mapping"]),
+    ({"reprted": {"win-rate": 72.26}}, ['"reprted" is unknown', "Did you mean reported?"]),
+    ({"training": {"learning_rate": 1.0e-6}}, ['"learning_rate" is unknown', "row dpo, training"]),
+    ({"training": 3}, ["training", "mapping"]),
+]
+TABLES = [
+    ({"titel": "Ways"}, [f'{TABLE}: "titel" is unknown', "Did you mean title?"]),
+    ({"title": None}, [f'{TABLE}: "title" is missing']),
+    ({"baseline": "dop"}, ['baseline "dop" is no row', "Did you mean dpo?"]),
+    ({"template": "poem"}, ['template is "poem"', "expected dialogue or summarization"]),
+    ({"model": "mistral-8b"}, ['model "mistral-8b"', "scale embedded has nothing", "Did you mean mistral-7b?"]),
+    ({"dataset": "hhh"}, ['dataset "hhh"', "Did you mean hh?"]),
+    ({"judge": None}, ['column win-rate: "judge" is missing']),
+    ({"embedder": "minilm"}, ['embedder "minilm"']),
+    ({"columns": ["win-rate"]}, ["columns", "mapping"]),
+    ({"rows": ["dpo"]}, ["rows", "mapping"]),
+    ({"columns": {"win-rate": {"label": "Win Rate", "metric": "winrate"}}}, ['metric is "winrate"', "win_rate_pct"]),
+]
+
+
+@pytest.mark.parametrize(("row", "said"), ROWS)
+def test_bad_row(checkout: Checkout, refused: Refused, row: dict[str, Any], said: list[str]) -> None:
+    checkout.edit_yaml(TABLE, {"rows": {"dpo": row}})
+    refused(checkout.prefrepro("plan", "table1"), TABLE, "row dpo", *said)
+
+
+@pytest.mark.parametrize(("change", "said"), TABLES)
+def test_bad_table(checkout: Checkout, refused: Refused, change: dict[str, Any], said: list[str]) -> None:
+    checkout.edit_yaml(TABLE, change)
+    refused(checkout.prefrepro("plan", "table1"), TABLE, *said)
+
+
+@pytest.mark.parametrize("content", [None, "a sentence", [1, 2], {"rows": {"dpo": "dpo"}}])
+def test_a_spec_of_another_form(checkout: Checkout, refused: Refused, content: Any) -> None:
+    if isinstance(content, dict):
+        checkout.edit_yaml(TABLE, content)
+    else:
+        checkout.write_yaml(TABLE, content)
+    refused(checkout.prefrepro("plan", "table1"), TABLE, "mapping")
+
+
+def test_all_problems_are_reported_together(checkout: Checkout, refused: Refused) -> None:
+    rows = {"dpo": {"hparams": {"beta": -1}}, "uniform": {"method": "rpo_unifrom"}}
+    checkout.edit_yaml(TABLE, {"baseline": "kto", "rows": rows})
+    (checkout.root / "paper_tables/rpo/table9.yaml").write_text("titel: one more\n", encoding="utf-8")
+    message = refused(
+        checkout.prefrepro("plan", "table1"), "beta is -1", "Did you mean rpo_uniform?", '"kto" is no row', '"titel"'
+    )
+    assert message.index("table1.yaml") < message.index("table9.yaml")
+
+
+def test_invalid_yaml_is_named_by_file_and_line(checkout: Checkout, refused: Refused) -> None:
+    checkout.edit(TABLE, "  uniform:\n", "  uniform: {\n")
+    lines = (checkout.root / TABLE).read_text(encoding="utf-8").splitlines()
+    message = refused(checkout.prefrepro("plan", "table1"), TABLE, "line ")
+    numbers = [int(part.split(",")[0]) for part in message.split("line ")[1:]]
+    assert any(abs(number - lines.index("  uniform: {") - 1) <= 2 for number in numbers)
+
+
+METHODS = [
+    ('NAME = "dpo"', 'NAME = "dop"', ['NAME is "dop"', 'expected "dpo"']),
+    ('NAME = "dpo"', 'NAME = "d" + "po"', ["header", "not literal"]),
+    ('shape="paired"', 'shape="pa" + "ired"', ["header", "not literal"]),
+    ("= 0.1", "= 1 / 10", ["header", "not literal"]),
+    ("= 0.1", "", ["header", "field without default"]),
+    ("class Hparams", "class Parameters", ["header", "Hparams"]),
+    ('"> 0"', '"positive"', ["positive", "is not understood"]),
+    ("def loss(batch", "def loss(batch,,", ["line ", "no valid Python"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), METHODS)
+def test_a_bad_method_file(checkout: Checkout, refused: Refused, old: str, new: str, said: list[str]) -> None:
+    checkout.edit("methods/dpo.py", old, new)
+    refused(checkout.prefrepro("plan", "table1"), "methods/dpo.py", *said)
+
+
+CONFIGS = [
+    (["seeds=two"], ["seeds is 'two'", "at least 1"]),
+    (["seeds=0"], ["seeds is 0"]),
+    (["scale=embeded"], ["Did you mean embedded?"]),
+    (["scale=[embedded"], ["--config scale", "not valid YAML"]),
+    (["scale=[embedded]"], ["--config scale"]),
+    (["reading=text", "protocol=both"], ["2 problems", "paper or code", "paper or robust"]),
+    (["judge=opnai"], ["Did you mean openai?"]),
+    (["budget_usd=-1"], ["budget_usd is -1"]),
+    (["budget_usd=.nan"], ["budget_usd is nan"]),
+    (["budget_usd=true"], ["budget_usd is True"]),
+    (["seed=2"], ['"seed" is unknown', "Did you mean seeds?"]),
+    (["table2"], ['"table2" is no KEY=VALUE']),
+    (["hh_files=no/such/file.jsonl"], ["no/such/file.jsonl: no such file", "a folder or a glob"]),
+    (["hh_files=*.jsonl.gz"], ["*.jsonl.gz: no such file"]),
+    (["hh_files=2024"], ["2024: no such file"]),
+]
+
+
+@pytest.mark.parametrize(("config", "said"), CONFIGS)
+def test_bad_config(checkout: Checkout, refused: Refused, config: list[str], said: list[str]) -> None:
+    refused(checkout.prefrepro("plan", "table1", *config), *said)
+
+
+FILES = [
+    ("config/scales/embedded.yaml", {"trainning": {}}, ["config/scales/embedded.yaml", "Did you mean training?"]),
+    ("config/scales/embedded.yaml", {"training": {"lrate": 1}}, ["config/scales/embedded.yaml", '"lrate" is unknown']),
+    ("config/scales/embedded.yaml", {"sampling": {"top": 1}}, ["config/scales/embedded.yaml", '"top" is unknown']),
+    ("config/scales/embedded.yaml", {"models": {"mistral-7b": "tiny-mistrl"}}, ["tiny-mistrl", "Did you mean"]),
+    ("config/scales/embedded.yaml", {"models": None}, ["config/scales/embedded.yaml", "models"]),
+]
+
+
+@pytest.mark.parametrize(("path", "change", "said"), FILES)
+def test_bad_scale(checkout: Checkout, refused: Refused, path: str, change: dict[str, Any], said: list[str]) -> None:
+    checkout.edit_yaml(path, change)
+    refused(checkout.prefrepro("plan", "table1"), *said)
+
+
+@pytest.mark.parametrize("path", ["config/scales/embedded.yaml", "paper_tables/rpo/paper.yaml"])
+def test_a_missing_or_empty_file(checkout: Checkout, refused: Refused, path: str) -> None:
+    (checkout.root / path).write_text("", encoding="utf-8")
+    refused(checkout.prefrepro("plan", "table1"), path)
+    (checkout.root / path).unlink()
+    refused(checkout.prefrepro("plan", "table1"), Path(path).stem)
+
+
+def test_a_bad_judge_is_found_before_anything_is_trained(checkout: Checkout, refused: Refused) -> None:
+    checkout.write_yaml("config/judges/mine.yaml", {"name": "mine", "kind": "api", "modell": "x"})
+    message = refused(checkout.prefrepro("plan", "table1", "judge=mine"), "config/judges/mine.yaml")
+    for part in ('"modell" is unknown', '"model" is missing', '"base_url" is missing', '"price_usd_per_mtok"'):
+        assert part in message
+
+
+def test_broken_machinery_is_named_by_file_and_line(checkout: Checkout, refused: Refused) -> None:
+    checkout.edit("prefrepro/train/loop.py", "def train(", "def train((")
+    refused(checkout.prefrepro("plan", "table1"), "prefrepro/train/loop.py, line ", "no valid Python")

@@ -1,0 +1,121 @@
+"""From samples.jsonl to verdicts.csv."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from judge_helpers import stats
+
+from prefrepro.errors import UserError
+from prefrepro.judge.endpoint import Endpoint
+from prefrepro.judge.stage import judge_samples, read_items
+from prefrepro.tables.schema import read_csv
+
+LOCAL = {"name": "test", "kind": "local", "scorer": "length", "model": "length-judge"}
+
+
+def write_samples(path: Path, n: int = 12) -> Path:
+    rows = [
+        {
+            "prompt_id": f"p{n - number:03d}",
+            "prompt": [{"role": "user", "content": f"What is {number}?"}],
+            "response": "short.",
+            "baseline": "rather long.",
+            "extra": 1,
+        }
+        for number in range(n)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def run(folder: Path, samples: Path, **changes: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "verdict_set_id": "v_12345678",
+        "judge": LOCAL,
+        "protocol": "paper",
+        "template": "dialogue",
+        "cache": folder / "cache.sqlite",
+        "scorer_path": None,
+        "identity": "local:test:0",
+    }
+    return judge_samples(samples, folder / "out", **{**arguments, **changes})
+
+
+def test_local_judging_and_its_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = write_samples(tmp_path / "samples.jsonl")
+    counts = run(tmp_path, samples)
+    assert {key: counts[key] for key in ("n", "wins", "losses", "ties", "invalid", "asked", "cached")} == {
+        "n": 12,
+        "wins": 12,
+        "losses": 0,
+        "ties": 0,
+        "invalid": 0,
+        "asked": 12,
+        "cached": 0,
+    }
+    assert (counts["judge_asked"], counts["judge_served"], counts["cost_usd"]) == ("length-judge",) * 2 + (0.0,)
+    frame = read_csv(tmp_path / "out" / "verdicts.csv", "verdicts")
+    assert list(frame["prompt_id"]) == [f"p{number:03d}" for number in range(1, 13)]
+    first = (tmp_path / "out" / "verdicts.csv").read_bytes()
+    monkeypatch.setattr("sys.executable", "/nowhere/python")  # a cached judging starts no server
+    counts = run(tmp_path, samples)
+    assert (counts["asked"], counts["cached"]) == (0, 12)
+    assert (tmp_path / "out" / "verdicts.csv").read_bytes() == first
+
+
+def test_api_judging_reads_its_key_from_the_environment(
+    tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGE_TEST_KEY", endpoint.api_key)
+    judge = {
+        "name": "test",
+        "kind": "api",
+        "model": "m",
+        "base_url": endpoint.base_url,
+        "api_key_env": "JUDGE_TEST_KEY",
+        "price_usd_per_mtok": {"input": 1, "output": 1},
+    }
+    before = stats(endpoint)["requests"]
+    counts = run(tmp_path, write_samples(tmp_path / "samples.jsonl"), judge=judge, protocol="robust")
+    assert (counts["n"], counts["wins"]) == (24, 24)
+    assert counts["cost_usd"] > 0
+    assert stats(endpoint)["requests"] == before + 24
+    for file in [*tmp_path.glob("*.sqlite*"), *(tmp_path / "out").iterdir()]:
+        assert endpoint.api_key.encode() not in file.read_bytes()
+
+
+def test_a_failed_judging_leaves_no_table(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="verdicts are invalid"):
+        run(tmp_path, write_samples(tmp_path / "samples.jsonl"), judge={**LOCAL, "scorer": "nonsense"})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_reward_model_judge_wants_its_folder(tmp_path: Path) -> None:
+    samples = write_samples(tmp_path / "samples.jsonl")
+    with pytest.raises(UserError, match="wants the folder of a trained reward model"):
+        run(tmp_path, samples, judge={**LOCAL, "scorer": "reward-model"})
+
+
+def test_bad_rows_are_told_by_line(tmp_path: Path) -> None:
+    good = {"prompt_id": "a", "prompt": [{"role": "user", "content": "x"}], "response": "r", "baseline": "b"}
+    bad = [
+        "{",
+        json.dumps({**good, "response": None}),
+        json.dumps({key: good[key] for key in good if key != "baseline"}),
+        json.dumps({**good, "prompt": [{"role": "boss", "content": "x"}]}),
+        json.dumps({**good, "response": "\ud800"}),
+    ]
+    path = tmp_path / "samples.jsonl"
+    path.write_text("\n".join([json.dumps(good), *bad]), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_items(path)
+    assert [f"line {number}:" in str(caught.value) for number in range(1, 7)] == [False] + [True] * 5
+    path.write_text("\n")
+    with pytest.raises(UserError, match="found no samples"):
+        read_items(path)
+    with pytest.raises(UserError, match="no samples could be read"):
+        read_items(tmp_path / "none.jsonl")

@@ -1,0 +1,35 @@
+"""Which response the judge sees first."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from prefrepro.judge.order import hash_order, paper_order
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_paper_order_is_that_of_the_global_generator(seed: int) -> None:
+    """compare.py seeds the global generator; ours gives the same order and leaves that one alone."""
+    random.seed(seed)
+    models, expected = ["candidate", "baseline"], []
+    for _ in range(100):
+        random.shuffle(models)
+        expected.append(models[0] == "candidate")
+    state = random.getstate()
+    assert paper_order(100, seed) == expected
+    assert random.getstate() == state
+
+
+def test_paper_order_puts_the_candidate_first_122_times_of_256() -> None:
+    """PROTOCOL.md §1.9."""
+    assert sum(paper_order(256)) == 122
+
+
+def test_hash_order_is_fair_and_depends_on_seed_and_item_only() -> None:
+    """2,000 fair coins: within 5 standard deviations (22.4) of 1,000."""
+    first = [hash_order(0, f"item{i}") for i in range(2000)]
+    assert first == [hash_order(0, f"item{i}") for i in range(2000)]
+    assert abs(sum(first) - 1000) < 112
+    assert first != [hash_order(1, f"item{i}") for i in range(2000)]

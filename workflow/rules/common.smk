@@ -1,0 +1,59 @@
+# Asks the plan; knows no method, table or dataset by name.
+import shlex
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, workflow.basedir)
+
+from prefrepro.errors import UserError
+from prefrepro.plan import make_plan
+
+try:
+    PLAN = make_plan(config)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+RESULTS = str(PLAN.results)
+LOGS = f"{RESULTS}/logs"
+TIMES = f"{RESULTS}/benchmarks"
+TABLE_SUFFIXES = ("csv", "md", "tex", "html", "cells.csv")
+TABLE_OF = {
+    f"{node.spec['paper']}_{node.spec['table']}": target
+    for target, node in PLAN.tables.items()
+}
+
+
+def ids(*kinds):
+    """A pattern that matches the ids of the plan's nodes of these kinds, and nothing else."""
+    return "|".join(node.id for node in PLAN.of_kind(*kinds)) or "(?!)"
+
+
+# Snakemake takes a param that asks for `input` as derived from it and no reason to run again: another interpreter
+# changes no result, and what of the config matters to a job is part of its id.
+def python(wildcards, input):
+    return shlex.quote(sys.executable)
+
+
+def config_arguments(wildcards, input):
+    return shlex.join(PLAN.config.arguments())
+
+
+def done(wildcards):
+    """The files that a node waits for."""
+    return inputs_of(PLAN.node(wildcards.id))
+
+
+def inputs_of(node):
+    return [f"{RESULTS}/{PLAN.node(i).done}" for i in node.inputs.values()]
+
+
+def table_files(target):
+    """A table's files and what it is made of.
+
+    Asking for both keeps a table of an older plan from passing for done where Snakemake's records are lost.
+    """
+    table = PLAN.tables[target].spec
+    name = f"{table['paper']}_{table['table']}"
+    files = [f"{RESULTS}/tables/{name}.{suffix}" for suffix in TABLE_SUFFIXES]
+    return files + inputs_of(PLAN.tables[target])

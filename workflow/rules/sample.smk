@@ -1,0 +1,20 @@
+# Answers of each run to the evaluation prompts.
+
+
+rule sample:
+    input:
+        done,
+    output:
+        f"{RESULTS}/samples/{{id}}/manifest.json",
+        f"{RESULTS}/samples/{{id}}/samples.jsonl",
+    log:
+        f"{LOGS}/sample/{{id}}.log",
+    benchmark:
+        f"{TIMES}/sample/{{id}}.tsv"
+    wildcard_constraints:
+        id=ids("sample"),
+    params:
+        python=python,
+        config=config_arguments,
+    shell:
+        "exec {params.python} -m prefrepro.sample {wildcards.id} {params.config} > {log} 2>&1"

@@ -1,0 +1,57 @@
+# What alignment starts from: base models made here, SFT, and the reward model of a stand-in judge.
+
+
+rule base:
+    input:
+        done,
+    output:
+        f"{RESULTS}/base/{{id}}/run.json",
+    log:
+        f"{LOGS}/base/{{id}}.log",
+    benchmark:
+        f"{TIMES}/base/{{id}}.tsv"
+    wildcard_constraints:
+        id=ids("base"),
+    params:
+        python=python,
+        config=config_arguments,
+    shell:
+        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
+
+
+rule sft:
+    input:
+        done,
+    output:
+        f"{RESULTS}/runs/{{id}}/run.json",
+        f"{RESULTS}/runs/{{id}}/metrics.csv",
+    log:
+        f"{LOGS}/sft/{{id}}.log",
+    benchmark:
+        f"{TIMES}/sft/{{id}}.tsv"
+    wildcard_constraints:
+        id=ids("sft"),
+    params:
+        python=python,
+        config=config_arguments,
+    shell:
+        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
+
+
+rule reward_model:
+    input:
+        done,
+    output:
+        f"{RESULTS}/runs/{{id}}/run.json",
+        f"{RESULTS}/runs/{{id}}/metrics.csv",
+    log:
+        f"{LOGS}/reward_model/{{id}}.log",
+    benchmark:
+        f"{TIMES}/reward_model/{{id}}.tsv"
+    wildcard_constraints:
+        id=ids("reward_model"),
+    params:
+        python=python,
+        config=config_arguments,
+    shell:
+        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"

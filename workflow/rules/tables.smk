@@ -1,0 +1,32 @@
+# One target for each table spec: table1 … for RPO, <paper>_table1 … for the others.
+localrules:
+    table,
+
+
+rule table:
+    input:
+        lambda wildcards: inputs_of(PLAN.tables[TABLE_OF[wildcards.name]]),
+    output:
+        multiext(
+            f"{RESULTS}/tables/{{name}}", *[f".{suffix}" for suffix in TABLE_SUFFIXES]
+        ),
+    log:
+        f"{LOGS}/table/{{name}}.log",
+    wildcard_constraints:
+        name="|".join(TABLE_OF),
+    params:
+        python=python,
+        config=config_arguments,
+        node=lambda wildcards: PLAN.tables[TABLE_OF[wildcards.name]].id,
+    shell:
+        "exec {params.python} -m prefrepro.tables {params.node} {params.config} > {log} 2>&1"
+
+
+for target in PLAN.tables:
+
+    rule:
+        name:
+            target
+        input:
+            table_files(target),
+        localrule: True

@@ -1,0 +1,18 @@
+# Swepo's lemmas and theorems, checked numerically: no node of the plan, so its code stands in params.
+from prefrepro.introspect import code_digest
+
+
+rule theory:
+    output:
+        f"{RESULTS}/theory/claims.csv",
+        f"{RESULTS}/theory/theory.png",
+    log:
+        f"{LOGS}/theory.log",
+    benchmark:
+        f"{TIMES}/theory.tsv"
+    params:
+        python=python,
+        config=config_arguments,
+        code=lambda wildcards: code_digest("prefrepro.theory.__main__"),
+    shell:
+        "exec {params.python} -m prefrepro.theory {params.config} > {log} 2>&1"
