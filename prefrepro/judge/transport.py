@@ -136,7 +136,7 @@ class Transport:
             broken = self._failures >= FAILURES_IN_A_ROW
         if broken:
             raise UserError(
-                f'judge "{self._config.name}" at {self._endpoint.base_url} failed {self._failures} '
+                f'judge "{self._config.name}" at {self._endpoint.base_url} failed {FAILURES_IN_A_ROW} '
                 f"requests in a row, the last with: {cause}. What was answered is in the cache. Next: mend "
                 "the judge and run again."
             )
