@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
+if TYPE_CHECKING:  # planning reads the names below and wants no pandas
+    import pandas as pd
 
 EVALUATIONS = {
     "pairwise": "prefrepro.judge.pairwise",
