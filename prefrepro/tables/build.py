@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from prefrepro.errors import UserError
+from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells, missing
 from prefrepro.tables.collect import collect
 from prefrepro.tables.render import table_meta, write_table
@@ -26,8 +25,10 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
         row = json.loads((results / "runs" / run_id / "run.json").read_text(encoding="utf-8"))["row"]
         return row["commit"]
 
-    def verdicts(verdict_id: str) -> pd.DataFrame:
-        return read_csv(results / "verdicts" / verdict_id / "verdicts.csv", "verdicts")
+    def verdicts(verdict_id: str) -> VerdictSet:
+        folder = results / "verdicts" / verdict_id
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), manifest["metrics"])
 
     planned = [cell | {"commit": commit(cell["run_ids"][0])} for cell in spec["cells"]]
     cells = build_cells(planned, verdicts)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from prefrepro.errors import UserError, nearest
-from prefrepro.stats.paired import compare
-from prefrepro.stats.win_rate import WinRate, prompt_scores, summarise_scores
+from prefrepro.stats.metrics import METRICS, Summary, VerdictSet, compare, summarise
 from prefrepro.tables.check import load_schema
 
-METRICS = ("win_rate_pct",)
 SEPARATOR = ";"
 """Between the ids of several seeds in one field."""
 
 Cell = Mapping[str, Any]
-Scores = Callable[[Cell], list[pd.Series] | None]
+Sets = Callable[[Cell], list[VerdictSet] | None]
 
 
-def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
+def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], VerdictSet]) -> pd.DataFrame:
     """One row of cells.csv per planned cell, in the order given.
 
     A planned cell has the keys paper, table, row, column, row_label, column_label, metric, reported, where,
@@ -34,19 +33,19 @@ def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], pd.DataFrame]) 
     places = {_place(cell, cell["row"]): cell for cell in cells}
 
     @functools.cache
-    def scores_of(verdict_id: str, protocol: str) -> pd.Series | None:
+    def set_of(verdict_id: str) -> VerdictSet | None:
         try:
-            frame = verdicts(verdict_id)
+            found = verdicts(verdict_id)
         except (FileNotFoundError, KeyError):
             return None
-        return None if frame.empty else prompt_scores(frame, protocol)
+        return None if found.frame.empty else found
 
-    def scores(cell: Cell) -> list[pd.Series] | None:
-        found = [scores_of(verdict_id, cell["protocol"]) for verdict_id in cell["verdict_ids"]]
-        present = [series for series in found if series is not None]
+    def sets(cell: Cell) -> list[VerdictSet] | None:
+        found = [set_of(verdict_id) for verdict_id in cell["verdict_ids"]]
+        present = [one for one in found if one is not None]
         return present if present and len(present) == len(found) else None
 
-    rows = [_row(cell, places.get(_place(cell, cell["baseline"])), scores) for cell in cells]
+    rows = [_row(cell, places.get(_place(cell, cell["baseline"])), sets) for cell in cells]
     return pd.DataFrame(rows, columns=pd.Index(load_schema("cells").columns)).reset_index(drop=True)
 
 
@@ -80,27 +79,19 @@ def _place(cell: Cell, row: str | None) -> tuple[Any, ...]:
     return (*(cell[key] for key in ("scale", "reading", "paper", "table", "column", "metric")), row)
 
 
-def _row(cell: Cell, baseline: Cell | None, scores: Scores) -> dict[str, Any]:
-    own = scores(cell)
-    rate = summarise_scores(own, cell["protocol"]) if own else None
-    if rate is None:
-        rate = WinRate(None, None, None, None, 0, 0, 0, 0, 0)
+def _row(cell: Cell, baseline: Cell | None, sets: Sets) -> dict[str, Any]:
+    own = sets(cell)
+    ours = summarise(cell["metric"], own, cell["protocol"]) if own else Summary(None, None, None, None, 0, 0, 0)
     delta = None
-    if cell["comparable"] and rate.value_pct is not None and cell["reported"] is not None:
-        delta = rate.value_pct - cell["reported"]
+    if cell["comparable"] and ours.value is not None and cell["reported"] is not None:
+        delta = ours.value - cell["reported"]
     return {
         **{key: cell[key] for key in ("paper", "table", "row", "column", "metric", "reported")},
-        "value": rate.value_pct,
-        "ci_low": rate.ci_low,
-        "ci_high": rate.ci_high,
-        "ci_method": rate.ci_method,
-        "n": rate.n,
-        "n_tie": rate.n_tie,
-        "n_invalid": rate.n_invalid,
+        **asdict(ours),
         "n_seeds": len(own or []),
         "delta": delta,
-        "status": _status(cell, rate),
-        "p_vs_baseline": _p_value(cell, baseline, rate, scores),
+        "status": _status(cell, ours),
+        "p_vs_baseline": _p_value(cell, baseline, ours, sets),
         "baseline": cell["baseline"],
         "run_id": SEPARATOR.join(cell["run_ids"]),
         "sample_id": SEPARATOR.join(cell["sample_ids"]),
@@ -109,21 +100,21 @@ def _row(cell: Cell, baseline: Cell | None, scores: Scores) -> dict[str, Any]:
     }
 
 
-def _status(cell: Cell, rate: WinRate) -> str:
+def _status(cell: Cell, ours: Summary) -> str:
     """The first of these that holds: no value; nothing it may be held against; another judge; in or out."""
-    if rate.value_pct is None or rate.ci_low is None or rate.ci_high is None:
+    if ours.value is None or ours.ci_low is None or ours.ci_high is None:
         return "not_run"
     if not cell["comparable"] or cell["reported"] is None:
         return "not_comparable"
     if cell["judge_is_substitute"]:
         return "substitute_judge"
-    return "inside" if rate.ci_low <= cell["reported"] <= rate.ci_high else "outside"
+    return "inside" if ours.ci_low <= cell["reported"] <= ours.ci_high else "outside"
 
 
-def _p_value(cell: Cell, baseline: Cell | None, rate: WinRate, scores: Scores) -> float | None:
+def _p_value(cell: Cell, baseline: Cell | None, ours: Summary, sets: Sets) -> float | None:
     """Raw p against the baseline row of the same column; the renderer adjusts over the table."""
-    if rate.value_pct is None or baseline is None or cell["row"] == cell["baseline"]:
+    if ours.value is None or baseline is None or cell["row"] == cell["baseline"]:
         return None
-    own, other = scores(cell), scores(baseline)
-    difference = compare(own, other, cell["protocol"]) if own and other else None
+    own, other = sets(cell), sets(baseline)
+    difference = compare(cell["metric"], own, other, cell["protocol"]) if own and other else None
     return difference.p if difference else None
