@@ -66,6 +66,8 @@ class JudgeClient:
         self.identity = identity
         self.asked = 0
         self.cached = 0
+        self.reasked = 0
+        """Of the replies got, those that were asked for again because an earlier one could not be read."""
         self._connect = connect
         self._paid = config.price_usd_per_mtok != Price()
         self._cache = ReplyCache(cache, durable=self._paid)
@@ -104,6 +106,7 @@ class JudgeClient:
                 except JudgeFailedError as error:
                     return _failure(str(error), request, key)
         with self._lock:
+            self.reasked += repeat > 0
             self.cached += cached
             self.asked += not cached
         return _reply(row, request, key, cached)
