@@ -21,6 +21,7 @@ from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.order import paper_order
 from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
+from prefrepro.judge.request import chat_request
 
 SCORES = {"win": 1.0, "loss": 0.0, "tie": 0.5, "invalid": None}
 EXAMPLES = 5
@@ -175,15 +176,8 @@ def _questions(
     for item, candidate_first in zip(items, orders, strict=True):
         for first in candidate_first:
             shown = [clean_response(item["response"]), clean_response(item["baseline"])]
-            request = {
-                "model": config.model,
-                "messages": compose(template, protocol, item["history"], *(shown if first else reversed(shown))),
-                "temperature": config.temperature,
-                "max_tokens": config.max_tokens,
-            }
-            if config.seed is not None:
-                request["seed"] = config.seed
-            questions.append(_Question(item["prompt_id"], first, request))
+            messages = compose(template, protocol, item["history"], *(shown if first else reversed(shown)))
+            questions.append(_Question(item["prompt_id"], first, chat_request(config, messages)))
     return questions
 
 
