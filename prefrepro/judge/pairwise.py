@@ -14,9 +14,11 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from prefrepro.data.template import render_history
 from prefrepro.errors import UserError
 from prefrepro.judge.client import BudgetError, JudgeClient, Reply
 from prefrepro.judge.config import JudgeConfig
+from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.order import paper_order
 from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
 
@@ -65,6 +67,36 @@ def verdict_of(choice: str | None, candidate_first: bool) -> str:
     return "win" if (choice == "first") == candidate_first else "loss"
 
 
+def evaluate(
+    rows: Sequence[Mapping[str, Any]],
+    client: JudgeClient,
+    config: JudgeConfig,
+    spec: Mapping[str, Any],
+    verdict_set_id: str,
+) -> Evaluation:
+    """Each response against its row's baseline, draw by draw, with the prompt of `spec["template"]`."""
+    if lacking := [row["prompt_id"] for row in rows if "baseline" not in row]:
+        raise UserError(f"prompt {lacking[0]} has no baseline, expected the response to be beaten. Next: sample again.")
+    frames = []
+    for draw in sorted({row.get("draw", 0) for row in rows}):
+        items = [
+            {key: row[key] for key in ("prompt_id", "response", "baseline")}
+            | {"history": render_history(row["prompt"])}
+            for row in rows
+            if row.get("draw", 0) == draw
+        ]
+        frame = judge_items(
+            items,
+            client,
+            config,
+            verdict_set_id=verdict_set_id,
+            protocol=spec["protocol"],
+            template=spec["template"],
+        )
+        frames.append(frame.assign(draw=draw))
+    return Evaluation(pd.concat(frames, ignore_index=True), {})
+
+
 def judge_items(
     items: Sequence[Mapping[str, str]],
     client: JudgeClient,
@@ -99,9 +131,11 @@ def judge_items(
         return {
             "verdict_set_id": verdict_set_id,
             "prompt_id": question.prompt_id,
+            "draw": 0,
             "order": "candidate_first" if question.candidate_first else "baseline_first",
             "verdict": verdict,
             "score": SCORES[verdict],
+            "weight": 1.0,
             "judge_asked": last.judge_asked,
             "judge_served": last.judge_served,
             "protocol": protocol,

@@ -23,9 +23,11 @@ def make_verdicts() -> MakeVerdicts:
         columns = {
             "verdict_set_id": verdict_set_id,
             "prompt_id": hashes,
+            "draw": 0,
             "order": "candidate_first",
             "verdict": list(words),
             "score": [_SCORES[word] for word in words],
+            "weight": 1.0,
             "judge_asked": "gpt-4-0613",
             "judge_served": "gpt-4-0613",
             "protocol": "paper",
