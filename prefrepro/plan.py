@@ -54,6 +54,7 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
         "is_printed": table.is_printed,
         "scale": plan.config.scale,
         "scale_description": plan.scale["description"],
+        "scale_is_comparable": plan.scale["is_comparable"],
         "reading": plan.config.reading,
         "protocol": plan.config.protocol,
         "switches": reading.lines,

@@ -13,6 +13,8 @@ from prefrepro.errors import UserError, nearest
 from prefrepro.stats.metrics import METRICS, Summary, VerdictSet, compare, summarise
 from prefrepro.tables.check import load_schema
 
+CITED = "a released model, its number is cited; --config external=run runs it where the scale names its weights"
+NO_VERDICTS = "no verdicts"
 SEPARATOR = ";"
 """Between the ids of several seeds in one field."""
 
@@ -24,8 +26,8 @@ def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], VerdictSet]) ->
     """One row of cells.csv per planned cell, in the order given.
 
     A planned cell has the keys paper, table, row, column, row_label, column_label, metric, reported, where,
-    baseline, protocol, judge, judge_is_substitute, comparable, verdict_ids, sample_ids, run_ids (one per
-    training seed), scale, reading, commit. `verdicts` gives the verdicts of a set by its id and raises
+    baseline, protocol, evaluation, judge, judge_is_substitute, comparable, verdict_ids, sample_ids, run_ids (one
+    per training seed), is_cited, scale, reading, commit. `verdicts` gives the verdicts of a set by its id and raises
     FileNotFoundError or KeyError where there are none. A cell is `not_run`, with no value, while any of
     its seeds is missing. Raises UserError for an unknown metric or baseline.
     """
@@ -52,7 +54,7 @@ def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], VerdictSet]) ->
 def missing(cells_frame: pd.DataFrame) -> list[str]:
     """`paper/table row × column` of every cell without a value; a caller that gets any exits non-zero."""
     cells = cells_frame.to_dict("records")
-    lost = [cell for cell in cells if cell["status"] == "not_run"]
+    lost = [cell for cell in cells if cell["status"] == "not_run" and cell["reason"] != CITED]
     return [f"{cell['paper']}/{cell['table']} {cell['row']} × {cell['column']}" for cell in lost]
 
 
@@ -81,7 +83,7 @@ def _place(cell: Cell, row: str | None) -> tuple[Any, ...]:
 
 def _row(cell: Cell, baseline: Cell | None, sets: Sets) -> dict[str, Any]:
     own = sets(cell)
-    ours = summarise(cell["metric"], own, cell["protocol"]) if own else Summary(None, None, None, None, 0, 0, 0)
+    ours = summarise(_statistic(cell), own, cell["protocol"]) if own else Summary(None, None, None, None, 0, 0, 0)
     delta = None
     if cell["comparable"] and ours.value is not None and cell["reported"] is not None:
         delta = ours.value - cell["reported"]
@@ -90,7 +92,7 @@ def _row(cell: Cell, baseline: Cell | None, sets: Sets) -> dict[str, Any]:
         **asdict(ours),
         "n_seeds": len(own or []),
         "delta": delta,
-        "status": _status(cell, ours),
+        **_status(cell, ours),
         "p_vs_baseline": _p_value(cell, baseline, ours, sets),
         "baseline": cell["baseline"],
         "run_id": SEPARATOR.join(cell["run_ids"]),
@@ -100,15 +102,24 @@ def _row(cell: Cell, baseline: Cell | None, sets: Sets) -> dict[str, Any]:
     }
 
 
-def _status(cell: Cell, ours: Summary) -> str:
+def _statistic(cell: Cell) -> str:
+    """RPO prints AlpacaEval's rate as a win rate among others; it is counted as AlpacaEval counts."""
+    is_alpaca = cell["metric"] == "win_rate_pct" and cell["evaluation"] == "alpaca_eval"
+    return "wr" if is_alpaca else cell["metric"]
+
+
+def _status(cell: Cell, ours: Summary) -> dict[str, str | None]:
     """The first of these that holds: no value; nothing it may be held against; another judge; in or out."""
     if ours.value is None or ours.ci_low is None or ours.ci_high is None:
-        return "not_run"
-    if not cell["comparable"] or cell["reported"] is None:
-        return "not_comparable"
+        return {"status": "not_run", "reason": CITED if cell["is_cited"] else NO_VERDICTS}
+    if not cell["comparable"]:
+        return {"status": "not_comparable", "reason": f"scale {cell['scale']}: other models and data than the paper's"}
+    if cell["reported"] is None:
+        return {"status": "not_comparable", "reason": "no number is printed"}
     if cell["judge_is_substitute"]:
-        return "substitute_judge"
-    return "inside" if ours.ci_low <= cell["reported"] <= ours.ci_high else "outside"
+        return {"status": "substitute_judge", "reason": f"{cell['judge']} stands in for the paper's judge"}
+    is_inside = ours.ci_low <= cell["reported"] <= ours.ci_high
+    return {"status": "inside" if is_inside else "outside", "reason": None}
 
 
 def _p_value(cell: Cell, baseline: Cell | None, ours: Summary, sets: Sets) -> float | None:
@@ -116,5 +127,5 @@ def _p_value(cell: Cell, baseline: Cell | None, ours: Summary, sets: Sets) -> fl
     if ours.value is None or baseline is None or cell["row"] == cell["baseline"]:
         return None
     own, other = sets(cell), sets(baseline)
-    difference = compare(cell["metric"], own, other, cell["protocol"]) if own and other else None
+    difference = compare(_statistic(cell), own, other, cell["protocol"]) if own and other else None
     return difference.p if difference else None

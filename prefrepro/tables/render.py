@@ -36,6 +36,13 @@ CSV_PARTS = {
 """Sub-column of the wide CSV -> column of cells.csv."""
 
 
+MEASURES = {
+    "win_rate_pct": "Win rate in percent",
+    "wr": "Win rate in percent",
+    "lc_wr": "Length-controlled win rate in percent",
+    "mt_bench": "Mean rating, 1 to 10",
+    "arena_hard_pct": "Win rate in percent, clear verdicts three times",
+}
 SWITCH_HEAD = ["switch", "what it decides", "side", "what that means"]
 
 
@@ -105,7 +112,7 @@ def table_meta(
     )
 
 
-def settings_meta(spec: Mapping[str, Any], is_comparable: bool) -> TableMeta:
+def settings_meta(spec: Mapping[str, Any]) -> TableMeta:
     """Meta of a table of settings, from its node's spec."""
     return TableMeta(
         **{key: spec[key] for key in ("paper", "table", "scale", "reading", "protocol")},
@@ -113,7 +120,7 @@ def settings_meta(spec: Mapping[str, Any], is_comparable: bool) -> TableMeta:
         judges={},
         row_labels={setting["label"]: setting["label"] for setting in spec["settings"]},
         column_labels={"ours": "Ours"},
-        comparable=is_comparable,
+        comparable=spec["scale_is_comparable"],
         judge_is_substitute=False,
         notes=spec["notes"],
         switches=spec["switches"],
@@ -170,7 +177,8 @@ def _legend(cells: pd.DataFrame, meta: TableMeta) -> str:
     baselines = dict.fromkeys(str(key) for key in cells.loc[cells["p_vs_baseline"].notna(), "baseline"])
     labels = ", ".join(meta.row_labels.get(key, key) for key in baselines)
     mark = f" {MARK}: differs from {labels}, Holm-adjusted p < {ALPHA:g} over this table." if labels else ""
-    return f"Win rate in percent [95 % interval]; printed: the number in the paper.{mark}"
+    measures = ", ".join(dict.fromkeys(MEASURES[metric] for metric in cells["metric"]))
+    return f"{measures} [95 % interval]; printed: the number in the paper.{mark}"
 
 
 def _csv(grid: Mapping[tuple[str, str], Mapping[str, Any]], meta: TableMeta) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from stats_helpers import both_orders, one_order, ratings, shares
 
-from prefrepro import spec
+from prefrepro import table_spec
 from prefrepro.errors import UserError
 from prefrepro.stats.intervals import wilson
 from prefrepro.stats.metrics import METRICS, Summary, VerdictSet, compare, summarise
@@ -33,7 +33,7 @@ def bounds(found: Summary) -> tuple[float | None, float | None]:
 
 
 def test_table_specs_name_metrics_that_there_are() -> None:
-    assert set(spec.METRICS) <= set(METRICS)
+    assert set(table_spec.METRICS) <= set(METRICS)
 
 
 def test_paper_win_rate_is_wins_over_all_attempts() -> None:

@@ -61,6 +61,8 @@ def make_cell() -> MakeCell:
             "where": f"Table 1, row {row}",
             "baseline": "dpo",
             "protocol": "paper",
+            "evaluation": "pairwise",
+            "is_cited": False,
             "judge": "gpt-4-0613",
             "judge_is_substitute": False,
             "comparable": True,
