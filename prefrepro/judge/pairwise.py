@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from prefrepro.data.template import render_history
 from prefrepro.errors import UserError
-from prefrepro.judge.client import BudgetError, JudgeClient, Reply
+from prefrepro.judge.asking import ask_all, ask_until_read, check_invalid, reply_columns
+from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.order import paper_order
@@ -24,7 +23,6 @@ from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
 from prefrepro.judge.request import chat_request
 
 SCORES = {"win": 1.0, "loss": 0.0, "tie": 0.5, "invalid": None}
-EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +118,7 @@ def judge_items(
     parse = PARSERS[protocol]
 
     def ask(question: _Question) -> dict[str, Any]:
-        replies: list[Reply] = []
-        choice = None
-        while choice is None and len(replies) <= config.reasks:
-            replies.append(client.ask(question.request, repeat=len(replies)))
-            if replies[-1].status == "error":
-                break
-            choice = parse(replies[-1].text, template)
-        last = replies[-1]
+        choice, replies = ask_until_read(client, question.request, lambda text: parse(text, template), config.reasks)
         verdict = verdict_of(choice, question.candidate_first)
         return {
             "verdict_set_id": verdict_set_id,
@@ -137,28 +128,13 @@ def judge_items(
             "verdict": verdict,
             "score": SCORES[verdict],
             "weight": 1.0,
-            "judge_asked": last.judge_asked,
-            "judge_served": last.judge_served,
             "protocol": protocol,
             "prompt_sha256": digest,
-            "request_sha256": last.request_sha256,
-            "raw_reply": last.text,
-            "prompt_tokens": sum(reply.prompt_tokens for reply in replies),
-            "completion_tokens": sum(reply.completion_tokens for reply in replies),
-            "cost_usd": sum(reply.cost_usd for reply in replies),
-            "created": last.created,
+            **reply_columns(replies),
         }
 
-    try:
-        rows = _in_threads(ask, questions, config.concurrency, progress)
-    except BudgetError as error:
-        missing = [question.request for question in questions if not client.is_cached(question.request)]
-        needed = sum(map(client.estimate_usd, missing))
-        raise UserError(
-            f"{error} Still to be asked: {len(missing)} of {len(questions)} requests, up to {needed:.4f} USD."
-        ) from error
-    frame = pd.DataFrame(rows)
-    _check_invalid(frame, config)
+    frame = pd.DataFrame(ask_all(ask, questions, client, config, progress=progress))
+    check_invalid(frame, config)
     return frame
 
 
@@ -179,37 +155,3 @@ def _questions(
             messages = compose(template, protocol, item["history"], *(shown if first else reversed(shown)))
             questions.append(_Question(item["prompt_id"], first, chat_request(config, messages)))
     return questions
-
-
-def _in_threads(
-    ask: Callable[[_Question], dict[str, Any]], questions: list[_Question], concurrency: int, progress: bool
-) -> list[dict[str, Any]]:
-    """Ask all, in any order; the first error stops the rest and is raised."""
-    with tqdm(total=len(questions), desc="judging", unit="verdict", disable=None if progress else True) as bar:
-        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
-        try:
-            futures = [pool.submit(ask, question) for question in questions]
-            for future in futures:
-                future.add_done_callback(lambda _: bar.update())
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-            return [future.result() for future in futures]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _check_invalid(frame: pd.DataFrame, config: JudgeConfig) -> None:
-    invalid = frame[frame["verdict"] == "invalid"]
-    share = len(invalid) / len(frame)
-    if share <= config.invalid_limit:
-        return
-    replies = list(dict.fromkeys(invalid["raw_reply"]))
-    examples = "\n".join(f"  {reply[:200]!r}" for reply in replies[:EXAMPLES])
-    raise UserError(
-        f'judge "{config.name}": {len(invalid)} of {len(frame)} verdicts are invalid ({share:.1%}), the '
-        f"limit is {config.invalid_limit:.1%}; each was asked up to {config.reasks + 1} times. "
-        f"Some of the replies:\n{examples}\nReplies are in the cache; failed calls are asked again. "
-        "Next: take another model, or raise reasks or invalid_limit in "
-        f"config/judges/{config.name}.yaml, and run again."
-    )
