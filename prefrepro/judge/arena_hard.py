@@ -26,8 +26,8 @@ from prefrepro.judge.benchmark_prompts import JudgePrompt, arena_hard_prompt
 from prefrepro.judge.client import JudgeClient, Reply
 from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.evaluation import Evaluation
+from prefrepro.judge.request import chat_request
 
-TEMPERATURE = 0  # judge_config.yaml
 MAX_TOKENS = 4096  # judge_config.yaml
 BASELINE = "gpt-4-0314"  # judge_config.yaml
 LABEL = re.compile(r"\[\[([AB<>=]+)\]\]")  # judge_config.yaml, regex_pattern
@@ -78,9 +78,10 @@ def evaluate(
 
     `spec`: `reference` (the key of the baseline's answer in a row's `references`, default gpt-4-0314), `verdict_regex`
     ("2024", the default, or "2025"), `judge_prompts` (paths of released judge configs; without any our own wording
-    asks), `protocol`. Of `config` hold model, concurrency, reasks and invalid_limit; temperature and max_tokens are
-    the benchmark's. An unreadable game is played again `config.reasks` times, which neither release does: with 0 it is
-    theirs. Under "2025" both games of a response are invalid where one is, and neither counts. Raises UserError.
+    asks), `protocol`. Of `config` all holds but max_tokens and seed, which are the release's: 4096 and none; its
+    temperature, 0, is the config's default. An unreadable game is played again `config.reasks` times, which neither
+    release does: with 0 it is theirs. Under "2025" both games of a response are invalid where one is, and neither
+    counts. Raises UserError.
     """
     year = str(spec.get("verdict_regex", "2024"))
     if year not in PLAYS:
@@ -167,13 +168,8 @@ def _game(
         )
     pair = [row["response"], references[reference]]
     first, second = pair if candidate_first else reversed(pair)
-    request = {
-        "model": config.model,
-        "messages": prompt.messages(QUESTION=questions[0], ANSWER_A=first, ANSWER_B=second),
-        "temperature": TEMPERATURE,
-        "max_tokens": MAX_TOKENS,
-    }
-    return _Game(row, candidate_first, request)
+    messages = prompt.messages(QUESTION=questions[0], ANSWER_A=first, ANSWER_B=second)
+    return _Game(row, candidate_first, chat_request(config, messages, max_tokens=MAX_TOKENS, seed=None))
 
 
 def _verdict(share: Share | None, candidate_first: bool) -> dict[str, Any]:

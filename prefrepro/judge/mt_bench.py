@@ -23,8 +23,8 @@ from prefrepro.judge.benchmark_prompts import JudgePrompt, mt_bench_prompts
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.evaluation import Evaluation
+from prefrepro.judge.request import chat_request
 
-TEMPERATURE = 0  # common.py, run_judge_single
 MAX_TOKENS = 2048  # common.py, run_judge_single
 RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]", re.ASCII)  # common.py, one_score_pattern
 RATING_BACKUP = re.compile(r"\[(\d+\.?\d*)\]", re.ASCII)  # common.py, one_score_pattern_backup
@@ -53,8 +53,9 @@ def evaluate(
     """One row per prompt, draw and turn, verdict `rated`; means over all ratings, over each turn and each category.
 
     `rows` have `turns`, `responses` (two each), `category` and, where there are any, `reference_answers`.
-    `spec["judge_prompts"]` is the path of a released judge_prompts.jsonl; without it our own wording asks. Of `config`
-    hold model, concurrency, reasks and invalid_limit; temperature and max_tokens are the benchmark's. Raises UserError.
+    `spec["judge_prompts"]` is the path of a released judge_prompts.jsonl; without it our own wording asks. Of
+    `config` all holds but max_tokens and seed, which are FastChat's: 2048 and none; its temperature, too, is the
+    config's default. Raises UserError.
     """
     prompts = mt_bench_prompts(spec.get("judge_prompts"))
     ordered = canonical_rows(rows)
@@ -93,12 +94,7 @@ def _question(row: Mapping[str, Any], turn: int, prompts: Mapping[str, JudgeProm
     name = ("single-math-v1" if has_reference else "single-v1") + ("-multi-turn" if turn == TURNS else "")
     if turn == 1:
         texts |= {"question": texts["question_1"], "answer": texts["answer_1"]}
-    request = {
-        "model": config.model,
-        "messages": prompts[name].messages(**texts),
-        "temperature": TEMPERATURE,
-        "max_tokens": MAX_TOKENS,
-    }
+    request = chat_request(config, prompts[name].messages(**texts), max_tokens=MAX_TOKENS, seed=None)
     return _Question(row, turn, prompts[name], request)
 
 

@@ -16,30 +16,25 @@ class Form:
     """A text with {holes}; what stands before its first fixed part is of no account (an instruction, say)."""
 
     def __init__(self, template: str) -> None:
-        self._names = HOLE.findall(template)
         self._parts = HOLE.split(template)[::2]
         self._bare = HOLE.sub("\0", template)
-        holes = iter(self._names)
-        self._pattern = re.compile(
-            re.escape(self._parts[0])
-            + "".join(f"(?P<{next(holes)}>.*){re.escape(part)}" for part in self._parts[1:])
-            + r"\s*\Z",
-            re.DOTALL,
-        )
+        holes = zip(HOLE.findall(template), self._parts[1:], strict=True)
+        filled = "".join(f"(?P<{name}>.*){re.escape(part)}" for name, part in holes)
+        self._pattern = re.compile(re.escape(self._parts[0]) + filled + r"\s*\Z", re.DOTALL)
 
     def read(self, text: str) -> dict[str, str] | None:
         """What fills each hole; None where the text is of another form.
 
         Raises ValueError where a fixed part is there too often, because an answer forges it: never a guess.
         """
-        found = self._pattern.search(text)
-        if found is None:
+        counts = {part: text.count(part) for part in self._parts}
+        if not all(counts.values()):
             return None
-        for part in self._parts:
-            often, expected = text.count(part), self._bare.count(part)
-            if often != expected:
+        for part, often in counts.items():  # before the search, which many repetitions would make slow
+            if often != (expected := self._bare.count(part)):
                 raise ValueError(f"found {part.strip()!r} {often} times in the prompt, expected {expected}")
-        return found.groupdict()
+        found = self._pattern.search(text)
+        return found.groupdict() if found else None
 
 
 @cache
