@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from prefrepro.calibration import cli as calibration_cli
 from prefrepro.errors import UserError, exit_on_user_error, nearest
 from prefrepro.introspect import ROOT, method_names
 from prefrepro.judge import cli as judge_cli
@@ -20,10 +21,8 @@ EPILOG = """examples:
   prefrepro plan table1                      what table 1 needs, each job once
   prefrepro plan tables seeds=3 --json       the same for a program
   prefrepro show rpo/table1                  a finished table, on the terminal
-  prefrepro collect                          rebuild cells.csv, runs.csv and verdicts.csv
   prefrepro new-method my_dpo --shape paired methods/my_dpo.py, which works, to be changed
-  prefrepro check methods/my_dpo.py          does it meet the contract, and what does not
-  prefrepro judge probe openai               can this judge be asked, and how"""
+  prefrepro check methods/my_dpo.py          does it meet the contract, and what does not"""
 SHOWN = 2
 """Problems of one rule that are printed: a loss that is NaN is NaN on every batch."""
 
@@ -55,9 +54,10 @@ def _main() -> None:
     new.add_argument("name", help="in snake_case: the file's name and what a table's row calls it")
     new.add_argument("--shape", choices=SHAPES, required=True, help="what its loss receives")
     judge_cli.add_parser(commands)
+    calibration_cli.add_parser(commands)
     arguments = parser.parse_args()
     does = {"plan": _plan, "show": _show, "collect": _collect, "check": _check, "new-method": _new_method}
-    does["judge"] = judge_cli.run
+    does |= {"judge": judge_cli.run, "calibration": calibration_cli.run}
     does[arguments.command](arguments)
 
 

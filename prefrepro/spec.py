@@ -33,6 +33,7 @@ class Config:
     judge: str | None = None
     hh_files: str | None = None
     budget_usd: float | None = None
+    published: str | None = None
     external: str = "cite"
     switches: dict[str, str] = field(default_factory=dict)
     """Switch of a paper -> its side, where that is not the reading's. On a command line each is a key of its own."""
@@ -81,7 +82,7 @@ def make_config(given: dict[str, Any]) -> Config:
 
 def _plain(key: str, value: Any) -> Any:
     """Text from a command line as YAML reads it, but a path as it was typed; everything else as it is."""
-    if key == "hh_files":
+    if key in ("hh_files", "published"):
         return None if value in (None, "", "null") else str(value)
     try:
         plain = yaml.safe_load(value) if isinstance(value, str) else value

@@ -104,17 +104,19 @@ def judge_items(
     verdict_set_id: str,
     protocol: str,
     template: str,
+    candidate_first: Sequence[bool] | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Judge `items` (prompt_id, history, response, baseline), in an order that must not change between runs.
 
-    One row per item (`paper`) or two (`robust`), in the items' order, columns as in verdicts.schema.yaml. An
+    One row per item (`paper`) or two (`robust`), in the items' order, columns as in verdicts.schema.yaml.
+    `candidate_first`, one per item, is the order that `paper` shows the answers in, else compare.py's. An
     invalid reply is asked again `config.reasks` times, then stands as `invalid`. Raises UserError where the
     judge cannot be reached, the budget is used up, or more than `config.invalid_limit` of the verdicts are
     invalid; all replies stay cached.
     """
     digest = prompt_sha256(template, protocol)
-    questions = _questions(items, config, protocol, template)
+    questions = _questions(items, config, protocol, template, candidate_first)
     parse = PARSERS[protocol]
 
     def ask(question: _Question) -> dict[str, Any]:
@@ -139,7 +141,11 @@ def judge_items(
 
 
 def _questions(
-    items: Sequence[Mapping[str, str]], config: JudgeConfig, protocol: str, template: str
+    items: Sequence[Mapping[str, str]],
+    config: JudgeConfig,
+    protocol: str,
+    template: str,
+    candidate_first: Sequence[bool] | None,
 ) -> list[_Question]:
     if not items:
         raise UserError("found no items to judge, expected at least one.")
@@ -147,10 +153,12 @@ def _questions(
     if len(set(ids)) != len(ids):
         twice = next(name for place, name in enumerate(ids) if name in ids[:place])
         raise UserError(f"prompt_id {twice} is there more than once, expected one item per prompt.")
-    orders = [(first,) for first in paper_order(len(items))] if protocol == "paper" else [(True, False)] * len(items)
+    if candidate_first is None:
+        candidate_first = paper_order(len(items))
+    orders = [(first,) for first in candidate_first] if protocol == "paper" else [(True, False)] * len(items)
     questions = []
-    for item, candidate_first in zip(items, orders, strict=True):
-        for first in candidate_first:
+    for item, shown_first in zip(items, orders, strict=True):
+        for first in shown_first:
             shown = [clean_response(item["response"]), clean_response(item["baseline"])]
             messages = compose(template, protocol, item["history"], *(shown if first else reversed(shown)))
             questions.append(_Question(item["prompt_id"], first, chat_request(config, messages)))
