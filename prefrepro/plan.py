@@ -13,6 +13,7 @@ from prefrepro.introspect import Method, code_digest, hparam_problems, read_meth
 from prefrepro.judge.config import judge_config
 from prefrepro.nodes import Plan
 from prefrepro.spec import (
+    REFERENCE_KEYS,
     ROLLOUT_KEYS,
     ROLLOUT_SOURCES,
     SETTINGS,
@@ -67,7 +68,8 @@ class _Expander:
         known = list(self.paper["training"])
         for source in ROLLOUT_SOURCES:
             here = f"config/scales/{self.config.scale}.yaml, rollout, {source}"
-            problems += unknown_keys(self.scale["rollout"][source], [*known, *ROLLOUT_KEYS, "hparams"], here)
+            keys = REFERENCE_KEYS if source == "reference" else [*known, *ROLLOUT_KEYS, "hparams"]
+            problems += unknown_keys(self.scale["rollout"][source], keys, here)
         for row in self.table.rows:
             problems += unknown_keys(row.training, known, f"{self.where}, row {row.key}, training")
         report(problems)
@@ -219,6 +221,10 @@ class _Expander:
             raise UserError(
                 f'{here}: the data set holds groups; say which pairs {method.name} takes: "pairs", one of {known}'
             )
+        of_pairs = [name for name in ("embeddings", "mismatched", "reference_rewards") if method.needs.get(name)]
+        if is_ranked and of_pairs:
+            wants = f"{here}: {method.name} wants {', '.join(of_pairs)}"
+            raise UserError(f"{wants}, which are made of pairs, but the data set holds groups")
         if row.pairs is not None and (ranks or not is_ranked):
             why = f"{method.name} takes whole groups" if ranks else "the data set already holds pairs"
             raise UserError(f'{here}: "pairs" is set, but {why}')
@@ -274,6 +280,13 @@ class _Expander:
             training["contrast_size"] //= balanced["contrast_divisor"]
         if method.needs.get("rows") == "mixed" and self.config.reading == "paper":
             training["contrast_size"] = training["batch_size"]  # D10: the reference point is of the whole batch
+        size, batch_size = training["contrast_size"], training["batch_size"]
+        if method.needs.get("gather") and size > batch_size:
+            here = f"{self.where}, row {row.key}"
+            raise UserError(
+                f"{here}: contrast_size {size} is more than batch_size {batch_size}, but only examples of one batch "
+                "meet each other. Raise batch_size in the row's training, or lower contrast_size"
+            )
         hparams = {"reading": self.config.reading} if "reading" in method.hparams else {}
         hparams |= own_hparams | row.hparams
         data, data_name = self._dataset(column)
@@ -287,6 +300,9 @@ class _Expander:
             inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, "init": inputs["init"]})
         if method.needs.get("embeddings"):
             inputs["embeddings"] = self._embeddings(row, column, data, limits, method.needs["embeddings"])
+        if method.needs.get("reference_rewards"):
+            own = {name: training[name] for name in ("dtype", "micro_batch", "threads")}
+            inputs["reference_rewards"] = self._reference_rewards(row, column, inputs, limits | own, pairs, seed)
         if rollout:
             training["rollout"] = rollout
             if rollout["responses"] == "policy":
@@ -302,6 +318,22 @@ class _Expander:
         spec = limits | {"embedder": embedder, "text": text, "tokenizer": init}
         roles = {"data": data, **({"tokenizer": inputs["init"]} if inputs else {})}
         return self.plan.add("embeddings", f"{name}_{column.dataset}", spec, roles)
+
+    def _reference_rewards(
+        self, row: Row, column: Column, inputs: dict[str, str], own: dict[str, Any], pairs: str | None, seed: int
+    ) -> str:
+        """Raises UserError where it is not said how many responses are sampled, or a number makes no sense."""
+        given = self.paper["rollout"]["reference"] | self.scale["rollout"]["reference"]
+        where = f"{self.where}, row {row.key}: {row.method} wants responses of the reference"
+        if lacking := [name for name in REFERENCE_KEYS if name not in given]:
+            spec = f"paper_tables/{self.table.paper}/paper.yaml"
+            raise UserError(f"{where}, and {', '.join(lacking)} is not set; set it in {spec}, rollout, reference")
+        if not isinstance(given["samples"], int) or given["samples"] < 1:
+            raise UserError(f"{where}: samples is {given['samples']!r}; expected a whole number of at least 1")
+        spec = own | given | {"init": "", "seed": seed}
+        roles = {role: inputs[role] for role in ("data", "init")}
+        roles["reward_model"] = self._rewarding_reward_model(column, inputs, pairs, seed)
+        return self.plan.add("reference_rewards", f"sft_{column.model}_{column.dataset}", spec, roles)
 
     def _sample(self, run: str, column: Column, seed: int) -> str:
         data, _ = self._dataset(column)
