@@ -44,7 +44,7 @@ from methods.contract import LossOutput, PairedBatch, RankedBatch, RolloutBatch,
 
 AnyBatch = PairedBatch | UnpairedBatch | RankedBatch | RolloutBatch
 Batch = TypeVar("Batch", bound=AnyBatch)
-quick = settings(max_examples=20, deadline=None, derandomize=True)
+quick = settings(max_examples=20)
 seeds = st.integers(0, 2**31)
 sizes = st.integers(2, 5)
 LOG_2, LOG_3 = math.log(2), math.log(3)
