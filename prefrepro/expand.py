@@ -14,7 +14,7 @@ from prefrepro.judge.config import judge_config
 from prefrepro.judge.evaluation import EVALUATIONS
 from prefrepro.nodes import Plan
 from prefrepro.readings import Reading, merged
-from prefrepro.spec import ROLLOUT_KEYS, read_named, report, show, stand_in
+from prefrepro.spec import REFERENCE_KEYS, ROLLOUT_KEYS, read_named, report, show, stand_in
 from prefrepro.table_spec import Column, Row, Table
 
 
@@ -159,6 +159,10 @@ class Expander:
             raise UserError(
                 f'{here}: the data set holds groups; say which pairs {method.name} takes: "pairs", one of {known}'
             )
+        of_pairs = [name for name in ("embeddings", "mismatched", "reference_rewards") if method.needs.get(name)]
+        if is_ranked and of_pairs:
+            wants = f"{here}: {method.name} wants {', '.join(of_pairs)}"
+            raise UserError(f"{wants}, which are made of pairs, but the data set holds groups")
         if row.pairs is not None and (ranks or not is_ranked):
             why = f"{method.name} takes whole groups" if ranks else "the data set already holds pairs"
             raise UserError(f'{here}: "pairs" is set, but {why}')
@@ -214,6 +218,12 @@ class Expander:
         is_rollout = method.needs.get("shape") == "rollout"
         given, own_hparams, rollout = self._rollout(row) if is_rollout else ({}, {}, None)
         training = self._training(method, given, row.training | column.training)
+        if method.needs.get("gather") and training["contrast_size"] > training["batch_size"]:
+            raise UserError(
+                f"{self.where}, row {row.key}: contrast_size {training['contrast_size']} is more than batch_size "
+                f"{training['batch_size']}, but only examples of one batch meet each other. Raise batch_size in the "
+                "row's training, or lower contrast_size"
+            )
         hparams = own_hparams | row.hparams | column.hparams
         hparams |= self.reading.section("hparams").get(method.name, {})
         data, data_name = self.dataset(column.dataset)
@@ -229,6 +239,10 @@ class Expander:
         if method.needs.get("embeddings"):
             embedder = row.embedder or column.embedder
             inputs["embeddings"] = self._embeddings(row, embedder, column, data, limits, method.needs["embeddings"])
+        if method.needs.get("reference_rewards"):
+            own = {name: training[name] for name in ("dtype", "micro_batch", "threads")}
+            rewards = self._reference_rewards(row, column, inputs, init, limits | own, pairs, seed)
+            inputs["reference_rewards"] = rewards
         if rollout:
             training["rollout"] = rollout
             if rollout["responses"] == "policy":
@@ -263,6 +277,23 @@ class Expander:
         spec = limits | {"embedder": read_named("embedders", name, self.where), "text": text, "tokenizer": init}
         roles = {"data": data, **({"tokenizer": inputs["init"]} if inputs else {})}
         return self.plan.add("embeddings", f"{name}_{column.dataset}", spec, roles)
+
+    def _reference_rewards(
+        self, row: Row, column: Column, inputs: dict[str, str], init: str, own: dict[str, Any], pairs: str | None,
+        seed: int,
+    ) -> str:  # fmt: skip
+        """Raises UserError where it is not said how many responses are sampled, or a number makes no sense."""
+        given = self.paper["rollout"]["reference"] | self.scale["rollout"]["reference"]
+        where = f"{self.where}, row {row.key}: {row.method} wants responses of the reference"
+        if lacking := [name for name in REFERENCE_KEYS if name not in given]:
+            spec = f"paper_tables/{self.table.paper}/paper.yaml"
+            raise UserError(f"{where}, and {', '.join(lacking)} is not set; set it in {spec}, rollout, reference")
+        if not isinstance(given["samples"], int) or given["samples"] < 1:
+            raise UserError(f"{where}: samples is {given['samples']!r}; expected a whole number of at least 1")
+        spec = own | given | {"init": init, "seed": seed}
+        roles = {role: inputs[role] for role in ("data", "init") if role in inputs}
+        roles["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
+        return self.plan.add("reference_rewards", f"sft_{column.model}_{column.dataset}", spec, roles)
 
     # Samples and verdicts
 

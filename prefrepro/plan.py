@@ -12,6 +12,7 @@ from prefrepro.expand import Expander
 from prefrepro.nodes import Plan
 from prefrepro.readings import reading_of
 from prefrepro.spec import (
+    REFERENCE_KEYS,
     ROLLOUT_KEYS,
     ROLLOUT_SOURCES,
     SETTINGS,
@@ -93,7 +94,8 @@ def _check_settings(expander: Expander) -> None:
         problems += unknown_keys(values, known["sampling"], here)
     for source in ROLLOUT_SOURCES:
         here = f"config/scales/{name}.yaml, rollout, {source}"
-        problems += unknown_keys(scale["rollout"][source], [*known["training"], *ROLLOUT_KEYS, "hparams"], here)
+        keys = REFERENCE_KEYS if source == "reference" else [*known["training"], *ROLLOUT_KEYS, "hparams"]
+        problems += unknown_keys(scale["rollout"][source], keys, here)
     for row in expander.table.rows:
         problems += unknown_keys(row.training, known["training"], f"{expander.where}, row {row.key}, training")
     for column in expander.table.columns:

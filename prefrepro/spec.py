@@ -158,8 +158,11 @@ def read_named(folder: str, name: str, wanted_by: str) -> dict[str, Any]:
 
 STAND_INS = ["models", "datasets", "embedders", "judges"]
 SETTINGS = ["training", "sft", "reward_model", "sampling"]
-ROLLOUT_SOURCES = ["data", "policy"]
-"""Sections of `rollout`: what a rollout method has beside or instead of `training`, by where responses come from."""
+ROLLOUT_SOURCES = ["data", "policy", "reference"]
+"""Sections of `rollout`: what a rollout method has beside or instead of `training`, by where responses come from;
+`reference` is of responses that are rewarded once, before any training (prefrepro/train/reference_rewards.py)."""
+REFERENCE_KEYS = ["samples", "max_new_tokens"]
+"""Responses to each training prompt, and the most tokens of one."""
 ROLLOUT_KEYS = ["ppo_epochs", "minibatches", "max_head_grad_norm", "max_new_tokens"]
 """prefrepro/train/rollout.py says what they mean."""
 SCALE_KEYS = [
