@@ -13,15 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.hub import Resolved, resolve
+from prefrepro.data.hub import named_files
 from prefrepro.data.local import read_records
-from prefrepro.data.rows import Counts, Reading
+from prefrepro.data.rows import Counts
 from prefrepro.data.splits import eval_prompt_order
 from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
 
-REFERENCES = ("gpt4_turbo", "davinci003")
 HUB_FILES = {"gpt4_turbo": "alpaca_eval_gpt4_baseline.json", "davinci003": "alpaca_eval.json"}
 SHA256 = {  # at revision 2edc6fa; from public manifests (JUDGING.md §1.2)
     "alpaca_eval_gpt4_baseline.json": "83db546b872ddebee8965fd05fa48461ee3c32bc695c62fb57f2d214ff741ec4",
@@ -31,68 +30,44 @@ RELEASED_BATCH = 32
 
 
 def alpaca_eval_prompts(source: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """(rows {prompt_id, prompt, instruction, category, references} in canonical order, what the manifest says).
+    """(rows {prompt_id, prompt, instruction, category, index, references} in canonical order, what the manifest says).
 
-    `source`: `files` {reference: path} or `repo` and `revision`; `reading`: under `code` only the 800 that the released
-    loader serves; `n` instructions are expected. Raises UserError where the references do not answer the same
-    instructions in the same order.
+    `source`: `files` {reference: path} or `repo` and `revision`; `n` instructions are expected, `n_prompts` of them are
+    asked. Raises UserError where the references do not answer the same instructions in the same order.
     """
-    paths, record = _files(source)
+    paths, record = named_files(source, HUB_FILES)
+    if "commit" in record:
+        _check_hashes(paths)
     outputs = {name: _outputs(path) for name, path in paths.items()}
     first = next(iter(outputs))
     for name in outputs:
         _same_instructions(paths, outputs, first, name)
-    rows = [
-        _row(place, {name: entries[place] for name, entries in outputs.items()}) for place in range(len(outputs[first]))
-    ]
-    expected = source.get("n")
-    if expected is not None and len(rows) != expected:
-        raise UserError(f"{paths[first]}: {len(rows)} instructions; expected {expected}. Give the whole file.")
-    kept = sorted(prompt_order(len(rows), source.get("reading", "paper")))
-    return [rows[place] for place in kept], record | {"instructions": len(rows), "left_out": len(rows) - len(kept)}
+    n, expected = len(outputs[first]), source.get("n")
+    if expected is not None and n != expected:
+        raise UserError(f"{paths[first]}: {n} instructions; expected {expected}. Give the whole file.")
+    kept = sorted(prompt_order(n, source.get("n_prompts", n)))
+    rows = [_row(place, {name: entries[place] for name, entries in outputs.items()}) for place in kept]
+    return rows, record | {"instructions": n, "left_out": n - len(rows)}
 
 
-def prompt_order(n: int, reading: Reading, seed: int = 1) -> list[int]:
-    """Places of the instructions in the order in which a run answers them.
+def prompt_order(n: int, wanted: int, seed: int = 1) -> list[int]:
+    """Places of the instructions in the order in which a run answers them; `wanted` of n.
 
-    paper: all, in canonical order. code: the released SFTDataLoader's, one epoch in batches of 32 without the last,
-    partial one: 800 of 805 (PROTOCOL.md §1.10).
+    All: the canonical order. Fewer: the first ones of the released SFTDataLoader, batches of 32. Its one epoch leaves
+    out the last, partial batch, so that `wanted` = 800 of 805 are the instructions of reading=code (PROTOCOL.md §1.10).
     """
-    if reading == "paper":
+    if wanted >= n:
         return list(range(n))
-    return eval_prompt_order(n, None, min(RELEASED_BATCH, n), seed)
+    return eval_prompt_order(n, wanted, min(RELEASED_BATCH, wanted), seed)[:wanted]
 
 
-def _files(source: Mapping[str, Any]) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Where each reference is, and what the manifest says of it."""
-    given = source.get("files")
-    if isinstance(given, Mapping):
-        unknown = [name for name in given if name not in REFERENCES]
-        if unknown or not given:
-            raise UserError(f"files name {unknown or 'no reference'}; expected {' and '.join(REFERENCES)}: path")
-        return {name: Path(path) for name, path in given.items()}, {"files": dict(given)}
-    found = resolve(source.get("repo"), source.get("revision"), given, patterns=list(HUB_FILES.values()))
-    folder = _folder(found)
-    paths = {name: folder / file for name, file in HUB_FILES.items()}
+def _check_hashes(paths: Mapping[str, Path]) -> None:
     for path in paths.values():
-        if not path.is_file():
-            names = ", ".join(HUB_FILES.values())
-            raise UserError(f"{path} is missing. Expected a folder with {names}, or files: {{gpt4_turbo: PATH}}.")
-        if "commit" in found.record and sha256_file(path) != SHA256[path.name]:
+        if (found := sha256_file(path)) != SHA256[path.name]:
             raise UserError(
-                f"{path}: sha256 {sha256_file(path)}, expected {SHA256[path.name]} (revision 2edc6fa). The hub's file "
-                "has changed, or came damaged: fetch it again, or pin another revision and check what it holds."
+                f"{path}: sha256 {found}, expected {SHA256[path.name]} (revision 2edc6fa). The hub's file has changed, "
+                "or came damaged: fetch it again, or pin another revision and check what it holds."
             )
-    return paths, found.record
-
-
-def _folder(found: Resolved) -> Path:
-    if not isinstance(found.paths, str | Path) or not Path(found.paths).is_dir():
-        raise UserError(
-            f"{found.paths}: expected a folder with {', '.join(HUB_FILES.values())}, or for single files a mapping, "
-            "files: {gpt4_turbo: PATH, davinci003: PATH}."
-        )
-    return Path(found.paths)
 
 
 def _outputs(path: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import functools
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from prefrepro.data.local import Paths, Records, load_rows
 from prefrepro.data.rows import (
@@ -37,6 +37,7 @@ from prefrepro.errors import UserError
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 TURN = re.compile(r"\s*(Human|Assistant):\s+")
+Turns = Literal["all", "single"]
 ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
@@ -45,6 +46,7 @@ def load_hh(
     *,
     split: str,
     reading: Reading = "paper",
+    turns: Turns = "all",
     on_bad_row: OnBadRow = "stop",
     counts: Counts,
 ) -> Iterator[PreferenceRow]:
@@ -52,7 +54,7 @@ def load_hh(
 
     Raises UserError for a bad row, unless `on_bad_row` is "skip", and where no row is left.
     """
-    rows_of = functools.partial(hh_rows, reading=reading)
+    rows_of = functools.partial(hh_rows, reading=reading, turns=turns)
     yield from load_rows(paths, split=split, on_bad_row=on_bad_row, counts=counts, rows_of=rows_of)
 
 
@@ -63,15 +65,21 @@ def hh_rows(
     counts: Counts,
     *,
     reading: Reading = "paper",
+    turns: Turns = "all",
 ) -> Iterator[PreferenceRow]:
-    """Comparisons from the columns `chosen` and `rejected`, two whole transcripts each."""
+    """Comparisons from the columns `chosen` and `rejected`, two whole transcripts each.
+
+    `turns="single"` leaves out, and counts, conversations of more than one question (the paper says "single-turn").
+    """
     if reading not in ("paper", "code"):
         raise UserError(f'reading is "{reading}"; expected "paper" or "code".')
-    parse = functools.partial(_parse, reading=reading)
+    if turns not in ("all", "single"):
+        raise UserError(f'turns is "{turns}"; expected "all" or "single".')
+    parse = functools.partial(_parse, reading=reading, turns=turns)
     return checked_rows(records, source, parse, on_bad_row, counts)
 
 
-def _parse(record: dict[str, Any], note: Note, reading: Reading) -> PreferenceRow | None:
+def _parse(record: dict[str, Any], note: Note, reading: Reading, turns: Turns) -> PreferenceRow | None:
     chosen, rejected = (text(column(record, side), side) for side in ("chosen", "rejected"))
     for side, transcript in (("chosen", chosen), ("rejected", rejected)):
         if transcript.rfind(HUMAN) > transcript.rfind(ASSISTANT):
@@ -81,6 +89,9 @@ def _parse(record: dict[str, Any], note: Note, reading: Reading) -> PreferenceRo
     if start < 0:
         raise BadRow(f'"chosen" holds no {tag!r}; expected a transcript that ends with an Assistant turn')
     prompt = _messages(chosen[:start])
+    if turns == "single" and len(prompt) > 1:
+        note("several_turns_left_out")
+        return None
     _note_turns(prompt, note)
     blank = " " if reading == "paper" else ""
     answers = [one_blank(said[start + len(tag) :].removeprefix(blank)) for said in (chosen, rejected)]

@@ -87,6 +87,36 @@ def resolve(
     return Resolved(folder, {"repo": repo, "revision": revision, "commit": commit_of(folder)})
 
 
+def named_files(source: Mapping[str, Any], names: Mapping[str, str]) -> tuple[dict[str, Path], dict[str, Any]]:
+    """({name: file}, what the manifest says) of a set that consists of few files with a part each.
+
+    `names` are the files' places in the repository. `source` has `files` {name: path}, a folder that is laid out like
+    the repository or holds the files side by side, or `repo`. Raises UserError for an unknown name and a missing file.
+    """
+    given = source.get("files")
+    if isinstance(given, Mapping):
+        if not given or set(given) - set(names):
+            raise UserError(
+                f"files name {', '.join(given) or 'nothing'}; expected {{name: path}} of {', '.join(names)}."
+            )
+        found, record = {name: Path(path) for name, path in given.items()}, {"files": dict(given)}
+    else:
+        repo_type = source.get("repo_type", "dataset")
+        resolved = resolve(
+            source.get("repo"), source.get("revision"), given, patterns=list(names.values()), repo_type=repo_type
+        )
+        folder, record = resolved.paths, resolved.record
+        if not isinstance(folder, str | Path) or not Path(folder).is_dir():
+            wanted = ", ".join(f"{name}: PATH" for name in names)
+            raise UserError(f"{folder}: expected a folder with {', '.join(names.values())}, or files: {{{wanted}}}.")
+        places = {name: (Path(folder) / place, Path(folder) / Path(place).name) for name, place in names.items()}
+        found = {name: beside if beside.is_file() else place for name, (place, beside) in places.items()}
+    for name, path in found.items():
+        if not path.is_file():
+            raise UserError(f"{path} is missing. Expected the file of {name}; name it in the data set's files.")
+    return found, record
+
+
 def checkpoint(repo: str, revision: str | None = None) -> Path:
     """The folder of a model, tokenizer or embedder: itself a folder, what stands in for `repo`, or the hub's.
 

@@ -16,13 +16,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from prefrepro.data.alpaca_eval import alpaca_eval_prompts
+from prefrepro.data.alpaca_eval import alpaca_eval_prompts, prompt_order
 from prefrepro.data.hh import load_hh
-from prefrepro.data.hub import Resolved, resolve
+from prefrepro.data.hub import Resolved, named_files, resolve
 from prefrepro.data.local import Paths, data_files, load_rows
 from prefrepro.data.rows import Counts, PreferenceRow, RankedRow, preference_rows, ranked_rows
 from prefrepro.data.splits import split_of
-from prefrepro.data.template import prompt_id
 from prefrepro.data.tldr import load_tldr
 from prefrepro.data.ultrafeedback import load_ultrafeedback
 from prefrepro.data.world import generate
@@ -85,32 +84,34 @@ def _numbered(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[int, dict[str, A
 
 
 QUESTIONS = {"instructions": "instruction_set", "mt_bench": "mt_bench_questions", "arena_hard": "arena_questions"}
-"""Form of a world's set of questions -> the function (seed, n) of world/questions.py that writes it."""
+"""Form of a world's set of questions -> the function of world/questions.py that writes it.
+
+Its prompts are those of the dialogue world, so those that may be in a training part there are left out.
+"""
 
 
 def _questions(source: Source) -> Built:
     from prefrepro.data.world import questions  # pyright: ignore[reportAttributeAccessIssue]
 
-    return _prompts_only(getattr(questions, QUESTIONS[source["form"]])(source["seed"], source["n"]), {})
+    def is_held_out(identity: str) -> bool:
+        return split_of(identity, source["parts"], SALT) != "train"
+
+    write = getattr(questions, QUESTIONS[source["form"]])
+    return _prompts_only(write(source["seed"], source["n_prompts"], is_held_out), {})
 
 
-def _prompts_only(rows: Iterable[dict[str, Any]], manifest: dict[str, Any]) -> Built:
-    return Built({name: [] for name in PARTS}, [], {**Counts().manifest(), **manifest}, [_prompt(row) for row in rows])
-
-
-def _prompt(row: dict[str, Any]) -> dict[str, Any]:
-    """A prompt row; where only `turns` or `instruction` is given, the first is the prompt."""
-    content = row.get("instruction") or (row.get("turns") or [""])[0]
-    messages = row.get("prompt") or [{"role": "user", "content": content}]
-    return {**row, "prompt_id": prompt_id(messages), "prompt": messages}
+def _prompts_only(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Built:
+    return Built({name: [] for name in PARTS}, [], {**Counts().manifest(), **manifest}, rows)
 
 
 def _hh(source: Source) -> Built:
     found, counts = _resolved(source), Counts()
-    reading, on_bad_row = source["reading"], source["on_bad_row"]
+    reading, on_bad_row, turns = source["reading"], source["on_bad_row"], source.get("turns", "all")
     return _parted(
         source,
-        lambda split: load_hh(found.paths, split=split, reading=reading, on_bad_row=on_bad_row, counts=counts),
+        lambda split: load_hh(
+            found.paths, split=split, reading=reading, turns=turns, on_bad_row=on_bad_row, counts=counts
+        ),
         found,
         counts,
     )
@@ -191,23 +192,21 @@ def _responses(row: Row) -> list[str]:
 
 
 BENCHMARKS = {"mt_bench": "mt_bench_prompts", "arena_hard": "arena_hard_prompts"}
-"""Set of instructions -> the function of data/benchmarks.py that reads it."""
+"""Set of instructions -> the function (questions, answers) of data/benchmarks.py that reads it."""
 
 
 def _instructions(source: Source) -> Built:
     if source["set"] == "alpaca_eval":
         return _prompts_only(*alpaca_eval_prompts(source))
-    found = resolve(
-        source.get("repo"),
-        source.get("revision"),
-        source.get("files"),
-        patterns=source.get("patterns"),
-        repo_type=source.get("repo_type", "dataset"),
-    )
     from prefrepro.data import benchmarks  # pyright: ignore[reportAttributeAccessIssue]
 
-    prompts = getattr(benchmarks, BENCHMARKS[source["set"]])
-    return _prompts_only(prompts(found.paths), {"from": found.record})
+    names = {name: source.get(name, name) for name in ("questions", "answers")}
+    paths, record = named_files(source, names)
+    if missing := [name for name in names if name not in paths]:
+        raise UserError(f"files of {source['set']} name no {missing[0]}; expected {' and '.join(names)}: path")
+    rows = getattr(benchmarks, BENCHMARKS[source["set"]])(paths["questions"], paths["answers"])
+    kept = sorted(prompt_order(len(rows), source["n_prompts"]))
+    return _prompts_only([rows[place] for place in kept], {"from": record, "left_out": len(rows) - len(kept)})
 
 
 BUILDERS: dict[str, Callable[[Source], Built]] = {

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from shared import SHARED
 
-from prefrepro.data import alpaca_eval
+from prefrepro.data import alpaca_eval, hub
 from prefrepro.data.alpaca_eval import alpaca_eval_prompts, prompt_order
+from prefrepro.data.hub import Resolved
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
 
@@ -39,7 +40,7 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 
 def test_rows_are_prompts_with_both_references_in_canonical_order(files: dict[str, str]) -> None:
-    rows, manifest = alpaca_eval_prompts({"files": files, "reading": "paper", "n": 70})
+    rows, manifest = alpaca_eval_prompts({"files": files, "n_prompts": 70, "n": 70})
     assert [row["instruction"] for row in rows] == [f"Do {i}" for i in range(70)]
     assert rows[3] | {"prompt_id": ""} == {
         "prompt_id": "",
@@ -52,15 +53,16 @@ def test_rows_are_prompts_with_both_references_in_canonical_order(files: dict[st
     assert (manifest["instructions"], manifest["left_out"]) == (70, 0)
 
 
-def test_under_code_the_last_partial_batch_is_not_answered(files: dict[str, str]) -> None:
-    rows, manifest = alpaca_eval_prompts({"files": files, "reading": "code"})
+def test_fewer_prompts_are_the_released_loaders_first_ones(files: dict[str, str]) -> None:
+    rows, manifest = alpaca_eval_prompts({"files": files, "n_prompts": 64})
     assert (len(rows), manifest["left_out"]) == (64, 6)
-    assert [row["index"] for row in rows] == sorted(prompt_order(70, "code"))
+    assert [row["index"] for row in rows] == sorted(prompt_order(70, 64))
+    assert len(alpaca_eval_prompts({"files": files, "n_prompts": 10})[0]) == 10
 
 
 def test_the_order_of_both_readings() -> None:
-    assert prompt_order(805, "paper") == list(range(805))
-    order = prompt_order(805, "code")
+    assert prompt_order(805, 805) == list(range(805))
+    order = prompt_order(805, 800)
     assert (len(order), len(set(order))) == (800, 800)
     # What SFTDataLoader does: one stream seeded with 1 shuffles the prompts, then the epoch's list.
     rng, expected = random.Random(1), list(range(805))
@@ -98,9 +100,9 @@ def test_references_that_do_not_belong_together(files: dict[str, str], change: A
 def test_too_few_instructions_and_unknown_references(files: dict[str, str]) -> None:
     with pytest.raises(UserError, match="70 instructions; expected 805"):
         alpaca_eval_prompts({"files": files, "n": 805})
-    with pytest.raises(UserError, match=r"files name \['gpt5'\]; expected gpt4_turbo and davinci003"):
+    with pytest.raises(UserError, match=r"files name gpt5; expected .* of gpt4_turbo, davinci003"):
         alpaca_eval_prompts({"files": {"gpt5": "x"}})
-    with pytest.raises(UserError, match=r"expected a folder with alpaca_eval_gpt4_baseline\.json"):
+    with pytest.raises(UserError, match=r"expected a folder with alpaca_eval_gpt4_baseline\.json.*gpt4_turbo: PATH"):
         alpaca_eval_prompts({"files": files["davinci003"]})
 
 
@@ -111,8 +113,8 @@ def test_the_hubs_files_are_checked_against_their_hashes(tmp_path: Path, monkeyp
     rows, _ = alpaca_eval_prompts({"files": str(tmp_path)})
     assert rows[0]["references"]["gpt4_turbo"] == "alpaca_eval_gpt4_baseline.json 0"
 
-    served = alpaca_eval.Resolved(tmp_path, {"repo": "tatsu-lab/alpaca_eval", "commit": "2edc6fa"})
-    monkeypatch.setattr(alpaca_eval, "resolve", lambda *_, **__: served)
+    served = Resolved(tmp_path, {"repo": "tatsu-lab/alpaca_eval", "commit": "2edc6fa"})
+    monkeypatch.setattr(hub, "resolve", lambda *_, **__: served)
     with pytest.raises(UserError, match=r"alpaca_eval_gpt4_baseline\.json: sha256 .*expected 83db546b"):
         alpaca_eval_prompts({"repo": "tatsu-lab/alpaca_eval"})
     known = {name: sha256_file(tmp_path / name) for name in alpaca_eval.HUB_FILES.values()}
@@ -124,9 +126,9 @@ def test_the_released_references() -> None:
     if not FOLDER.is_dir():
         pytest.skip(f"{FOLDER} is absent: AlpacaEval's outputs are not shipped with the code")
     source = {"files": {name: str(path) for name, path in FILES.items()}, "n": 805}
-    rows, _ = alpaca_eval_prompts(source | {"reading": "paper"})
+    rows, _ = alpaca_eval_prompts(source)
     assert len({row["prompt_id"] for row in rows}) == 805
     assert rows[0]["instruction"].startswith("What are the names of some famous actors")
     assert {row["category"] for row in rows} == {"helpful_base", "koala", "oasst", "selfinstruct", "vicuna"}
-    some, manifest = alpaca_eval_prompts(source | {"reading": "code"})
+    some, manifest = alpaca_eval_prompts(source | {"n_prompts": 800})
     assert (len(some), manifest["left_out"]) == (800, 5)

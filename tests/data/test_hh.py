@@ -59,6 +59,16 @@ def test_a_rejected_text_with_another_prompt_is_left_out_or_cut_by_reading() -> 
     assert counts["rejected_prompt_mismatch"] == 1
 
 
+def test_single_turns_alone_are_a_choice() -> None:
+    one, two = "\n\nHuman: Hi\n\nAssistant: ", HISTORY
+    counts, numbered = Counts(), [(1, pair(one + "a", one + "b")), (2, pair(two + "a", two + "b"))]
+    rows = list(hh_rows(numbered, "hh.jsonl", "stop", counts, turns="single"))
+    assert [len(row.prompt) for row in rows] == [1]
+    assert counts["several_turns_left_out"] == 1
+    with pytest.raises(UserError, match='turns is "one"; expected "all" or "single"'):
+        list(hh_rows(numbered, "hh.jsonl", "stop", counts, turns="one"))  # type: ignore[arg-type]
+
+
 def test_the_readings_find_the_last_answer_with_or_without_a_space() -> None:
     record = pair("\n\nHuman: Hi\n\nAssistant: Ho\n\nHuman: Bye\n\nAssistant:", HISTORY.replace("Hello!", "Ho") + "x")
     (row,), counts = read(record)

@@ -10,7 +10,8 @@ import pytest
 from shared import SHARED
 
 from prefrepro.data.build import build
-from prefrepro.data.sources import BUILDERS
+from prefrepro.data.sources import BUILDERS, SALT
+from prefrepro.data.splits import split_of
 from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
 from prefrepro.train.examples import read_rows
@@ -123,9 +124,9 @@ def test_a_benchmark_has_prompts_alone(tmp_path: Path) -> None:
     entries = [{"instruction": f"Do {i}", "output": f"done {i}", "dataset": "koala"} for i in range(40)]
     path = tmp_path / "gpt4.json"
     path.write_text(json.dumps(entries), encoding="utf-8")
-    source = {"kind": "instructions", "set": "alpaca_eval", "files": {"gpt4_turbo": str(path)}}
+    source = {"kind": "instructions", "set": "alpaca_eval", "files": {"gpt4_turbo": str(path)}, "n_prompts": 40}
     parts, manifest = built(source, tmp_path / "out")
-    assert [len(parts[name]) for name in FILES] == [0, 0, 0, 0, 40]  # all, whatever n_prompts
+    assert [len(parts[name]) for name in FILES] == [0, 0, 0, 0, 40]
     assert parts["prompts"][1]["references"] == {"gpt4_turbo": "done 1"}
     assert parts["prompts"][1]["prompt_id"] == prompt_id([{"role": "user", "content": "Do 1"}])
     assert manifest["instructions"] == 40
@@ -134,3 +135,41 @@ def test_a_benchmark_has_prompts_alone(tmp_path: Path) -> None:
 def test_neither_files_nor_a_repo() -> None:
     with pytest.raises(UserError, match="Neither files nor a repo is given"):
         BUILDERS["hh"](ASKED | OWN | {"kind": "hh"})
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "questions", "answers", "n"),
+    [
+        ("mt_bench", "mt_bench", "question.jsonl", "reference_answer_gpt-4.jsonl", 80),
+        ("arena_hard", "arena_hard", "question_v0.1.jsonl", "baseline_gpt-4-0314_answers.jsonl", 500),
+    ],
+)
+def test_released_question_sets(name: str, folder: str, questions: str, answers: str, n: int, tmp_path: Path) -> None:
+    pytest.importorskip("prefrepro.data.benchmarks")
+    at = SHARED / "data" / folder
+    if not at.is_dir():
+        pytest.skip(f"{at} is absent: the question sets are not shipped with the code")
+    source = {"kind": "instructions", "set": name, "files": {"questions": str(at / questions)}, "n_prompts": n}
+    with pytest.raises(UserError, match=f"files of {name} name no answers"):
+        built(source, tmp_path)
+    source["files"]["answers"] = str(at / answers)
+    parts, _ = built(source, tmp_path)
+    assert len(parts["prompts"]) == n
+    few, manifest = built(source | {"n_prompts": 20}, tmp_path / "few")
+    assert manifest["left_out"] == n - 20
+    assert [row for row in parts["prompts"] if row in few["prompts"]] == few["prompts"]
+    # The same folder can stand in for the hub's repository, whose files are named in the data set's own file.
+    laid = {key: value for key, value in source.items() if key != "files"} | {"files": str(at)}
+    parts, _ = built(laid | {"questions": f"data/{questions}", "answers": f"data/x/{answers}"}, tmp_path / "laid")
+    assert len(parts["prompts"]) == n
+
+
+@pytest.mark.parametrize("form", ["instructions", "mt_bench", "arena_hard"])
+def test_a_worlds_questions_were_in_nobodys_training(form: str, tmp_path: Path) -> None:
+    pytest.importorskip("prefrepro.data.world.questions")
+    shares = {"train": 0.85, "eval": 0.15}
+    source = {"kind": "world", "form": form, "seed": 0, "parts": shares, "n_prompts": 30}
+    parts, _ = built(source, tmp_path)
+    assert len(parts["prompts"]) == 30
+    assert all(split_of(row["prompt_id"], shares, SALT) == "eval" for row in parts["prompts"])
+    assert parts["train"] == []
