@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -83,7 +84,7 @@ def resolve(
         return Resolved(given, {"files": shown, **({"stands_in_for": repo} if repo else {})})
     if repo is None:
         raise UserError("Neither files nor a repo is given. Expected one of them in the data set's file.")
-    folder = _snapshot(repo, revision, repo_type, patterns, None)
+    folder = _snapshot(repo, revision, repo_type, tuple(patterns or ()), ())
     return Resolved(folder, {"repo": repo, "revision": revision, "commit": commit_of(folder)})
 
 
@@ -137,9 +138,11 @@ def commit_of(folder: Path) -> str | None:
     return folder.name if COMMIT.fullmatch(folder.name) else None
 
 
+@cache
 def _snapshot(
-    repo: str, revision: str | None, repo_type: RepoType, wanted: Sequence[str] | None, unwanted: Sequence[str] | None
+    repo: str, revision: str | None, repo_type: RepoType, wanted: tuple[str, ...], unwanted: tuple[str, ...]
 ) -> Path:
+    """The folder in the hub's cache; a process asks the hub once."""
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -148,8 +151,8 @@ def _snapshot(
             repo,
             repo_type=repo_type,
             revision=revision,
-            allow_patterns=list(wanted) if wanted else None,
-            ignore_patterns=list(unwanted) if unwanted else None,
+            allow_patterns=list(wanted) or None,
+            ignore_patterns=list(unwanted) or None,
         )
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
