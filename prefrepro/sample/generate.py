@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from prefrepro.data.template import render_prompt
+from prefrepro.data.template import render_for
 from prefrepro.files import replacing, write_json
 from prefrepro.train.decode import Answer, decode, sampling_arguments
 from prefrepro.train.examples import read_rows
@@ -66,7 +66,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     folder = inputs["run"] / "model"
     tokenizer, model = load_tokenizer(folder), load_model(folder, sampling["dtype"])
     prompts = read_rows(inputs["data"] / "prompts.jsonl")
-    texts = [render_prompt(row["prompt"]) for row in prompts]
+    texts = [render_for(tokenizer, row["prompt"]) for row in prompts]
     answers = generate(model, tokenizer, texts, sampling, seed_for(spec["seed"], "sampling"))
     with (
         replacing(out / "samples.jsonl") as temporary,

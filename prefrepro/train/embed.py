@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from prefrepro.files import replacing, write_json
 from prefrepro.train.embedders import embedder_commit, load_embedder, texts_cut
 from prefrepro.train.examples import Tokens, encode_pairs, read_rows
-from prefrepro.train.load import checkpoint_of, load_tokenizer
+from prefrepro.train.load import tokenizer_of
 from prefrepro.train.run import limits_of
 
 
@@ -24,7 +24,7 @@ def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     """embeddings.safetensors: vectors (U, d) of unique texts, index (rows, 2) of each training row's two sides."""
     started = time.perf_counter()
     torch.set_num_threads(spec["embedder"]["threads"])
-    tokenizer = load_tokenizer(checkpoint_of(inputs, "tokenizer", spec["tokenizer"]))
+    tokenizer = tokenizer_of(inputs, "tokenizer", spec["tokenizer"])
     pairs = encode_pairs(read_rows(inputs["data"] / "train.jsonl"), tokenizer, limits_of(spec))
     numbers: dict[str, int] = {}
 
