@@ -346,7 +346,7 @@ class Expander:
 
 def _hash_files(files: str) -> dict[str, str]:
     """Content hash of each local file, so that other content is another dataset."""
-    from prefrepro.data.jsonl import jsonl_files
+    from prefrepro.data.local import data_files
     from prefrepro.files import sha256_file
 
-    return {show(path): sha256_file(path) for path in jsonl_files(files)}
+    return {show(path): sha256_file(path) for path in data_files(files)}

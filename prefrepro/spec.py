@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from prefrepro.data.source_schema import check_named
 from prefrepro.errors import UserError, nearest
 from prefrepro.introspect import ROOT, show
 
@@ -153,7 +154,9 @@ def read_named(folder: str, name: str, wanted_by: str) -> dict[str, Any]:
             f'{wanted_by} names "{name}", but config/{folder}/{name}.yaml does not exist. '
             f"Known: {', '.join(known)}.{nearest(name, known)}"
         )
-    return read_mapping(ROOT / "config" / folder / f"{name}.yaml")
+    mapping = read_mapping(ROOT / "config" / folder / f"{name}.yaml")
+    check_named(folder, name, mapping)
+    return mapping
 
 
 STAND_INS = ["models", "datasets", "embedders", "judges"]

@@ -1,4 +1,4 @@
-"""Anthropic's helpful and harmless comparisons (Bai et al., 2022), from the hub or from the released files.
+"""Anthropic's helpful and harmless comparisons (Bai et al., 2022), as released: two transcripts a row.
 
 Two readings (PROTOCOL.md §1.1). Both take the whole history as prompt, cut the rejected text where the
 chosen prompt ends, find turns wherever `Human:` or `Assistant:` stands before a blank, and make runs of
@@ -15,88 +15,71 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
-from prefrepro.data.jsonl import Paths, load_jsonl
+from prefrepro.data.local import Paths, Records, load_rows
 from prefrepro.data.rows import (
     BadRow,
     Counts,
     Note,
     OnBadRow,
     PreferenceRow,
+    Reading,
     checked_rows,
     column,
+    one_blank,
     preference_row,
     text,
 )
 from prefrepro.data.template import Message
 from prefrepro.errors import UserError
 
-HUB_ID = "Anthropic/hh-rlhf"
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 TURN = re.compile(r"\s*(Human|Assistant):\s+")
-BLANKS = re.compile(r"[ \t]{2,}")
+Turns = Literal["all", "single"]
 ROLES = {"Human": "user", "Assistant": "assistant"}
-Reading = Literal["paper", "code"]
 
 
 def load_hh(
-    paths: Paths | None = None,
+    paths: Paths,
     *,
     split: str,
-    revision: str | None = None,
     reading: Reading = "paper",
+    turns: Turns = "all",
     on_bad_row: OnBadRow = "stop",
     counts: Counts,
 ) -> Iterator[PreferenceRow]:
-    """Comparisons of one split (`train` or `test`): from local `paths`, or from the hub at `revision`.
+    """Comparisons of one split (`train` or `test`) of the released *.jsonl.gz files, which the hub serves as they are.
 
     Raises UserError for a bad row, unless `on_bad_row` is "skip", and where no row is left.
     """
-    rows_of = functools.partial(hh_rows, reading=reading)
-    if paths is not None:
-        yield from load_jsonl(paths, split=split, on_bad_row=on_bad_row, counts=counts, rows_of=rows_of)
-        return
-    if revision is None:
-        raise UserError(f"{HUB_ID}: no revision is given. Expected a commit of the data set, because the hub can move.")
-    source = f"{HUB_ID}@{revision} {split}"
-    yield from rows_of(hub_records(split, revision), source, on_bad_row, counts)
-    if not counts["rows"]:
-        raise UserError(f"{source}: no usable row ({counts['bad_rows']} bad).")
-
-
-def hub_records(split: str, revision: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered records of the default config, which joins all sub-sets, as in the released code."""
-    import datasets
-
-    try:
-        records = datasets.load_dataset(HUB_ID, revision=revision, split=split)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{HUB_ID} at revision {revision}, split {split}: {error}. "
-            "Check the network and the revision, or give the released *.jsonl.gz files as local paths."
-        ) from error
-    for number, record in enumerate(records, start=1):
-        yield number, dict(record)
+    rows_of = functools.partial(hh_rows, reading=reading, turns=turns)
+    yield from load_rows(paths, split=split, on_bad_row=on_bad_row, counts=counts, rows_of=rows_of)
 
 
 def hh_rows(
-    records: Iterable[tuple[int, dict[str, Any]]],
+    records: Records,
     source: str,
     on_bad_row: OnBadRow,
     counts: Counts,
     *,
     reading: Reading = "paper",
+    turns: Turns = "all",
 ) -> Iterator[PreferenceRow]:
-    """Comparisons from the columns `chosen` and `rejected`, two whole transcripts each."""
+    """Comparisons from the columns `chosen` and `rejected`, two whole transcripts each.
+
+    `turns="single"` leaves out, and counts, conversations of more than one question (the paper says "single-turn").
+    """
     if reading not in ("paper", "code"):
         raise UserError(f'reading is "{reading}"; expected "paper" or "code".')
-    parse = functools.partial(_parse, reading=reading)
+    if turns not in ("all", "single"):
+        raise UserError(f'turns is "{turns}"; expected "all" or "single".')
+    parse = functools.partial(_parse, reading=reading, turns=turns)
     return checked_rows(records, source, parse, on_bad_row, counts)
 
 
-def _parse(record: dict[str, Any], note: Note, reading: Reading) -> PreferenceRow | None:
+def _parse(record: dict[str, Any], note: Note, reading: Reading, turns: Turns) -> PreferenceRow | None:
     chosen, rejected = (text(column(record, side), side) for side in ("chosen", "rejected"))
     for side, transcript in (("chosen", chosen), ("rejected", rejected)):
         if transcript.rfind(HUMAN) > transcript.rfind(ASSISTANT):
@@ -106,9 +89,12 @@ def _parse(record: dict[str, Any], note: Note, reading: Reading) -> PreferenceRo
     if start < 0:
         raise BadRow(f'"chosen" holds no {tag!r}; expected a transcript that ends with an Assistant turn')
     prompt = _messages(chosen[:start])
+    if turns == "single" and len(prompt) > 1:
+        note("several_turns_left_out")
+        return None
     _note_turns(prompt, note)
     blank = " " if reading == "paper" else ""
-    answers = [_one_blank(said[start + len(tag) :].removeprefix(blank)) for said in (chosen, rejected)]
+    answers = [one_blank(said[start + len(tag) :].removeprefix(blank)) for said in (chosen, rejected)]
     if not rejected.startswith(chosen[:start] + ASSISTANT):
         note("rejected_prompt_mismatch")
         if reading == "paper":
@@ -126,7 +112,7 @@ def _messages(history: str) -> list[Message]:
     if "Human" not in turns[::2]:
         raise BadRow('"chosen" has no Human turn before its last Assistant turn; expected at least one')
     pairs = zip(turns[::2], turns[1::2], strict=True)
-    return [{"role": ROLES[tag], "content": _one_blank(said.rstrip())} for tag, said in pairs]
+    return [{"role": ROLES[tag], "content": one_blank(said.rstrip())} for tag, said in pairs]
 
 
 def _note_turns(prompt: list[Message], note: Note) -> None:
@@ -137,7 +123,3 @@ def _note_turns(prompt: list[Message], note: Note) -> None:
         note("turns_not_alternating")
     if not all(message["content"] for message in prompt):
         note("empty_turn_in_prompt")
-
-
-def _one_blank(value: str) -> str:
-    return BLANKS.sub(" ", value)

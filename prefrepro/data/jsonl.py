@@ -1,59 +1,19 @@
-"""Local JSONL, plain or gzipped: which files, their numbered records, and rows in canonical columns."""
+"""The numbered records of one JSON Lines file, plain or gzipped."""
 
 from __future__ import annotations
 
-import glob
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from prefrepro.data.rows import Counts, OnBadRow, Row, preference_rows, refuse
+from prefrepro.data.rows import Counts, OnBadRow, refuse
 from prefrepro.errors import UserError
 
-SUFFIXES = (".jsonl", ".jsonl.gz")
 GZIP_MAGIC = b"\x1f\x8b"
 LFS_POINTER = b"version https://git-lfs"
-
-Paths = str | Path | Sequence[str | Path]
-"""A file, a folder, a glob, or several of these."""
-
-
-def jsonl_files(paths: Paths, split: str | None = None) -> list[Path]:
-    """The files meant by `paths`, each once, sorted within each path.
-
-    In a folder, and of what a glob finds, only files named for the split are taken where `split` is given:
-    `train.jsonl.gz`, `harmless-base_train.jsonl`. A file named outright is taken as it is.
-    """
-    found: dict[Path, Path] = {}
-    for given in [paths] if isinstance(paths, str | Path) else paths:
-        for file in _files_of(Path(given), split):
-            found.setdefault(file.resolve(), file)
-    if not found:
-        raise UserError("No data file was named; expected a .jsonl or .jsonl.gz file, a folder or a glob.")
-    return list(found.values())
-
-
-def _files_of(path: Path, split: str | None) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.name.endswith(SUFFIXES) and file.is_file())
-    else:
-        names = glob.glob(str(path), recursive=True)  # noqa: PTH207 -- Path.glob takes no absolute pattern
-        inside = sorted(Path(name) for name in names if Path(name).is_file())
-    if not inside:
-        raise UserError(
-            f"{path}: no such file, and no .jsonl or .jsonl.gz file in it or matched by it. "
-            "Expected a file, a folder or a glob; a relative path starts at the folder of the command."
-        )
-    taken = [file for file in inside if split is None or file.name.split(".jsonl")[0].endswith(split)]
-    if not taken:
-        names = ", ".join(file.name for file in inside[:5])
-        raise UserError(f'{path}: no file of split "{split}" among {names}. Expected names such as {split}.jsonl.gz.')
-    return taken
 
 
 def read_jsonl(
@@ -118,27 +78,3 @@ def _object(line: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _BadLine(f"JSON of type {type(value).__name__}; expected a JSON object")
     return value
-
-
-def load_jsonl(
-    paths: Paths,
-    *,
-    split: str | None = None,
-    on_bad_row: OnBadRow = "stop",
-    counts: Counts,
-    rows_of: Callable[[Iterable[tuple[int, dict[str, Any]]], str, OnBadRow, Counts], Iterator[Row]] = preference_rows,
-) -> Iterator[Row]:
-    """Rows of local files in canonical columns (`rows_of`: preference_rows or ranked_rows).
-
-    Raises UserError at the first bad row, or, where they are skipped, if no row is left.
-    """
-    files = jsonl_files(paths, split)
-    for file in files:
-        yield from rows_of(read_jsonl(file, on_bad_row, counts), str(file), on_bad_row, counts)
-    if not counts["rows"]:
-        raise UserError(f"{files[0]}: no usable row ({counts['bad_rows']} bad). {_first_bad(counts)}")
-
-
-def _first_bad(counts: Counts) -> str:
-    places = counts.first_locations.get("bad_rows")
-    return f"The first: {places[0]}." if places else "Expected at least one."

@@ -6,6 +6,7 @@ Knows nothing of files, of any one data set, or of tokenisation.
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from prefrepro.errors import UserError
 
 LOCATIONS_KEPT = 5
 OnBadRow = Literal["stop", "skip"]
+Reading = Literal["paper", "code"]
+BLANKS = re.compile(r"[ \t]{2,}")
 Note = Callable[[str], None]
 """note(name): count `name` at the row in hand."""
 
@@ -149,14 +152,12 @@ def ranked_rows(
             raise BadRow('expected lists in "completions" and "scores"')
         if len(completions) != len(scores) or len(scores) < 2:
             raise BadRow(f"{len(completions)} completions, {len(scores)} scores; expected as many, at least 2")
-        for score in scores:
-            if isinstance(score, bool) or not isinstance(score, int | float) or not abs(score) < 1e308:
-                raise BadRow(f"score {score!r}; expected a finite number")
+        values = [number(score, "scores") for score in scores]
         texts = [text(completion, "completions") for completion in completions]
         for completion in texts:
             if not completion.strip():
                 note("empty_completion")
-        return RankedRow(prompt, texts, [float(score) for score in scores])
+        return RankedRow(prompt, texts, values)
 
     return checked_rows(records, source, parse, on_bad_row, counts)
 
@@ -190,6 +191,18 @@ def text(value: Any, name: str) -> str:
     except UnicodeEncodeError as error:
         raise BadRow(f'"{name}" holds half of a surrogate pair at character {error.start}') from None
     return value
+
+
+def number(value: Any, name: str) -> float:
+    """`value` as a finite number; raises BadRow for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e308:
+        raise BadRow(f'"{name}" holds {value!r:.40}; expected a finite number')
+    return float(value)
+
+
+def one_blank(value: str) -> str:
+    """Runs of spaces and tabs as one space (released RPO code: dataloader.py:57-63)."""
+    return BLANKS.sub(" ", value)
 
 
 def prompt_column(record: dict[str, Any]) -> list[Message]:

@@ -1,12 +1,16 @@
 """Chat messages as the text that models and judges see.
 
-The template of the released RPO code: plain role tags, no special tokens (config/config.yaml:95,99; PROTOCOL.md §1.1).
+Base models get the template of the released RPO code: plain role tags, no special tokens (config/config.yaml:95,99;
+PROTOCOL.md §1.1). Models tuned to a chat template of their own get that one. Judges always see role tags.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
+
+from prefrepro.errors import UserError
 
 TAGS = {"user": "\n<|user|>\n", "assistant": "\n<|assistant|>\n", "system": "\n<|system|>\n"}
 Message = dict[str, str]
@@ -21,6 +25,29 @@ def render_history(messages: list[Message]) -> str:
 def render_prompt(messages: list[Message]) -> str:
     """The conversation so far with the assistant's tag at its end (what a model continues)."""
     return render_history(messages) + TAGS["assistant"]
+
+
+def render_for(tokenizer: Any, messages: list[Message]) -> str:
+    """The conversation so far as the model of `tokenizer` continues it: its chat template, or role tags without one.
+
+    A BOS that the template writes is left out where the tokenizer adds one itself, so that it never stands twice.
+    Raises UserError where the template refuses the messages (a system message, say).
+    """
+    if not tokenizer.chat_template:
+        return render_prompt(messages)
+    import jinja2
+
+    try:
+        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except jinja2.TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise UserError(
+            f"the model's chat template refuses a prompt of {roles} ({error}). Prompt: {prompt_id(messages)}. "
+            "Leave such prompts out of the data, or set template: role_tags in the model's file."
+        ) from error
+    bos = tokenizer.bos_token
+    adds_bos = bos and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return text.removeprefix(bos) if adds_bos else text
 
 
 def prompt_id(messages: list[Message]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from prefrepro.data.template import render_prompt
+from prefrepro.data.template import render_for
 from prefrepro.files import replacing, write_json
 from prefrepro.train.decode import Answer, decode, sampling_arguments
 from prefrepro.train.examples import read_rows
@@ -135,7 +135,7 @@ def _converse(
                     {"role": "assistant", "content": given[place][-1]["response"]},
                     {"role": "user", "content": later[place][turn - 1]},
                 ]
-        texts = [render_prompt(histories[place]) for place in places]
+        texts = [render_for(tokenizer, histories[place]) for place in places]
         answers = generate(model, tokenizer, texts, sampling, seed + 1000 * turn)
         for place, answer in zip(places, answers, strict=True):
             given[place].append(answer)

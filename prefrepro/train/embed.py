@@ -6,35 +6,25 @@ What is embedded is the rendered prompt as training sees it: role tags in, trunc
 
 from __future__ import annotations
 
-import importlib
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from sentence_transformers import SentenceTransformer
 
 from prefrepro.files import replacing, write_json
+from prefrepro.train.embedders import embedder_commit, load_embedder, texts_cut
 from prefrepro.train.examples import Tokens, encode_pairs, read_rows
-from prefrepro.train.load import checkpoint_of, device, load_tokenizer
+from prefrepro.train.load import tokenizer_of
 from prefrepro.train.run import limits_of
-
-
-def load_embedder(spec: dict[str, Any]) -> SentenceTransformer:
-    """The embedder of a config/embedders file: from a package that carries its weights, a folder, or the hub."""
-    source = spec["repo"]
-    if spec.get("package"):
-        source = str(importlib.import_module(spec["package"]).get_model_path())
-    return SentenceTransformer(source, device=str(device()))
 
 
 def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     """embeddings.safetensors: vectors (U, d) of unique texts, index (rows, 2) of each training row's two sides."""
     started = time.perf_counter()
     torch.set_num_threads(spec["embedder"]["threads"])
-    tokenizer = load_tokenizer(checkpoint_of(inputs, "tokenizer", spec["tokenizer"]))
+    tokenizer = tokenizer_of(inputs, "tokenizer", spec["tokenizer"])
     pairs = encode_pairs(read_rows(inputs["data"] / "train.jsonl"), tokenizer, limits_of(spec))
     numbers: dict[str, int] = {}
 
@@ -45,7 +35,7 @@ def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
         return numbers.setdefault(text, len(numbers))
 
     index = [[number(c), number(r)] for c, r in zip(pairs.chosen, pairs.rejected, strict=True)]
-    embedder = load_embedder(spec["embedder"])
+    embedder = load_embedder(spec["embedder"], list(numbers))
     vectors = embedder.encode(
         list(numbers),
         batch_size=spec["embedder"]["batch_size"],
@@ -54,7 +44,12 @@ def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     )
     with replacing(out / "embeddings.safetensors") as temporary:
         save_file({"vectors": vectors.float().cpu().contiguous(), "index": torch.tensor(index)}, temporary)
-    limit = embedder.max_seq_length or sys.maxsize
-    cut = sum(len(tokens) > limit for tokens in embedder.tokenizer(list(numbers))["input_ids"])
-    manifest = {"spec": spec, "texts": len(numbers), "texts_cut_by_embedder": cut, "dim": vectors.shape[1]}
+    cut = texts_cut(embedder, list(numbers))
+    manifest = {
+        "spec": spec,
+        "texts": len(numbers),
+        "texts_cut_by_embedder": cut,
+        "dim": vectors.shape[1],
+        "embedder_commit": embedder_commit(spec["embedder"]),
+    }
     write_json(out / "manifest.json", manifest | {"wall_s": time.perf_counter() - started})

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from prefrepro.data.select import select_pairs
-from prefrepro.data.template import render_prompt
+from prefrepro.data.template import render_for
 from prefrepro.data.truncate import Mode, TruncationCounts, truncate
 
 
@@ -98,7 +98,7 @@ def encode_pairs(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits)
     """Chosen and rejected of each row, truncated apart from each other as the released code does."""
     rows = list(rows)
     counts = TruncationCounts()
-    prompts = [render_prompt(row["prompt"]) for row in rows]
+    prompts = [render_for(tokenizer, row["prompt"]) for row in rows]
     return Pairs(
         chosen=encode(tokenizer, prompts, [row["chosen"] for row in rows], limits, counts),
         rejected=encode(tokenizer, prompts, [row["rejected"] for row in rows], limits, counts),
@@ -125,7 +125,7 @@ def encode_groups(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits
     for row in rows:
         order = sorted(range(len(row["scores"])), key=lambda place: -row["scores"][place])
         texts = [row["completions"][place] for place in order]
-        groups.append(encode(tokenizer, [render_prompt(row["prompt"])] * len(texts), texts, limits, counts))
+        groups.append(encode(tokenizer, [render_for(tokenizer, row["prompt"])] * len(texts), texts, limits, counts))
         scores.append([row["scores"][place] for place in order])
         prompt_ids.append(row["prompt_id"])
     return Groups(groups, scores, prompt_ids, asdict(counts))

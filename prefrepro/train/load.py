@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from prefrepro.data.hub import checkpoint, commit_of
 from prefrepro.errors import UserError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -22,9 +23,37 @@ def device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def checkpoint_of(inputs: Mapping[str, Path], role: str, hub: str) -> Path | str:
-    """Where a model is: in the folder of the run that plays `role`, or else under its hub id or path."""
-    return inputs[role] / "model" if role in inputs else hub
+Hub = str | Mapping[str, Any]
+"""A folder or hub id, or {repo, revision, template} of a config/models file."""
+
+
+def checkpoint_of(inputs: Mapping[str, Path], role: str, hub: Hub) -> Path:
+    """A model's folder: of the run that plays `role`, or else what stands in for the hub's, or the hub's."""
+    if role in inputs:
+        return inputs[role] / "model"
+    return checkpoint(hub) if isinstance(hub, str) else checkpoint(hub["repo"], hub.get("revision"))
+
+
+def hub_commit(inputs: Mapping[str, Path], role: str, hub: Hub) -> str | None:
+    """The commit that `checkpoint_of` read from the hub; None for runs and local folders."""
+    return None if role in inputs or not hub else commit_of(checkpoint_of(inputs, role, hub))
+
+
+def tokenizer_of(inputs: Mapping[str, Path], role: str, hub: Hub) -> Any:
+    """The tokenizer of `checkpoint_of`. One from the hub loses its chat template unless the model's file asks for it.
+
+    So a tokenizer says by itself how prompts are rendered (data/template.py), in a run's saved model too.
+    """
+    folder = checkpoint_of(inputs, role, hub)
+    tokenizer = load_tokenizer(folder)
+    if role in inputs:
+        return tokenizer
+    wanted = "role_tags" if isinstance(hub, str) else hub.get("template", "role_tags")
+    if wanted == "role_tags":
+        tokenizer.chat_template = None
+    elif not tokenizer.chat_template:
+        raise UserError(f"{folder}: the tokenizer has no chat template, which template: {wanted} wants. Set role_tags.")
+    return tokenizer
 
 
 def load_tokenizer(path: Path | str) -> Any:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from prefrepro.files import replacing, write_json
 from prefrepro.train.examples import encode_groups, encode_pairs, is_ranked, mismatched, read_rows
-from prefrepro.train.load import checkpoint_of, load_model, load_tokenizer
+from prefrepro.train.load import checkpoint_of, load_model, tokenizer_of
 from prefrepro.train.policy import Policy
 from prefrepro.train.run import limits_of
 
@@ -28,7 +28,7 @@ def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     started = time.perf_counter()
     torch.set_num_threads(spec["threads"])
     init = checkpoint_of(inputs, "init", spec["init"])
-    tokenizer, model = load_tokenizer(init), load_model(init, spec["dtype"])
+    tokenizer, model = tokenizer_of(inputs, "init", spec["init"]), load_model(init, spec["dtype"])
     policy = Policy(model, tokenizer.pad_token_id)
     limits, batch_size = limits_of(spec), spec["micro_batch"]
     tensors, counts = {}, {}

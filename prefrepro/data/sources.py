@@ -1,0 +1,219 @@
+"""From the `source` of a data node to rows: one builder for each kind of source.
+
+world         the embedded world (data/world/), or its sets of questions
+hh            Anthropic's transcripts
+tldr          OpenAI's comparisons of summaries
+ultrafeedback groups of scored responses
+instructions  a benchmark's prompts, nothing to train on
+rows          anything in canonical columns
+
+Knows nothing of files that are written, of models or methods.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from prefrepro.data.alpaca_eval import alpaca_eval_prompts, prompt_order
+from prefrepro.data.hh import load_hh
+from prefrepro.data.hub import Resolved, named_files, resolve
+from prefrepro.data.local import Paths, data_files, load_rows
+from prefrepro.data.rows import Counts, PreferenceRow, RankedRow, preference_rows, ranked_rows
+from prefrepro.data.splits import split_of
+from prefrepro.data.tldr import load_tldr
+from prefrepro.data.ultrafeedback import load_ultrafeedback
+from prefrepro.data.world import generate
+from prefrepro.errors import UserError
+
+PARTS = ("train", "eval", "judge")
+SALT = "prefrepro"
+OWN_SPLITS = {"train": "train", "eval": "test"}
+"""What a data set calls its own splits where its file does not say."""
+
+Source = Mapping[str, Any]
+Row = PreferenceRow | RankedRow
+Parts = dict[str, list[Any]]
+
+
+class Built(NamedTuple):
+    """The rows of a data node."""
+
+    parts: Parts
+    pretrain: list[dict[str, Any]]
+    """{prompt, completion}: what a base model that is built here learns the language from"""
+    manifest: dict[str, Any]
+    prompts: list[dict[str, Any]] | None = None
+    """What every model answers; None: drawn from the evaluation part"""
+
+
+def read(source: Source) -> Built:
+    """The rows of `source`. Raises UserError for bad rows, missing files and sources that are no use."""
+    return BUILDERS[source["kind"]](source)
+
+
+def _world(source: Source) -> Built:
+    if source["form"] in QUESTIONS:
+        return _questions(source)
+    wanted, counts = source["rows"], Counts()
+    for name in PARTS:
+        if wanted[name] and not source["parts"].get(name):
+            raise UserError(
+                f'"{name}" wants {wanted[name]} rows of a world whose parts are {source["parts"]}. '
+                f"Give {name} a share in parts of the dataset's file, or 0 rows."
+            )
+    if source["form"] == "ranked":
+        stream = ranked_rows(_numbered(generate.ranked_groups(source["task"], source["seed"])), "world", "stop", counts)
+    else:
+        pairs = generate.preference_pairs(source["task"], source["seed"], source["temperature"])
+        stream = preference_rows(_numbered(pairs), "world", "stop", counts)
+    parts: Parts = {name: [] for name in PARTS}
+    for row in stream:
+        part = split_of(row.prompt_id, source["parts"], SALT)
+        if len(parts[part]) < wanted[part]:
+            parts[part].append(row)
+        elif all(len(parts[name]) >= wanted[name] for name in PARTS):
+            break
+    documents = generate.documents(source["task"], source["seed"])
+    return Built(parts, list(itertools.islice(documents, wanted["pretrain"])), counts.manifest())
+
+
+def _numbered(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    return enumerate(rows, start=1)
+
+
+QUESTIONS = {"instructions": "instruction_set", "mt_bench": "mt_bench_questions", "arena_hard": "arena_questions"}
+"""Form of a world's set of questions -> the function of world/questions.py that writes it.
+
+Its prompts are those of the dialogue world, so those that may be in a training part there are left out.
+"""
+
+
+def _questions(source: Source) -> Built:
+    from prefrepro.data.world import questions  # pyright: ignore[reportAttributeAccessIssue]
+
+    def is_held_out(identity: str) -> bool:
+        return split_of(identity, source["parts"], SALT) != "train"
+
+    write = getattr(questions, QUESTIONS[source["form"]])
+    return _prompts_only(write(source["seed"], source["n_prompts"], is_held_out), {})
+
+
+def _prompts_only(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Built:
+    return Built({name: [] for name in PARTS}, [], {**Counts().manifest(), **manifest}, rows)
+
+
+def _hh(source: Source) -> Built:
+    found, counts = _resolved(source), Counts()
+    reading, on_bad_row, turns = source["reading"], source["on_bad_row"], source.get("turns", "all")
+    return _parted(
+        source,
+        lambda split: load_hh(
+            found.paths, split=split, reading=reading, turns=turns, on_bad_row=on_bad_row, counts=counts
+        ),
+        found,
+        counts,
+    )
+
+
+def _tldr(source: Source) -> Built:
+    found, counts = _resolved(source), Counts()
+    rows = list(
+        load_tldr(found.paths, reading=source["reading"], on_bad_row=source["on_bad_row"], counts=counts)
+    )  # one pass: the split is a column
+    return _parted(source, lambda split: (row for row in rows if row.split == split), found, counts)
+
+
+def _ultrafeedback(source: Source) -> Built:
+    found, counts = _resolved(source), Counts()
+    score_field, on_bad_row = source["score_field"], source["on_bad_row"]
+
+    def own(split: str | None) -> Iterator[RankedRow]:
+        return load_ultrafeedback(
+            found.paths, split=split, score_field=score_field, on_bad_row=on_bad_row, counts=counts
+        )
+
+    return _parted(source, own, found, counts)
+
+
+def _rows(source: Source) -> Built:
+    found, counts = _resolved(source), Counts()
+    rows_of: Any = ranked_rows if source["form"] == "ranked" else preference_rows
+
+    def own(split: str | None) -> Iterator[Row]:
+        return load_rows(found.paths, split=split, on_bad_row=source["on_bad_row"], counts=counts, rows_of=rows_of)
+
+    return _parted(source, own, found, counts)
+
+
+def _resolved(source: Source) -> Resolved:
+    return resolve(source.get("repo"), source.get("revision"), source.get("files"), patterns=source.get("patterns"))
+
+
+def _parted(source: Source, own: Callable[[Any], Iterable[Row]], found: Resolved, counts: Counts) -> Built:
+    """Rows by part. `own(split)`: those of one split of the data set's own.
+
+    Where `parts` gives eval a share, the train split (all files, if `splits: {train: null}`) is cut by prompt; else
+    the data set's own evaluation split is eval.
+    """
+    splits, shares = OWN_SPLITS | source.get("splits", {}), source["parts"]
+    has_own_eval = not shares.get("eval")
+    if has_own_eval and source["kind"] != "tldr":
+        _no_common_file(found.paths, splits)
+    parts: Parts = {name: [] for name in PARTS}
+    for row in own(splits["train"]):
+        parts[split_of(row.prompt_id, shares, SALT)].append(row)
+    if has_own_eval:
+        parts["eval"] = list(own(splits["eval"]))
+    trained = {row.prompt_id for row in parts["train"]}
+    shared = len({row.prompt_id for row in parts["eval"]} & trained)
+    manifest = {**counts.manifest(), "from": found.record, "eval_prompts_in_train": shared}
+    return Built(parts, _documents(parts["train"]) if source.get("pretrain", True) else [], manifest)
+
+
+def _no_common_file(paths: Paths, splits: Mapping[str, str | None]) -> None:
+    """A file that is named outright is of every split: nobody should be evaluated on what they were trained on."""
+    both = set(data_files(paths, splits["train"])) & set(data_files(paths, splits["eval"]))
+    if both:
+        raise UserError(
+            f'{min(both)}: read as split "{splits["train"]}" and as split "{splits["eval"]}". Name a folder with a '
+            "file of each, or give eval a share in parts of the dataset's file, so that one file is cut by prompt."
+        )
+
+
+def _documents(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """What a base model built here learns from: every response of the training part, good and bad alike."""
+    return [{"prompt": row.prompt, "completion": text} for row in rows for text in _responses(row)]
+
+
+def _responses(row: Row) -> list[str]:
+    return row.completions if isinstance(row, RankedRow) else [row.chosen, row.rejected]
+
+
+BENCHMARKS = {"mt_bench": "mt_bench_prompts", "arena_hard": "arena_hard_prompts"}
+"""Set of instructions -> the function (questions, answers) of data/benchmarks.py that reads it."""
+
+
+def _instructions(source: Source) -> Built:
+    if source["set"] == "alpaca_eval":
+        return _prompts_only(*alpaca_eval_prompts(source))
+    from prefrepro.data import benchmarks  # pyright: ignore[reportAttributeAccessIssue]
+
+    names = {name: source.get(name, name) for name in ("questions", "answers")}
+    paths, record = named_files(source, names)
+    if missing := [name for name in names if name not in paths]:
+        raise UserError(f"files of {source['set']} name no {missing[0]}; expected {' and '.join(names)}: path")
+    rows = getattr(benchmarks, BENCHMARKS[source["set"]])(paths["questions"], paths["answers"])
+    kept = sorted(prompt_order(len(rows), source["n_prompts"]))
+    return _prompts_only([rows[place] for place in kept], {"from": record, "left_out": len(rows) - len(kept)})
+
+
+BUILDERS: dict[str, Callable[[Source], Built]] = {
+    "world": _world,
+    "hh": _hh,
+    "tldr": _tldr,
+    "ultrafeedback": _ultrafeedback,
+    "instructions": _instructions,
+    "rows": _rows,
+}

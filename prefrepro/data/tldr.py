@@ -1,0 +1,99 @@
+"""OpenAI's comparisons of summaries (Stiennon et al., 2020): config `comparisons` of openai/summarize_from_feedback.
+
+Read as released (`comparisons/batch*.json`, JSON lines) or as the hub serves it (Parquet); the columns are the same.
+PROTOCOL.md §1.1: the prompt is `info.post` alone (no subreddit, title or "TL;DR:"), chosen is the text of `choice`,
+with its leading space. Runs of blanks become one, as in the released code (dataloader.py:384). Which split a row
+belongs to is its own column: `train`, or `valid1` and `valid2`, which the hub joins as `validation`.
+
+Rows of CNN/DM articles have no post:
+
+| reading | |
+|---|---|
+| paper | they are left out and counted (2,284 of the validation split) |
+| code | all of them get one empty prompt (dataloader.py:369) |
+
+Both papers' runs keep the start of a long post: `truncation_mode: keep_start`, a field of the training.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from prefrepro.data.local import Paths, Records, load_rows
+from prefrepro.data.rows import (
+    BadRow,
+    Counts,
+    Note,
+    OnBadRow,
+    PreferenceRow,
+    Reading,
+    checked_rows,
+    column,
+    one_blank,
+    preference_row,
+    text,
+)
+
+SPLITS = {"train": "train", "valid1": "validation", "valid2": "validation", "validation": "validation"}
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRow(PreferenceRow):
+    """A comparison, and the split of the hub's data set that it is in: train | validation."""
+
+    split: str
+
+
+def load_tldr(
+    paths: Paths, *, reading: Reading = "paper", on_bad_row: OnBadRow = "stop", counts: Counts
+) -> Iterator[SplitRow]:
+    """Comparisons of all splits. Raises UserError for a bad row, unless `on_bad_row` is "skip"."""
+    yield from load_rows(
+        paths, on_bad_row=on_bad_row, counts=counts, rows_of=functools.partial(tldr_rows, reading=reading)
+    )
+
+
+def tldr_rows(
+    records: Records, source: str, on_bad_row: OnBadRow, counts: Counts, *, reading: Reading = "paper"
+) -> Iterator[SplitRow]:
+    """Comparisons from the columns `info`, `summaries`, `choice`, `split`."""
+    return checked_rows(records, source, functools.partial(_parse, reading=reading), on_bad_row, counts)
+
+
+def _parse(record: dict[str, Any], note: Note, reading: Reading) -> SplitRow | None:
+    split = column(record, "split")
+    if split not in list(SPLITS):
+        raise BadRow(f'"split" holds {split!r:.40}; expected {", ".join(SPLITS)}')
+    info = column(record, "info")
+    if not isinstance(info, dict):
+        raise BadRow('"info" holds no object; expected one with "post"')
+    post = info.get("post")
+    if post is None:
+        if info.get("article") is None:
+            raise BadRow('"info" holds neither "post" nor "article"; expected one of them')
+        note(f"cnn_dm_{SPLITS[split]}")
+        if reading == "paper":
+            return None
+        post = ""
+    chosen, rejected = _answers(record)
+    row = preference_row([{"role": "user", "content": one_blank(text(post, "post"))}], chosen, rejected, note)
+    return SplitRow(row.prompt, row.chosen, row.rejected, SPLITS[split])
+
+
+def _answers(record: dict[str, Any]) -> tuple[str, str]:
+    """(chosen, rejected)"""
+    summaries, choice = column(record, "summaries"), column(record, "choice")
+    if not isinstance(summaries, list) or len(summaries) != 2:
+        found = f"{len(summaries)} entries" if isinstance(summaries, list) else "no list"
+        raise BadRow(f'"summaries" holds {found}; expected two')
+    if isinstance(choice, bool) or choice not in (0, 1):
+        raise BadRow(f'"choice" is {choice!r:.40}; expected 0 or 1')
+    texts = []
+    for summary in summaries:
+        if not isinstance(summary, dict) or "text" not in summary:
+            raise BadRow(f'"summaries" holds {summary!r:.40}; expected objects with "text"')
+        texts.append(one_blank(text(summary["text"], "summaries")))
+    return texts[choice], texts[1 - choice]

@@ -1,0 +1,64 @@
+"""config/{datasets,models,embedders}: what is shipped passes, what is wrong is one message that names the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prefrepro.data.source_schema import SCHEMA, check_named
+from prefrepro.data.sources import BUILDERS
+from prefrepro.errors import UserError
+from prefrepro.introspect import ROOT
+from prefrepro.train.embedders import KINDS
+
+SHIPPED = [path for folder in SCHEMA for path in sorted((ROOT / "config" / folder).glob("*.yaml"))]
+HUB = {"kind": "hub", "repo": "a/b"}
+HH = {"kind": "hh", "repo": "a/b", "on_bad_row": "stop", "parts": {"train": 1.0}}
+WORLD = {"kind": "world", "form": "pairs", "seed": 0, "parts": {"train": 0.5, "eval": 0.5}}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_what_is_shipped_passes(path: Path) -> None:
+    check_named(path.parent.name, path.stem, yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def test_every_kind_that_can_be_read_can_be_written() -> None:
+    assert set(SCHEMA["datasets"]) == set(BUILDERS)
+    assert set(SCHEMA["embedders"]) == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("folder", "mapping", "expected"),
+    [
+        ("models", {}, r"config/models/x\.yaml: kind is missing\. Known: hub, scratch"),
+        ("models", {"kind": "hubb"}, r"kind is 'hubb'\..* Did you mean hub\?"),
+        ("models", {"kind": ["hub"]}, "kind is "),
+        ("models", {"kind": "hub"}, '"repo" is missing; expected text'),
+        ("models", HUB | {"revison": "abc"}, r'"revison" is unknown\..*Did you mean revision\?'),
+        ("models", HUB | {"template": "chatml"}, "template is 'chatml'; expected role_tags or chat"),
+        ("models", {"kind": "scratch", "vocab_size": 0, "config": {"a": 1}, "seed": 0, "pretraining": {"b": 1}},
+         "vocab_size is 0; expected a whole number of at least 1"),
+        ("embedders", {"kind": "bag-of-words", "batch_size": 64}, '"threads" is missing'),
+        ("embedders", {"kind": "bag-of-words", "batch_size": True, "threads": 1}, "batch_size is True"),
+        ("datasets", HH | {"parts": {"train": 0.9}}, "parts is {'train': 0.9}; expected shares"),
+        ("datasets", HH | {"parts": {"train": 0.9, "test": 0.1}}, "expected shares of train, eval and judge"),
+        ("datasets", HH | {"on_bad_row": "ignore"}, "on_bad_row is 'ignore'; expected stop or skip"),
+        ("datasets", {k: v for k, v in HH.items() if k != "repo"}, 'neither "repo" nor "files"'),
+        ("datasets", HH | {"files": 3}, "files is 3; expected a path"),
+        ("datasets", WORLD | {"task": "dialogue", "temperature": 1.0}, '"rows" is missing: form pairs wants it'),
+        ("datasets", WORLD | {"form": "triples"}, "form is 'triples'; expected pairs or ranked"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(folder: str, mapping: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        check_named(folder, "x", mapping)
+
+
+def test_all_problems_come_together_and_other_folders_pass() -> None:
+    with pytest.raises(UserError) as error:
+        check_named("models", "x", {"kind": "hub", "repo": "", "revison": 3})
+    assert len(error.value.problems) == 2
+    check_named("judges", "x", {"anything": "goes"})
