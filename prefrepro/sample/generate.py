@@ -17,7 +17,7 @@ from prefrepro.data.template import render_for
 from prefrepro.files import replacing, write_json
 from prefrepro.train.decode import Answer, decode, sampling_arguments
 from prefrepro.train.examples import read_rows
-from prefrepro.train.load import checkpoint_of, load_model, load_tokenizer
+from prefrepro.train.load import checkpoint_of, load_model, tokenizer_of
 from prefrepro.train.seeds import seed_for
 
 
@@ -67,8 +67,9 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     """
     started, sampling = time.perf_counter(), spec["sampling"]
     torch.set_num_threads(sampling["threads"])
-    folder = checkpoint_of(inputs, "run", spec.get("model", ""))
-    tokenizer, model = load_tokenizer(folder), load_model(folder, sampling["dtype"])
+    released = spec.get("model", "")
+    tokenizer = tokenizer_of(inputs, "run", released)
+    model = load_model(checkpoint_of(inputs, "run", released), sampling["dtype"])
     prompts = read_rows(inputs["data"] / "prompts.jsonl")
     rows = []
     for draw, temperature in enumerate(temperatures(sampling)):
