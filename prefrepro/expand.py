@@ -46,14 +46,15 @@ class Expander:
         return stand_in(self.scale, self.config.scale, kind, name, self.where)
 
     def evaluation(self, column: Column) -> dict[str, Any]:
-        """A column's evaluation as paper.yaml and the switches say it. Raises UserError for an unknown one."""
+        """A column's evaluation as paper.yaml, scale and switches say it. Raises UserError for an unknown one."""
         known = self.paper["evaluations"]
         if column.evaluation not in known:
             raise UserError(
                 f'{self.where}, column {column.key}: evaluation "{column.evaluation}" is unknown. '
                 f"Known: {', '.join(known)}."
             )
-        return known[column.evaluation] | self.reading.section("evaluations").get(column.evaluation, {})
+        own = self.scale["evaluations"].get(column.evaluation, {})
+        return known[column.evaluation] | own | self.reading.section("evaluations").get(column.evaluation, {})
 
     # Data and what alignment starts from
 

@@ -58,7 +58,7 @@ def judge_samples(
         client = stack.enter_context(JudgeClient(config, cache, identity, connect))
         evaluate = importlib.import_module(EVALUATIONS[spec["evaluation"]]).evaluate
         frame, metrics = Evaluation(*evaluate(rows, client, config, spec, verdict_set_id))
-        asked, cached = client.asked, client.cached
+        replies = {"asked": client.asked, "cached": client.cached, "reasked": client.reasked}
     write_csv(frame, out_dir / "verdicts.csv", "verdicts")
     verdicts = Counter(frame["verdict"])
     return {
@@ -66,8 +66,7 @@ def judge_samples(
         "verdicts": dict(sorted(verdicts.items())),
         "metrics": metrics,
         "cost_usd": sum(frame["cost_usd"]),
-        "asked": asked,
-        "cached": cached,
+        **replies,
         "judge_asked": config.model,
         "judge_served": _served(frame),
         "wall_s": round(time.monotonic() - started, 3),
