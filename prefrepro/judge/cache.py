@@ -6,11 +6,15 @@ file. Knows nothing of HTTP, and never sees a key: headers do not come here.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import platform
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,10 @@ from prefrepro.errors import UserError
 PROTOCOL_VERSION = 1
 """Raise it when an old reply no longer answers the same request."""
 
+RESERVED_FOR_S = 6 * 3600.0
+"""A reservation ends with its process; where that cannot be seen (another host), after this time, which is longer than
+any one request is retried for."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, repeat INTEGER NOT NULL, request TEXT NOT NULL,
@@ -27,9 +35,19 @@ CREATE TABLE IF NOT EXISTS replies (
 );
 CREATE TABLE IF NOT EXISTS spent (one INTEGER PRIMARY KEY CHECK (one = 1), cost_usd REAL NOT NULL);
 INSERT OR IGNORE INTO spent VALUES (1, 0.0);
+CREATE TABLE IF NOT EXISTS reservations (
+    id INTEGER PRIMARY KEY, usd REAL NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, expires REAL NOT NULL
+);
 CREATE TRIGGER IF NOT EXISTS add_cost AFTER INSERT ON replies
     BEGIN UPDATE spent SET cost_usd = cost_usd + NEW.cost_usd; END;
 """
+
+
+class OverBudgetError(Exception):
+    """What was spent and what is on the way leave too little for another call."""
+
+    def __init__(self, spent_usd: float, on_the_way_usd: float) -> None:
+        super().__init__(f"spent {spent_usd:.4f}, on the way {on_the_way_usd:.4f}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +129,55 @@ class ReplyCache:
         if new.rowcount == 1:
             return row
         return self.get(key) or row
+
+    def reserve(self, usd: float, budget_usd: float) -> int:
+        """Set `usd` aside for one call, for all processes that share the file; returns what `release` takes.
+
+        Raises OverBudgetError where what was spent and what is on the way leave less than that of `budget_usd`.
+        """
+        now = time.time()
+        try:
+            with self._lock, self._transaction():
+                self._db.execute("DELETE FROM reservations WHERE expires < ?", (now,))
+                self._forget_the_dead()
+                spent = self._db.execute("SELECT cost_usd FROM spent").fetchone()[0]
+                on_the_way = self._db.execute("SELECT total(usd) FROM reservations").fetchone()[0]
+                if spent + on_the_way + usd > budget_usd:
+                    raise OverBudgetError(spent, on_the_way)
+                values = (usd, platform.node(), os.getpid(), now + RESERVED_FOR_S)
+                added = self._db.execute(
+                    "INSERT INTO reservations (usd, host, pid, expires) VALUES (?, ?, ?, ?)", values
+                )
+                return int(added.lastrowid or 0)
+        except sqlite3.Error as error:
+            raise UserError(f"{self._path}: the budget could not be checked: {error}. Check the disk.") from error
+
+    def release(self, reservation: int) -> None:
+        """Give back what `reserve` set aside; what the call cost is booked with its reply."""
+        with self._lock, contextlib.suppress(sqlite3.Error):  # else it ends with this process
+            self._db.execute("DELETE FROM reservations WHERE id = ?", (reservation,))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Keep other processes from writing between our reading and our writing."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _forget_the_dead(self) -> None:
+        """Drop reservations of processes of this host that are no more."""
+        here = platform.node()
+        for (pid,) in self._db.execute("SELECT DISTINCT pid FROM reservations WHERE host = ?", (here,)).fetchall():
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                self._db.execute("DELETE FROM reservations WHERE host = ? AND pid = ?", (here, pid))
+            except OSError:
+                continue  # it lives, and is another user's
 
     def spent_usd(self) -> float:
         """Cost of all replies in this file."""

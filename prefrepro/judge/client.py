@@ -5,17 +5,18 @@ Knows nothing of prompts or verdicts: a request is the exact chat-completions bo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError
-from prefrepro.judge.cache import ReplyCache, Row, cache_key, canonical
+from prefrepro.judge.cache import OverBudgetError, ReplyCache, Row, cache_key, canonical
 from prefrepro.judge.config import JudgeConfig, Price
 from prefrepro.judge.endpoint import Endpoint, JudgeFailedError
 
@@ -78,7 +79,6 @@ class JudgeClient:
         self._lock = threading.Lock()
         self._connecting = threading.Lock()
         self._one_at_a_time = [threading.Lock() for _ in range(4096)]
-        self._reserved_usd = 0.0
         self._next_slot = 0.0
 
     def __enter__(self) -> JudgeClient:
@@ -132,8 +132,8 @@ class JudgeClient:
         return cost_usd(self.config.price_usd_per_mtok, text / CHARACTERS_PER_TOKEN, out)
 
     def _pay(self, key: str, request: dict[str, Any], repeat: int) -> Row:
-        estimate = self._reserve(request)
-        try:
+        estimate = self.estimate_usd(request)
+        with self._reserved(estimate):
             transport = self._connected()
             self._wait_for_slot()
             answer = transport.post(request)
@@ -142,25 +142,26 @@ class JudgeClient:
             created = datetime.now(UTC).isoformat(timespec="milliseconds")
             row = Row(answer.body, cost if usage else estimate, answer.attempts, created)
             return self._cache.put(key, self.identity, repeat, request, row)
-        finally:
-            with self._lock:
-                self._reserved_usd -= estimate
 
-    def _reserve(self, request: dict[str, Any]) -> float:
-        if not self._paid:
-            return 0.0
-        estimate = self.estimate_usd(request)
-        with self._lock:
-            budget, spent = self.config.budget_usd, self._cache.spent_usd()
-            if budget is not None and spent + self._reserved_usd + estimate > budget:
-                raise BudgetError(
-                    f'judge "{self.config.name}": budget {budget:.4f} USD: spent {spent:.4f}, on the way '
-                    f"{self._reserved_usd:.4f}, needed for the next call up to {estimate:.6f}. "
-                    "Paid replies are in the cache. Next: raise budget_usd in "
-                    f"config/judges/{self.config.name}.yaml and run again."
-                )
-            self._reserved_usd += estimate
-        return estimate
+    @contextlib.contextmanager
+    def _reserved(self, estimate: float) -> Iterator[None]:
+        """Hold the next call's most likely cost back from the budget, for every process that shares the cache."""
+        budget = self.config.budget_usd
+        if budget is None or not self._paid:
+            yield
+            return
+        try:
+            reservation = self._cache.reserve(estimate, budget)
+        except OverBudgetError as error:
+            raise BudgetError(
+                f'judge "{self.config.name}": budget {budget:.4f} USD: {error}, needed for the next call up to '
+                f"{estimate:.6f}. Paid replies are in the cache. Next: raise budget_usd in "
+                f"config/judges/{self.config.name}.yaml and run again."
+            ) from error
+        try:
+            yield
+        finally:
+            self._cache.release(reservation)
 
     def _connected(self) -> Transport:
         with self._connecting:
