@@ -33,8 +33,8 @@ class Needs:
     """What the policy emits per response: its summed log-prob, or one scalar (a reward model)."""
     mismatched: bool = False
     """Whether log-probs of responses to another prompt of the batch are needed (KTO's KL estimate)."""
-    log_z: bool = False
-    """Whether an estimate of log Z(x) is needed per prompt."""
+    reference_rewards: bool = False
+    """Whether rewards of the reference's own responses to each prompt are needed (an estimate of log Z(x))."""
 
 
 def _check(batch: Any, names: str, *shape: int) -> None:
@@ -67,15 +67,15 @@ class PairedBatch:
     """(B,)"""
     embeddings: Tensor | None = None
     """(B, d) of the prompts, not normalised."""
-    log_z: Tensor | None = None
-    """(B,) log Z(x) of the prompts, in nats, without gradient."""
+    reference_rewards: Tensor | None = None
+    """(B, S) a reward model's scores of S responses to each prompt that were drawn from the reference."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where shapes do not fit."""
         rows = self.policy_chosen_logps.numel()
         _check(self, "policy_chosen_logps policy_rejected_logps ref_chosen_logps ref_rejected_logps", rows)
-        _check(self, "chosen_lengths rejected_lengths log_z", rows)
-        _check(self, "embeddings", rows, -1)
+        _check(self, "chosen_lengths rejected_lengths", rows)
+        _check(self, "embeddings reference_rewards", rows, -1)
 
 
 @dataclass(frozen=True, slots=True)

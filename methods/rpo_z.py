@@ -4,6 +4,10 @@ Two responses to one prompt share Z(x), two of different prompts do not: then th
 is β · (difference of log-ratios) + β · (log Z(x_i) − log Z(x_j)), Eq. 9, whose last term RPO drops (section 5,
 limitation 3). Eq. 16 has e^Z, so Z where log Z belongs (D16): Eq. 9 is followed, because it alone follows from
 r(x, y) = β log π/π_ref + β log Z(x).
+
+Z(x) = E_ref[exp(r/β)] is estimated from a reward model's rewards of the reference's own responses. Pairs of one
+prompt fix a Bradley-Terry reward only up to a function of the prompt, and log Z(x) takes that over: how prompts
+compare is the reward model's guess, not the data's.
 """
 
 import math
@@ -19,7 +23,7 @@ from methods.contract import LossOutput, Needs, PairedBatch
 NAME = "rpo_z"
 PAPER = "arXiv:2402.10958"
 EXTENSION = True
-NEEDS = Needs(shape="paired", reference=True, embeddings="prompt", gather=True, log_z=True)
+NEEDS = Needs(shape="paired", reference=True, embeddings="prompt", gather=True, reference_rewards=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,11 @@ def estimate_log_z(rewards: Tensor, beta: float) -> Tensor:
 
 def loss(batch: PairedBatch, hp: Hparams) -> LossOutput:
     """Eq. 9, 12 and 14. Shapes: B preference pairs; log-probs are summed over completion tokens, in nats."""
-    if batch.embeddings is None or batch.log_z is None:
-        raise ValueError("rpo_z wants PairedBatch.embeddings (B, d) and log_z (B,), found None: compute them first")
+    if batch.embeddings is None or batch.reference_rewards is None:
+        raise ValueError("rpo_z wants PairedBatch.embeddings (B, d) and reference_rewards (B, S), found None")
     chosen = batch.policy_chosen_logps - batch.ref_chosen_logps  # (B,) log-ratio
     rejected = batch.policy_rejected_logps - batch.ref_rejected_logps  # (B,)
-    log_z = batch.log_z.detach().to(chosen)
+    log_z = estimate_log_z(batch.reference_rewards.detach().double(), hp.beta).to(chosen)
     margins = (chosen + log_z)[:, None] - (rejected + log_z)[None, :]  # (B, B) Eq. 9
     unit = F.normalize(batch.embeddings.to(margins.dtype), dim=-1)
     weights = torch.softmax(-(1 - unit @ unit.T) / hp.tau, dim=1)  # Eq. 10 read as 1 − cos, Eq. 11

@@ -146,7 +146,7 @@ def _misfits(needs: Needs) -> list[tuple[str, str, str]]:
             'embeddings="prompt", one vector per pair; or shape="unpaired", one per response',
         ),
         (needs.mismatched and shape != "unpaired", "mismatched", "mismatched for unpaired only"),
-        (needs.log_z and not is_paired, "log_z", "log_z for paired only"),
+        (needs.reference_rewards and not is_paired, "reference_rewards", "reference_rewards for paired only"),
         (needs.output == "score" and needs.reference, 'output="score" with a reference', "reference=False"),
     ]
     rules = [(is_wrong, f'NEEDS shape="{shape}" and {what}', expected) for is_wrong, what, expected in rules]

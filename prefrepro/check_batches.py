@@ -26,6 +26,8 @@ LEAVES = {
 """What carries gradient."""
 WIDTH = 6
 """of an embedding"""
+SAMPLES = 3
+"""of the reference for each prompt"""
 
 
 def batches_for(needs: Needs) -> dict[str, AnyBatch]:
@@ -71,8 +73,9 @@ class _Draw:
 
     def paired(self, b: int) -> PairedBatch:
         embeddings = self.normal(b, WIDTH) if self.needs.embeddings else None
-        log_z = 3 * self.normal(b) if self.needs.log_z else None
-        return converted(PairedBatch(**self._sides(b, b), embeddings=embeddings, log_z=log_z), torch.float64)
+        rewards = self.normal(b, SAMPLES) if self.needs.reference_rewards else None
+        batch = PairedBatch(**self._sides(b, b), embeddings=embeddings, reference_rewards=rewards)
+        return converted(batch, torch.float64)
 
     def unpaired(self, m: int, n: int) -> UnpairedBatch:
         batch = UnpairedBatch(**self._sides(m, n))

@@ -279,7 +279,7 @@ class LossCheck:
     def _inputs(self, trial: _Trial) -> None:
         """What is declared moves losses or rewards, and a reference that is not declared does not."""
         parts = {"ref_": ("reference", bool(self.needs.reference)), "embeddings": ("embeddings", True)}
-        parts |= {"policy_mismatched": ("mismatched", True), "log_z": ("log_z", True)}
+        parts |= {"policy_mismatched": ("mismatched", True), "reference_rewards": ("reference_rewards", True)}
         for part, (field, is_wanted) in parts.items():
             if not any(part in name for name in tensors(trial.batch)):
                 continue

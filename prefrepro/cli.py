@@ -8,8 +8,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from prefrepro.calibration import cli as calibration_cli
 from prefrepro.errors import UserError, exit_on_user_error, nearest
 from prefrepro.introspect import ROOT, method_names
+from prefrepro.judge import cli as judge_cli
 from prefrepro.new_method import SHAPES, new_method
 from prefrepro.nodes import Plan
 from prefrepro.plan import make_plan
@@ -19,7 +21,6 @@ EPILOG = """examples:
   prefrepro plan table1                      what table 1 needs, each job once
   prefrepro plan tables seeds=3 --json       the same for a program
   prefrepro show rpo/table1                  a finished table, on the terminal
-  prefrepro collect                          rebuild cells.csv, runs.csv and verdicts.csv
   prefrepro new-method my_dpo --shape paired methods/my_dpo.py, which works, to be changed
   prefrepro check methods/my_dpo.py          does it meet the contract, and what does not"""
 SHOWN = 2
@@ -52,8 +53,11 @@ def _main() -> None:
     new = commands.add_parser("new-method", help="write a method file that works, to be changed")
     new.add_argument("name", help="in snake_case: the file's name and what a table's row calls it")
     new.add_argument("--shape", choices=SHAPES, required=True, help="what its loss receives")
+    judge_cli.add_parser(commands)
+    calibration_cli.add_parser(commands)
     arguments = parser.parse_args()
     does = {"plan": _plan, "show": _show, "collect": _collect, "check": _check, "new-method": _new_method}
+    does |= {"judge": judge_cli.run, "calibration": calibration_cli.run}
     does[arguments.command](arguments)
 
 

@@ -59,6 +59,8 @@ class Method:
     summary: str
     """first line of the module's docstring"""
     path: Path
+    is_extension: bool
+    """EXTENSION = True: beyond the papers, so that no table of theirs may use it"""
 
 
 def _holds(constraint: str, value: float) -> bool:
@@ -114,6 +116,7 @@ def read_header(path: Path) -> Method:
         assert isinstance(needs_call, ast.Call) and not needs_call.args
         needs = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in needs_call.keywords}
         header = ast.literal_eval(values["NAME"]), ast.literal_eval(values["PAPER"])
+        is_extension = "EXTENSION" in values and ast.literal_eval(values["EXTENSION"]) is True
         body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Hparams").body
         fields = {
             node.target.id: _field(node)
@@ -128,7 +131,7 @@ def read_header(path: Path) -> Method:
     if header[0] != name:
         raise UserError(f'{show(path)}: NAME is "{header[0]}", expected "{name}", the file\'s name')
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return Method(name, header[1], needs, fields, summary, path)
+    return Method(name, header[1], needs, fields, summary, path, is_extension)
 
 
 def _field(node: ast.AnnAssign) -> Field:

@@ -25,6 +25,7 @@ KINDS = {
     "reward_model": ("runs", "run.json", "prefrepro.train.run"),
     "reference": ("reference", "manifest.json", "prefrepro.train.reference"),
     "embeddings": ("embeddings", "manifest.json", "prefrepro.train.embed"),
+    "reference_rewards": ("reference_rewards", "manifest.json", "prefrepro.train.reference_rewards"),
     "sample": ("samples", "manifest.json", "prefrepro.sample.generate"),
     "verdict": ("verdicts", "manifest.json", "prefrepro.judge.stage"),
     "table": ("tables", "", "prefrepro.tables.build"),

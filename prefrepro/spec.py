@@ -1,27 +1,26 @@
-"""What people write in YAML, read and checked: user config, scales, models, datasets, table specs.
+"""What people write in YAML, read and checked: user config, scales, papers, models, datasets.
 
-Collects all problems of a specification and reports them together. Knows nothing of runs: plan.py expands what is
-read here.
+Collects all problems of a specification and reports them together. Tables stand in table_spec.py; plan.py expands
+what is read here.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import contextlib
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from prefrepro.data.select import SELECTIONS
 from prefrepro.data.source_schema import check_named
 from prefrepro.errors import UserError, nearest
-from prefrepro.introspect import ROOT, hparam_problems, read_method, show
+from prefrepro.introspect import ROOT, show
 
 READINGS = ("paper", "code")
 PROTOCOLS = ("paper", "robust")
-METRICS = ("win_rate_pct",)
-TEMPLATES = ("dialogue", "summarization")
+EXTERNAL = ("cite", "run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +34,37 @@ class Config:
     judge: str | None = None
     hh_files: str | None = None
     budget_usd: float | None = None
+    published: str | None = None
+    external: str = "cite"
+    switches: dict[str, str] = field(default_factory=dict)
+    """Switch of a paper -> its side, where that is not the reading's. On a command line each is a key of its own."""
 
     def arguments(self) -> list[str]:
         """KEY=VALUE for everything that is not default: how a job is told what its workflow was told."""
-        default = asdict(Config())
-        return [f"{key}={value}" for key, value in asdict(self).items() if value != default[key]]
+        default, own = asdict(Config()), asdict(self)
+        chosen = own.pop("switches")
+        return [f"{key}={value}" for key, value in ({k: v for k, v in own.items() if v != default[k]} | chosen).items()]
 
 
 def make_config(given: dict[str, Any]) -> Config:
     """A checked Config. Raises UserError with every problem found."""
-    problems = unknown_keys(given, [field.name for field in fields(Config)], "--config")
-    known = {field.name for field in fields(Config)}
+    sides = switch_sides()
+    known = [entry.name for entry in fields(Config) if entry.name != "switches"]
+    problems = unknown_keys(given, [*known, *sides], "--config")
     values = {key: _plain(key, value) for key, value in given.items() if key in known}
-    config = Config(**{key: value for key, value in values.items() if value is not None})
+    chosen = {key: str(given[key]) for key in sorted(sides) if given.get(key) not in (None, "", "null")}
+    config = Config(**{key: value for key, value in values.items() if value is not None}, switches=chosen)
+    problems += [
+        f'--config {key} is "{side}"; expected {" or ".join(sides[key])}'
+        for key, side in chosen.items()
+        if side not in sides[key]
+    ]
     scales = names_in("scales")
     if config.scale not in scales:
         problems.append(
             f'--config scale is "{config.scale}". Known: {", ".join(scales)}.{nearest(config.scale, scales)}'
         )
-    for key, allowed in (("reading", READINGS), ("protocol", PROTOCOLS)):
+    for key, allowed in (("reading", READINGS), ("protocol", PROTOCOLS), ("external", EXTERNAL)):
         if getattr(config, key) not in allowed:
             problems.append(f'--config {key} is "{getattr(config, key)}"; expected {" or ".join(allowed)}')
     if not isinstance(config.seeds, int) or isinstance(config.seeds, bool) or config.seeds < 1:
@@ -72,7 +83,7 @@ def make_config(given: dict[str, Any]) -> Config:
 
 def _plain(key: str, value: Any) -> Any:
     """Text from a command line as YAML reads it, but a path as it was typed; everything else as it is."""
-    if key == "hh_files":
+    if key in ("hh_files", "published"):
         return None if value in (None, "", "null") else str(value)
     try:
         plain = yaml.safe_load(value) if isinstance(value, str) else value
@@ -122,7 +133,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _mapping(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
+def as_mapping(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
     """`value`, or an empty mapping where it is none; that is a problem unless nothing is given."""
     if value is None or isinstance(value, dict):
         return value or {}
@@ -150,11 +161,17 @@ def read_named(folder: str, name: str, wanted_by: str) -> dict[str, Any]:
 
 STAND_INS = ["models", "datasets", "embedders", "judges"]
 SETTINGS = ["training", "sft", "reward_model", "sampling"]
-ROLLOUT_SOURCES = ["data", "policy"]
-"""Sections of `rollout`: what a rollout method has beside or instead of `training`, by where responses come from."""
+ROLLOUT_SOURCES = ["data", "policy", "reference"]
+"""Sections of `rollout`: what a rollout method has beside or instead of `training`, by where responses come from;
+`reference` is of responses that are rewarded once, before any training (prefrepro/train/reference_rewards.py)."""
+REFERENCE_KEYS = ["samples", "max_new_tokens"]
+"""Responses to each training prompt, and the most tokens of one."""
 ROLLOUT_KEYS = ["ppo_epochs", "minibatches", "max_head_grad_norm", "max_new_tokens"]
 """prefrepro/train/rollout.py says what they mean."""
-SCALE_KEYS = ["description", "is_comparable", *STAND_INS, "files_judge", *SETTINGS, "rollout"]
+SCALE_KEYS = [
+    "description", "is_comparable", *STAND_INS, "external", "files_judge", *SETTINGS, "rollout", "prompt_sets",
+    "max_draws",
+]  # fmt: skip
 
 
 def read_scale(name: str) -> dict[str, Any]:
@@ -163,28 +180,63 @@ def read_scale(name: str) -> dict[str, Any]:
     needed = ("description", "is_comparable", *STAND_INS)
     problems = unknown_keys(scale, SCALE_KEYS, where)
     problems += [f'{where}: "{key}" is missing' for key in needed if scale.get(key) is None]
-    sections = (*STAND_INS, *SETTINGS, "rollout")
-    mappings = {key: _mapping(scale.get(key), f"{where}, {key}", problems) for key in sections}
+    sections = (*STAND_INS, *SETTINGS, "rollout", "external", "prompt_sets")
+    mappings = {key: as_mapping(scale.get(key), f"{where}, {key}", problems) for key in sections}
     mappings["rollout"] = _rollout_sections(mappings["rollout"], where, problems)
+    most = scale.get("max_draws")
+    if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+        problems.append(f"{where}: max_draws is {most!r}; expected a whole number of at least 1, or null")
     report(problems)
-    return scale | mappings
+    return scale | mappings | {"max_draws": most}
 
 
 def read_paper(path: Path) -> dict[str, Any]:
     """A paper's paper.yaml, checked for the sections that planning needs."""
     paper = read_mapping(path)
-    lacking = [key for key in (*SETTINGS, "readings") if not isinstance(paper.get(key), dict)]
+    lacking = [key for key in (*SETTINGS, "evaluations", "switches") if not isinstance(paper.get(key), dict)]
     problems = [f'{show(path)}: "{key}" is missing, or no mapping' for key in lacking]
-    raw = _mapping(paper.get("rollout"), f"{show(path)}, rollout", problems)
+    raw = as_mapping(paper.get("rollout"), f"{show(path)}, rollout", problems)
     rollout = _rollout_sections(raw, show(path), problems)
+    prompt_sets = as_mapping(paper.get("prompt_sets"), f"{show(path)}, prompt_sets", problems)
+    problems += _switch_problems(paper.get("switches"), show(path))
     report(problems)
-    return paper | {"rollout": rollout}
+    return paper | {"rollout": rollout, "prompt_sets": prompt_sets}
+
+
+SWITCH_SECTIONS = ["training", "sampling", "prompt_sets", "evaluations", "hparams", "source", "planning"]
+"""What a side of a switch may set; readings.py says how each is applied."""
+
+
+def _switch_problems(switches: Any, where: str) -> list[str]:
+    problems: list[str] = []
+    for name, raw in switches.items() if isinstance(switches, dict) else ():
+        here = f"{where}, switch {name}"
+        switch = as_mapping(raw, here, problems)
+        problems += [f'{here}: "{side}" is missing' for side in ("about", *READINGS) if side not in switch]
+        for side, given in switch.items():
+            if side not in ("about", "protocol_id"):
+                values = as_mapping(given, f"{here}, {side}", problems)
+                problems += unknown_keys(values, ["says", *SWITCH_SECTIONS], f"{here}, {side}")
+                problems += [f'{here}, {side}: "says" is missing'] if "says" not in values else []
+    return problems
+
+
+@cache
+def switch_sides() -> dict[str, list[str]]:
+    """Every switch of every paper and the sides it knows; papers whose file is broken are told by planning."""
+    sides: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "paper_tables").glob("*/paper.yaml")):
+        with contextlib.suppress(UserError):
+            for name, switch in read_paper(path)["switches"].items():
+                known = [side for side in switch if side not in ("about", "protocol_id")]
+                sides[name] = list(dict.fromkeys([*sides.get(name, []), *known]))
+    return sides
 
 
 def _rollout_sections(raw: dict[str, Any], where: str, problems: list[str]) -> dict[str, dict[str, Any]]:
     """A mapping for each source of responses, empty where nothing is said."""
     problems += unknown_keys(raw, ROLLOUT_SOURCES, f"{where}, rollout")
-    return {name: _mapping(raw.get(name), f"{where}, rollout, {name}", problems) for name in ROLLOUT_SOURCES}
+    return {name: as_mapping(raw.get(name), f"{where}, rollout, {name}", problems) for name in ROLLOUT_SOURCES}
 
 
 def stand_in(scale: dict[str, Any], scale_name: str, kind: str, name: str, wanted_by: str) -> str:
@@ -196,148 +248,3 @@ def stand_in(scale: dict[str, Any], scale_name: str, kind: str, name: str, wante
             f"Known: {', '.join(known)}.{nearest(name, known)}"
         )
     return known[name]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a table: a method with its hyper-parameters, and what was printed."""
-
-    key: str
-    label: str
-    method: str
-    hparams: dict[str, Any]
-    training: dict[str, Any]
-    embedder: str | None
-    pairs: str | None
-    """Which pairs a pairwise method is trained on where the data are ranked groups (data/select.py)."""
-    reported: dict[str, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: a metric of an evaluation of a model on a dataset."""
-
-    key: str
-    label: str
-    metric: str
-    model: str
-    dataset: str
-    judge: str
-    template: str
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table spec, paper_tables/<paper>/<name>.yaml."""
-
-    paper: str
-    name: str
-    title: str
-    where: str
-    baseline: str | None
-    notes: list[str]
-    columns: list[Column]
-    rows: list[Row]
-    scales: list[str] | None
-    """Where it makes sense; None: at every scale. A table with scales is no paper's: `tables` leaves it out."""
-
-    @property
-    def target(self) -> str:
-        """Its Snakemake target: table1 … for RPO, <paper>_table1 for the others."""
-        return self.name if self.paper == "rpo" else f"{self.paper}_{self.name}"
-
-
-TABLE_KEYS = [
-    "title",
-    "where",
-    "model",
-    "dataset",
-    "embedder",
-    "judge",
-    "template",
-    "baseline",
-    "notes",
-    "scales",
-    "columns",
-    "rows",
-]
-COLUMN_KEYS = ["label", "metric", "model", "dataset", "judge", "template"]
-ROW_KEYS = ["label", "method", "hparams", "training", "embedder", "pairs", "reported"]
-
-
-def table_files() -> list[Path]:
-    """Every table spec of every paper."""
-    return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem != "paper")
-
-
-def read_table(path: Path) -> Table:
-    """A checked table spec. Raises UserError with every problem of the file."""
-    raw, where = read_mapping(path), show(path)
-    problems = unknown_keys(raw, TABLE_KEYS, where)
-    problems += [f'{where}: "{key}" is missing' for key in ("title", "where", "columns", "rows") if not raw.get(key)]
-    raw_columns, raw_rows = (_mapping(raw.get(key), f"{where}, {key}", problems) for key in ("columns", "rows"))
-    columns = [_column(key, value, raw, where, problems) for key, value in raw_columns.items()]
-    rows = [_row(key, value, raw, list(raw_columns), where, problems) for key, value in raw_rows.items()]
-    baseline = raw.get("baseline")
-    if baseline is not None and baseline not in raw_rows:
-        problems.append(f'{where}: baseline "{baseline}" is no row.{nearest(str(baseline), raw_rows)}')
-    report(problems)
-    return Table(
-        path.parent.name,
-        path.stem,
-        raw["title"],
-        raw["where"],
-        baseline,
-        raw.get("notes") or [],
-        columns,
-        rows,
-        raw.get("scales"),
-    )
-
-
-def _column(key: str, given: Any, table: dict[str, Any], where: str, problems: list[str]) -> Column:
-    here = f"{where}, column {key}"
-    raw = _mapping(given, here, problems)
-    problems += unknown_keys(raw, COLUMN_KEYS, here)
-    merged: dict[str, Any] = {name: raw.get(name, table.get(name)) for name in COLUMN_KEYS}
-    problems += [
-        f'{here}: "{name}" is missing, here and for the whole table' for name in COLUMN_KEYS if merged[name] is None
-    ]
-    for name, allowed in (("metric", METRICS), ("template", TEMPLATES)):
-        if merged[name] is not None and merged[name] not in allowed:
-            problems.append(f'{here}: {name} is "{merged[name]}"; expected {" or ".join(allowed)}')
-    return Column(key=key, **merged)
-
-
-def _row(key: str, given: Any, table: dict[str, Any], columns: list[str], where: str, problems: list[str]) -> Row:
-    here = f"{where}, row {key}"
-    raw = _mapping(given, here, problems)
-    problems += unknown_keys(raw, ROW_KEYS, here)
-    hparams, training, reported = (
-        _mapping(raw.get(name), f"{here}, {name}", problems) for name in ("hparams", "training", "reported")
-    )
-    method = raw.get("method")
-    if not isinstance(method, str):
-        problems.append(f'{here}: "method" is {"missing" if method is None else f"{method!r}, expected a name"}')
-    else:
-        try:
-            problems += [f"{here}: {problem}" for problem in hparam_problems(read_method(method), hparams)]
-        except UserError as error:
-            problems.append(f"{here}: {error}")
-    pairs = raw.get("pairs")
-    if pairs is not None and pairs not in SELECTIONS:
-        problems.append(f'{here}: pairs is "{pairs}". Known: {", ".join(SELECTIONS)}.{nearest(str(pairs), SELECTIONS)}')
-    problems += unknown_keys(reported, columns, f"{here}, reported")
-    for column, value in reported.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            problems.append(f"{here}, reported {column}: {value!r} is no number")
-    return Row(
-        key=key,
-        label=raw.get("label", key),
-        method=str(method),
-        hparams=hparams,
-        training=training,
-        embedder=raw.get("embedder", table.get("embedder")),
-        pairs=pairs,
-        reported=reported,
-    )

@@ -25,6 +25,7 @@ WORK = {
     "reward_model": "prefrepro.train.run:align",
     "reference": "prefrepro.train.reference:compute",
     "embeddings": "prefrepro.train.embed:compute",
+    "reference_rewards": "prefrepro.train.reference_rewards:compute",
     "sample": "prefrepro.sample.generate:run",
     "verdict": "prefrepro.judge.stage:run",
     "table": "prefrepro.tables.build:run",

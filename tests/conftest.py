@@ -1,4 +1,4 @@
-"""Options of the suite, here and not beside their tests, so that a bare `pytest` knows them too."""
+"""Options and settings of the suite, here and not beside their tests, so that a bare `pytest` knows them too."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 from checkout import Checkout
+from hypothesis import settings
+
+# A loaded machine is no bug: no example has a deadline, and every run of the suite draws the same ones.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -49,6 +49,8 @@ class Reply:
     """The reply's address in the cache."""
     cached: bool
     attempts: int
+    http_status: int | None = None
+    """For an error: the HTTP status that the judge refused with, where it did."""
 
 
 class BudgetError(UserError):
@@ -66,6 +68,8 @@ class JudgeClient:
         self.identity = identity
         self.asked = 0
         self.cached = 0
+        self.reasked = 0
+        """Of the replies got, those that were asked for again because an earlier one could not be read."""
         self._connect = connect
         self._paid = config.price_usd_per_mtok != Price()
         self._cache = ReplyCache(cache, durable=self._paid)
@@ -102,11 +106,16 @@ class JudgeClient:
                 try:
                     row = self._pay(key, request, repeat)
                 except JudgeFailedError as error:
-                    return _failure(str(error), request, key)
+                    return _failure(error, request, key)
         with self._lock:
+            self.reasked += repeat > 0
             self.cached += cached
             self.asked += not cached
         return _reply(row, request, key, cached)
+
+    def model(self) -> dict[str, Any] | None:
+        """What GET /models says about the configured model, asked anew each time; None where it says nothing."""
+        return self._connected().model()
 
     def is_cached(self, request: dict[str, Any], repeat: int = 0) -> bool:
         """Whether `ask` would cost nothing."""
@@ -210,6 +219,6 @@ def _tokens(usage: dict[str, Any]) -> tuple[int, int]:
     return usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
 
 
-def _failure(text: str, request: dict[str, Any], key: str) -> Reply:
+def _failure(error: JudgeFailedError, request: dict[str, Any], key: str) -> Reply:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Reply("error", text, "", request["model"], "", "", "", 0, 0, 0.0, now, key, False, 0)
+    return Reply("error", str(error), "", request["model"], "", "", "", 0, 0, 0.0, now, key, False, 0, error.status)

@@ -17,6 +17,7 @@ import yaml
 from prefrepro.errors import UserError, nearest
 
 KINDS = ("local", "api")
+TOKEN_LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
 SCORERS = ("world", "reward-model", "length", "nonsense")
 
 
@@ -44,6 +45,10 @@ class JudgeConfig:
     note: str = ""
     temperature: float = 0.0  # compare.py:229-235
     max_tokens: int = 10  # compare.py:229-235
+    token_limit_field: str = "max_tokens"
+    """What the judge calls max_tokens; OpenAI's models from gpt-5 on know max_completion_tokens only."""
+    reasoning_effort: str | None = None
+    """Sent where given; gpt-5.6 and gpt-6 take tools only with "none" (JUDGING.md §4)."""
     seed: int | None = 0  # compare.py:229-235
     concurrency: int = 8
     timeout_s: float = 60.0
@@ -142,6 +147,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "note": (lambda value: isinstance(value, str), "text"),
     "temperature": (_number(0, 2), "a number from 0 to 2"),
     "max_tokens": (_whole(1), "a whole number ≥ 1"),
+    "token_limit_field": (lambda value: value in TOKEN_LIMIT_FIELDS, " or ".join(TOKEN_LIMIT_FIELDS)),
+    "reasoning_effort": (_or_none(_text), "the effort's name, as text, or null"),
     "seed": (_or_none(_whole(0)), "a whole number ≥ 0 or null"),
     "concurrency": (_whole(1), "a whole number ≥ 1"),
     "timeout_s": (_number(0.001), "seconds > 0"),

@@ -21,15 +21,17 @@ STDERR_TAIL = 2000
 
 
 @contextlib.contextmanager
-def local_judge(scorer: str, *, fault_rate: float = 0.0, fault_seed: int = 0) -> Iterator[Endpoint]:
+def local_judge(scorer: str, *options: str, fault_rate: float = 0.0, fault_seed: int = 0) -> Iterator[Endpoint]:
     """Yield the endpoint of a server that scores with `scorer`; it is stopped in any case.
+
+    `options` go to `python -m prefrepro.judge.server` as they are: more of the faults and limits that tests want.
 
     Raises UserError with the server's last words where it does not get ready within a minute.
     """
     with tempfile.TemporaryDirectory(prefix="prefrepro-judge-") as folder:
         port_file, stderr = Path(folder) / "judge.json", Path(folder) / "stderr"
         command = [sys.executable, "-m", "prefrepro.judge.server", "--scorer", scorer]
-        command += ["--port-file", str(port_file), "--parent", str(os.getpid())]
+        command += ["--port-file", str(port_file), "--parent", str(os.getpid()), *options]
         command += ["--fault-rate", str(fault_rate), "--fault-seed", str(fault_seed)]
         with stderr.open("wb") as log:
             process = subprocess.Popen(

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
+from prefrepro.data.template import render_history
 from prefrepro.errors import UserError
-from prefrepro.judge.client import BudgetError, JudgeClient, Reply
+from prefrepro.judge.asking import ask_all, ask_until_read, check_invalid, reply_columns
+from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.config import JudgeConfig
+from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.order import paper_order
 from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
+from prefrepro.judge.request import chat_request
 
 SCORES = {"win": 1.0, "loss": 0.0, "tie": 0.5, "invalid": None}
-EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,36 @@ def verdict_of(choice: str | None, candidate_first: bool) -> str:
     return "win" if (choice == "first") == candidate_first else "loss"
 
 
+def evaluate(
+    rows: Sequence[Mapping[str, Any]],
+    client: JudgeClient,
+    config: JudgeConfig,
+    spec: Mapping[str, Any],
+    verdict_set_id: str,
+) -> Evaluation:
+    """Each response against its row's baseline, draw by draw, with the prompt of `spec["template"]`."""
+    if lacking := [row["prompt_id"] for row in rows if "baseline" not in row]:
+        raise UserError(f"prompt {lacking[0]} has no baseline, expected the response to be beaten. Next: sample again.")
+    frames = []
+    for draw in sorted({row.get("draw", 0) for row in rows}):
+        items = [
+            {key: row[key] for key in ("prompt_id", "response", "baseline")}
+            | {"history": render_history(row["prompt"])}
+            for row in rows
+            if row.get("draw", 0) == draw
+        ]
+        frame = judge_items(
+            items,
+            client,
+            config,
+            verdict_set_id=verdict_set_id,
+            protocol=spec["protocol"],
+            template=spec["template"],
+        )
+        frames.append(frame.assign(draw=draw))
+    return Evaluation(pd.concat(frames, ignore_index=True), {})
+
+
 def judge_items(
     items: Sequence[Mapping[str, str]],
     client: JudgeClient,
@@ -73,62 +104,48 @@ def judge_items(
     verdict_set_id: str,
     protocol: str,
     template: str,
+    candidate_first: Sequence[bool] | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Judge `items` (prompt_id, history, response, baseline), in an order that must not change between runs.
 
-    One row per item (`paper`) or two (`robust`), in the items' order, columns as in verdicts.schema.yaml. An
+    One row per item (`paper`) or two (`robust`), in the items' order, columns as in verdicts.schema.yaml.
+    `candidate_first`, one per item, is the order that `paper` shows the answers in, else compare.py's. An
     invalid reply is asked again `config.reasks` times, then stands as `invalid`. Raises UserError where the
     judge cannot be reached, the budget is used up, or more than `config.invalid_limit` of the verdicts are
     invalid; all replies stay cached.
     """
     digest = prompt_sha256(template, protocol)
-    questions = _questions(items, config, protocol, template)
+    questions = _questions(items, config, protocol, template, candidate_first)
     parse = PARSERS[protocol]
 
     def ask(question: _Question) -> dict[str, Any]:
-        replies: list[Reply] = []
-        choice = None
-        while choice is None and len(replies) <= config.reasks:
-            replies.append(client.ask(question.request, repeat=len(replies)))
-            if replies[-1].status == "error":
-                break
-            choice = parse(replies[-1].text, template)
-        last = replies[-1]
+        choice, replies = ask_until_read(client, question.request, lambda text: parse(text, template), config.reasks)
         verdict = verdict_of(choice, question.candidate_first)
         return {
             "verdict_set_id": verdict_set_id,
             "prompt_id": question.prompt_id,
+            "draw": 0,
             "order": "candidate_first" if question.candidate_first else "baseline_first",
             "verdict": verdict,
             "score": SCORES[verdict],
-            "judge_asked": last.judge_asked,
-            "judge_served": last.judge_served,
+            "weight": 1.0,
             "protocol": protocol,
             "prompt_sha256": digest,
-            "request_sha256": last.request_sha256,
-            "raw_reply": last.text,
-            "prompt_tokens": sum(reply.prompt_tokens for reply in replies),
-            "completion_tokens": sum(reply.completion_tokens for reply in replies),
-            "cost_usd": sum(reply.cost_usd for reply in replies),
-            "created": last.created,
+            **reply_columns(replies),
         }
 
-    try:
-        rows = _in_threads(ask, questions, config.concurrency, progress)
-    except BudgetError as error:
-        missing = [question.request for question in questions if not client.is_cached(question.request)]
-        needed = sum(map(client.estimate_usd, missing))
-        raise UserError(
-            f"{error} Still to be asked: {len(missing)} of {len(questions)} requests, up to {needed:.4f} USD."
-        ) from error
-    frame = pd.DataFrame(rows)
-    _check_invalid(frame, config)
+    frame = pd.DataFrame(ask_all(ask, questions, client, config, progress=progress))
+    check_invalid(frame, config)
     return frame
 
 
 def _questions(
-    items: Sequence[Mapping[str, str]], config: JudgeConfig, protocol: str, template: str
+    items: Sequence[Mapping[str, str]],
+    config: JudgeConfig,
+    protocol: str,
+    template: str,
+    candidate_first: Sequence[bool] | None,
 ) -> list[_Question]:
     if not items:
         raise UserError("found no items to judge, expected at least one.")
@@ -136,52 +153,13 @@ def _questions(
     if len(set(ids)) != len(ids):
         twice = next(name for place, name in enumerate(ids) if name in ids[:place])
         raise UserError(f"prompt_id {twice} is there more than once, expected one item per prompt.")
-    orders = [(first,) for first in paper_order(len(items))] if protocol == "paper" else [(True, False)] * len(items)
+    if candidate_first is None:
+        candidate_first = paper_order(len(items))
+    orders = [(first,) for first in candidate_first] if protocol == "paper" else [(True, False)] * len(items)
     questions = []
-    for item, candidate_first in zip(items, orders, strict=True):
-        for first in candidate_first:
+    for item, shown_first in zip(items, orders, strict=True):
+        for first in shown_first:
             shown = [clean_response(item["response"]), clean_response(item["baseline"])]
-            request = {
-                "model": config.model,
-                "messages": compose(template, protocol, item["history"], *(shown if first else reversed(shown))),
-                "temperature": config.temperature,
-                "max_tokens": config.max_tokens,
-            }
-            if config.seed is not None:
-                request["seed"] = config.seed
-            questions.append(_Question(item["prompt_id"], first, request))
+            messages = compose(template, protocol, item["history"], *(shown if first else reversed(shown)))
+            questions.append(_Question(item["prompt_id"], first, chat_request(config, messages)))
     return questions
-
-
-def _in_threads(
-    ask: Callable[[_Question], dict[str, Any]], questions: list[_Question], concurrency: int, progress: bool
-) -> list[dict[str, Any]]:
-    """Ask all, in any order; the first error stops the rest and is raised."""
-    with tqdm(total=len(questions), desc="judging", unit="verdict", disable=None if progress else True) as bar:
-        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
-        try:
-            futures = [pool.submit(ask, question) for question in questions]
-            for future in futures:
-                future.add_done_callback(lambda _: bar.update())
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-            return [future.result() for future in futures]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _check_invalid(frame: pd.DataFrame, config: JudgeConfig) -> None:
-    invalid = frame[frame["verdict"] == "invalid"]
-    share = len(invalid) / len(frame)
-    if share <= config.invalid_limit:
-        return
-    replies = list(dict.fromkeys(invalid["raw_reply"]))
-    examples = "\n".join(f"  {reply[:200]!r}" for reply in replies[:EXAMPLES])
-    raise UserError(
-        f'judge "{config.name}": {len(invalid)} of {len(frame)} verdicts are invalid ({share:.1%}), the '
-        f"limit is {config.invalid_limit:.1%}; each was asked up to {config.reasks + 1} times. "
-        f"Some of the replies:\n{examples}\nReplies are in the cache; failed calls are asked again. "
-        "Next: take another model, or raise reasks or invalid_limit in "
-        f"config/judges/{config.name}.yaml, and run again."
-    )

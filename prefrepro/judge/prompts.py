@@ -23,7 +23,11 @@ NEXT_MESSAGE = "\n=== next message ===\n"
 
 
 class UnreadablePromptError(ValueError):
-    """Messages that no prompt file can have made, or that can be read in two ways."""
+    """Messages that can be read in two ways, or not at all."""
+
+
+class UnknownPromptError(UnreadablePromptError):
+    """Messages that no prompt file can have made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,11 @@ def parse_back(messages: list[dict[str, str]]) -> Shown:
     """The inverse of `compose`, history without its outer blanks.
 
     An answer that itself holds the text between the two («END OF RESPONSE 1 … Response 2: ») can be read in
-    two ways. Then, and for any other messages, UnreadablePromptError is raised: never a guess.
+    two ways: then UnreadablePromptError is raised, for any other messages UnknownPromptError: never a guess.
     """
     contents = [message.get("content") for message in messages]
     if len(contents) != 2 or not all(isinstance(content, str) for content in contents):
-        raise UnreadablePromptError(f"found {len(contents)} messages, expected two with text")
+        raise UnknownPromptError(f"found {len(contents)} messages, expected two with text")
     opening, question = (str(content) for content in contents)
     for template in TEMPLATES:
         for protocol in PROTOCOLS:
@@ -102,7 +106,7 @@ def parse_back(messages: list[dict[str, str]]) -> Shown:
                 )
             return Shown(template, protocol, history, *parts)
     known = ", ".join(f"{template}-{protocol}" for template in TEMPLATES for protocol in PROTOCOLS)
-    raise UnreadablePromptError(f"the messages fit none of the prompts {known}")
+    raise UnknownPromptError(f"the messages fit none of the prompts {known}")
 
 
 def _inside(text: str, before: str, after: str) -> str | None:

@@ -5,6 +5,8 @@ Nothing heavy is imported before it is asked for.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +17,10 @@ Scorer = Callable[[str, str], float]
 
 
 def load_scorer(spec: str) -> Scorer:
-    """`world`, `reward-model:DIR` or `length` (the shorter answer is the better one). Raises UserError."""
+    """`world`, `reward-model:DIR`, `replay:FILE` or `length` (the shorter answer is the better one). Raises UserError.
+
+    A replay file is JSON, score by `replay_key`; what is not in it cannot be scored (KeyError).
+    """
     kind, _, folder = spec.partition(":")
     if kind == "length" and not folder:
         return lambda _history, response: -float(len(response))
@@ -27,4 +32,15 @@ def load_scorer(spec: str) -> Scorer:
         from prefrepro.train.reward_model import load
 
         return lru_cache(maxsize=65536)(load(Path(folder)))
-    raise UserError(f'scorer "{spec}" is not usable. Known: world, reward-model:DIR (it must exist), length, nonsense.')
+    if kind == "replay" and Path(folder or "/nowhere").is_file():
+        scores: dict[str, float] = json.loads(Path(folder).read_text(encoding="utf-8"))
+        return lambda history, response: scores[replay_key(history, response)]
+    raise UserError(
+        f'scorer "{spec}" is not usable. Known: world, reward-model:DIR and replay:FILE (they must exist), length, '
+        "nonsense."
+    )
+
+
+def replay_key(history: str, response: str) -> str:
+    """What names a published score: hex SHA-256 of the history, its outer blanks cut, and the response as shown."""
+    return hashlib.sha256(f"{history.strip()}\0{response}".encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""The local judge: an OpenAI-compatible server that scores both answers with a function.
+"""The local judge: an OpenAI-compatible server that answers by scoring what it is shown with a function.
 
     python -m prefrepro.judge.server --scorer world --port-file judge.json
 
-It sees only the messages, as any judge does. Standard library only; it listens on 127.0.0.1, wants the token
-that it wrote to the port file, and dies when its parent dies. Faults, for tests, are drawn in `Faults`.
+It sees only the messages, as any judge does; what it makes of them is in dialects/. Standard library only; it
+listens on 127.0.0.1, wants the token that it wrote to the port file, and dies when its parent dies.
 """
 
 from __future__ import annotations
@@ -12,73 +12,69 @@ import argparse
 import hashlib
 import hmac
 import json
-import math
 import os
 import secrets
+import select
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from prefrepro.errors import UserError, exit_on_user_error
-from prefrepro.judge.prompts import NOUNS, Shown, UnreadablePromptError, parse_back
+from prefrepro.judge.dialects import dialects
+from prefrepro.judge.faults import DEFAULT_KINDS, KINDS, Faults, Limits
 from prefrepro.judge.scorers import Scorer, load_scorer
 
 MODEL = "embedded-world-judge"
+FINGERPRINT = "fp_prefrepro"
 BODY_LIMIT = 1_000_000
 PARENT_POLL_S = 0.25
 NONSENSE = "I would rather not say."
-
-
-class Faults:
-    """Makes a share of the requests fail: the n-th try of a request always alike, whatever the threads do."""
-
-    def __init__(self, rate: float, seed: int) -> None:
-        self._rate, self._seed = rate, seed
-        self._tries: dict[bytes, int] = {}
-
-    def draw(self, body: bytes) -> str | None:
-        """None, or one of rate_limit, server_error, truncated, no_choices."""
-        digest = hashlib.sha256(body).digest()
-        self._tries[digest] = self._tries.get(digest, 0) + 1
-        dice = hashlib.sha256(b"%d %d " % (self._seed, self._tries[digest]) + digest).digest()
-        if int.from_bytes(dice[:4], "big") / 2**32 >= self._rate:
-            return None
-        return ("rate_limit", "server_error", "truncated", "no_choices")[dice[4] % 4]
+STALL_S = 60.0
+"""The most that a fault `timeout` keeps a client waiting; it ends at once when the client has had enough."""
 
 
 class Judge(ThreadingHTTPServer):
-    """The server's state: scorer, token, counters."""
+    """The server's state: scorer, token, counters. Without a scorer every reply is nonsense."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, scorer: Scorer | None, faults: Faults) -> None:
+    def __init__(self, scorer: Scorer | None, faults: Faults, limits: Limits | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.scorer = scorer
         self.faults = faults
+        self.limits = limits or Limits()
         self.token = secrets.token_urlsafe(24)
         self.scoring = threading.Lock()
-        self.stats = {"requests": 0, "answered": 0, "faults": 0, "refused": 0}
+        self.stats = Counter(requests=0, answered=0, faults=0, refused=0)
 
-    def choose(self, shown: Shown, text: str) -> str:
-        """«Response 1», «Response 2» or, where the prompt allows it, «Tie». Raises ValueError at NaN."""
-        if self.scorer is None:
-            return NONSENSE
-        history = shown.history
-        if history.startswith("<|"):
-            history = "\n" + history  # the template's leading newline, which the prompt strips
-        first, second = self.scorer(history, shown.first), self.scorer(history, shown.second)
-        if not (math.isfinite(first) and math.isfinite(second)):
-            raise ValueError(f"the scorer gave {first} and {second}, expected finite numbers")
-        if first == second and shown.protocol == "robust":
-            return "Tie"
-        coin = hashlib.sha256(text.encode()).digest()[0] % 2 == 0
-        wins_first = coin if first == second else first > second
-        return f"{NOUNS[shown.template]} {1 if wins_first else 2}"
+    def choose(self, request: dict[str, Any], text: str, *, nonsense: bool) -> dict[str, Any]:
+        """What becomes choices[0], from the first dialect that knows the messages. Raises ValueError."""
+        nonsense = nonsense or self.scorer is None
+        for answer in dialects():
+            choice = answer(request, self.scorer or _equal, text)
+            if choice is not None:
+                return _nonsense(choice) if nonsense else choice
+        raise ValueError("the messages fit none of the prompts that this judge knows")
+
+
+def _equal(_history: str, _response: str) -> float:
+    return 0.0
+
+
+def _nonsense(choice: dict[str, Any]) -> dict[str, Any]:
+    """The same kind of reply with words that decide nothing."""
+    word = {"token": NONSENSE.split()[0], "logprob": 0.0, "bytes": None}
+    logprobs = {"logprobs": {"content": [{**word, "top_logprobs": [word]}]}} if choice.get("logprobs") else {}
+    return {"message": {"role": "assistant", "content": NONSENSE}, "finish_reason": "stop", **logprobs}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -94,7 +90,9 @@ class Handler(BaseHTTPRequestHandler):
         if not self._authorised():
             return
         if self.path == "/v1/models":
-            self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "prefrepro"}]})
+            self._send(200, {"object": "list", "data": [self._model(MODEL)]})
+        elif self.path.startswith("/v1/models/"):
+            self._send(200, self._model(unquote(self.path.removeprefix("/v1/models/"))))
         elif self.path in ("/stats", "/v1/stats"):
             self._send(200, self.server.stats)
         else:
@@ -117,11 +115,19 @@ class Handler(BaseHTTPRequestHandler):
             self.server.stats["requests"] += 1
             fault = self.server.faults.draw(body)
             self.server.stats["faults"] += fault is not None
-            status, answer = (200, {}) if fault in ("rate_limit", "server_error") else self._answer(body)
+            if fault is not None:
+                self.server.stats[fault] += 1
+            asked = fault in (None, "truncated", "no_choices", "nonsense")
+            status, answer = self._answer(body, nonsense=fault == "nonsense") if asked else (200, {})
             self.server.stats["answered" if status == 200 and fault is None else "refused"] += fault is None
-        self._send(status, answer, fault)
+        if fault == "timeout":
+            select.select([self.connection], [], [], STALL_S)  # readable: the client has hung up
+        if fault in ("timeout", "reset"):
+            self._hang_up()
+        else:
+            self._send(status, answer, fault)
 
-    def _answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
+    def _answer(self, body: bytes, *, nonsense: bool) -> tuple[int, dict[str, Any]]:
         try:
             request = json.loads(body)
             if not isinstance(request, dict) or not isinstance(request.get("messages"), list):
@@ -130,15 +136,25 @@ class Handler(BaseHTTPRequestHandler):
                 return _error(400, "expected every message to be an object")
             if request.get("stream") or request.get("n", 1) != 1:
                 return _error(400, "stream and n > 1 are not offered")
+            if refusal := self.server.limits.refusal(request):
+                return 400, {"error": refusal}
             text = "\n".join(str(message.get("content")) for message in request["messages"])
-            reply = self.server.choose(parse_back(request["messages"]), text)
-        except UnreadablePromptError as error:
-            return _error(400, str(error))
+            choice = self.server.choose(request, text, nonsense=nonsense)
         except ValueError as error:
             return _error(400, f"not answerable: {error}")
         except Exception as error:  # noqa: BLE001  a scorer's failure is the caller's to hear, not this server's end
             return _error(422, f"the scorer failed: {error!r}")
-        return 200, _completion(str(request.get("model", MODEL)), reply, text)
+        return 200, _completion(str(request.get("model", MODEL)), choice, text)
+
+    def _model(self, name: str) -> dict[str, Any]:
+        date = self.server.limits.shutdown_date
+        ends = {} if date is None else {"shutdown_date": date}
+        return {"id": name, "object": "model", "owned_by": "prefrepro", **ends}
+
+    def _hang_up(self) -> None:
+        """Reset the connection: no answer at all, not even an end."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
 
     def _authorised(self) -> bool:
         given = self.headers.get("Authorization", "")
@@ -173,17 +189,20 @@ def _error(status: int, message: str) -> tuple[int, dict[str, Any]]:
     return status, {"error": {"message": message, "type": "invalid_request_error", "code": None}}
 
 
-def _completion(model: str, reply: str, prompt: str) -> dict[str, Any]:
+def _completion(model: str, choice: dict[str, Any], prompt: str) -> dict[str, Any]:
+    message = choice["message"]
+    said = message.get("content") or json.dumps(message.get("tool_calls"))
     tokens = {
         "prompt_tokens": len(prompt) // 4,
-        "completion_tokens": max(1, len(reply) // 4),
+        "completion_tokens": max(1, len(said) // 4),
     }  # 4 characters a token
     return {
         "id": "chatcmpl-" + hashlib.sha256(prompt.encode()).hexdigest()[:24],
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}],
+        "system_fingerprint": FINGERPRINT,
+        "choices": [{"index": 0, "logprobs": None, **choice}],
         "usage": {**tokens, "total_tokens": sum(tokens.values())},
     }
 
@@ -212,13 +231,23 @@ def main() -> None:
     parser.add_argument("--scorer", required=True, help="world, reward-model:DIR, length or nonsense")
     parser.add_argument("--port-file", required=True, type=Path, help="where to write address and token")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process id to live as long as")
-    parser.add_argument("--fault-rate", type=float, default=0.0, help="for tests: share of failing requests")
-    parser.add_argument("--fault-seed", type=int, default=0)
+    tests = parser.add_argument_group("for tests")
+    tests.add_argument("--fault-rate", type=float, default=0.0, help="share of failing requests")
+    tests.add_argument("--fault-seed", type=int, default=0)
+    tests.add_argument("--fault-kinds", default=",".join(DEFAULT_KINDS), help="of " + ",".join(KINDS))
+    tests.add_argument("--no-logprobs", action="store_true")
+    tests.add_argument("--no-tools", action="store_true")
+    tests.add_argument("--completion-tokens-only", action="store_true", help="refuse max_tokens and temperature ≠ 1")
+    tests.add_argument("--shutdown-date", help="what GET /v1/models says")
     args = parser.parse_args()
+    kinds = args.fault_kinds.split(",")
+    if unknown := sorted(set(kinds) - set(KINDS)):
+        raise UserError(f"--fault-kinds: {', '.join(unknown)} unknown. Known: {', '.join(KINDS)}.")
     threading.Thread(target=_watch_parent, args=(args.parent,), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     scorer = None if args.scorer == "nonsense" else load_scorer(args.scorer)
-    with Judge(scorer, Faults(args.fault_rate, args.fault_seed)) as server:
+    limits = Limits(args.no_logprobs, args.no_tools, args.completion_tokens_only, args.shutdown_date)
+    with Judge(scorer, Faults(args.fault_rate, args.fault_seed, kinds), limits) as server:
         try:
             _announce(args.port_file, server)
         except OSError as error:

@@ -1,11 +1,12 @@
-"""Judge one sample set: samples.jsonl in, verdicts.csv out.
+"""Judge one sample set: samples.jsonl in, verdicts.csv and manifest.json out, by the evaluation that the spec names.
 
-Knows nothing of Snakemake, scales or specs: the caller says who judges, how, and where the replies are kept.
+Knows nothing of Snakemake, scales or tables: the caller says who judges, how, and where the replies are kept.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import time
 from collections import Counter
@@ -14,14 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from prefrepro.data.template import TAGS, render_history
+from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
 from prefrepro.files import write_json
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.config import JudgeConfig, judge_config
 from prefrepro.judge.endpoint import Endpoint, api_endpoint
+from prefrepro.judge.evaluation import EVALUATIONS, Evaluation
 from prefrepro.judge.local import local_judge
-from prefrepro.judge.pairwise import judge_items
 from prefrepro.tables.schema import write_csv
 
 
@@ -30,21 +31,21 @@ def judge_samples(
     out_dir: Path,
     *,
     verdict_set_id: str,
-    judge: dict[str, Any],
-    protocol: str,
-    template: str,
+    spec: dict[str, Any],
     cache: Path,
     scorer_path: Path | None,
     identity: str,
 ) -> dict[str, Any]:
-    """Write out_dir/verdicts.csv and return its counts (rows, replies asked and cached, USD, seconds).
+    """Write out_dir/verdicts.csv and return its counts, metrics, replies asked and cached, USD and seconds.
 
-    `identity` names a local judge in the cache (its port changes); an API judge is named by its base URL.
-    `scorer_path` is the folder of a reward-model judge. Raises UserError.
+    `spec` is the verdict node's: judge, evaluation, protocol and what the evaluation wants. `identity` names a local
+    judge in the cache (its port changes); an API judge is named by its base URL. `scorer_path` is the folder of a
+    reward-model judge. Raises UserError.
     """
     started = time.monotonic()
+    judge = spec["judge"]
     config = judge_config(judge, f'judge "{judge.get("name", "?")}"')
-    items = read_items(samples_jsonl)
+    rows = read_rows(samples_jsonl)
     if config.kind == "api":
         identity = (config.base_url or "").rstrip("/")
     with contextlib.ExitStack() as stack:
@@ -55,16 +56,15 @@ def judge_samples(
             return stack.enter_context(local_judge(_scorer(config, scorer_path)))
 
         client = stack.enter_context(JudgeClient(config, cache, identity, connect))
-        frame = judge_items(items, client, config, verdict_set_id=verdict_set_id, protocol=protocol, template=template)
+        evaluate = importlib.import_module(EVALUATIONS[spec["evaluation"]]).evaluate
+        frame, metrics = Evaluation(*evaluate(rows, client, config, spec, verdict_set_id))
         asked, cached = client.asked, client.cached
     write_csv(frame, out_dir / "verdicts.csv", "verdicts")
     verdicts = Counter(frame["verdict"])
     return {
         "n": len(frame),
-        "wins": verdicts["win"],
-        "losses": verdicts["loss"],
-        "ties": verdicts["tie"],
-        "invalid": verdicts["invalid"],
+        "verdicts": dict(sorted(verdicts.items())),
+        "metrics": metrics,
         "cost_usd": sum(frame["cost_usd"]),
         "asked": asked,
         "cached": cached,
@@ -74,9 +74,9 @@ def judge_samples(
     }
 
 
-def read_items(samples_jsonl: Path) -> list[dict[str, str]]:
-    """Rows {prompt_id, prompt, response, baseline} as items to judge, in the file's order."""
-    items, problems = [], []
+def read_rows(samples_jsonl: Path) -> list[dict[str, Any]]:
+    """The sample rows in the file's order, each with its prompt, response and draw checked."""
+    rows, problems = [], []
     try:
         lines = samples_jsonl.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -85,31 +85,33 @@ def read_items(samples_jsonl: Path) -> list[dict[str, str]]:
         if not line.strip():
             continue
         try:
-            items.append(_item(json.loads(line)))
+            rows.append(_checked(json.loads(line)))
         except (ValueError, KeyError, TypeError) as error:
             problems.append(f"{samples_jsonl}, line {number}: {type(error).__name__}: {error}")
     if problems:
         more = f"\nand {len(problems) - 10} more" if len(problems) > 10 else ""
         raise UserError(
-            "\n".join(problems[:10]) + more + "\nExpected prompt_id, prompt [{role, content} …], response, baseline. "
-            "Next: delete the file and sample again."
+            "\n".join(problems[:10]) + more + "\nExpected prompt_id, prompt [{role, content} …], response and what "
+            "it is held against. Next: delete the file and sample again."
         )
-    if not items:
+    if not rows:
         raise UserError(f"{samples_jsonl}: found no samples, expected at least one. Next: sample again.")
-    return items
+    return rows
 
 
-def _item(row: dict[str, Any]) -> dict[str, str]:
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
     for message in row["prompt"]:
         if message["role"] not in TAGS or not isinstance(message["content"], str):
             raise ValueError(f"a message of role {message['role']!r}; known roles: {', '.join(TAGS)}")
-    item = {key: row[key] for key in ("prompt_id", "response", "baseline")}
-    item["history"] = render_history(row["prompt"])
-    for key, text in item.items():
+    row.setdefault("draw", 0)
+    texts = {key: row[key] for key in ("prompt_id", "response")} | {
+        key: row[key] for key in ("baseline",) if key in row
+    }
+    for key, text in (texts | row.get("references", {})).items():
         if not isinstance(text, str):
             raise TypeError(f"{key} is {type(text).__name__}, expected text")
         text.encode()  # a lone surrogate could neither be sent nor hashed
-    return item
+    return row
 
 
 def _scorer(config: JudgeConfig, scorer_path: Path | None) -> str:
@@ -137,9 +139,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
         inputs["sample"] / "samples.jsonl",
         out,
         verdict_set_id=out.name,
-        judge=judge,
-        protocol=spec["protocol"],
-        template=spec["template"],
+        spec=spec | {"judge": judge},
         cache=out.parent.parent / "judge_cache.sqlite",
         scorer_path=inputs.get("scorer"),
         identity=f"local:{judge.get('scorer')}:{scored_by}",

@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx2
 import openai
@@ -87,9 +87,20 @@ class Transport:
         except openai.APIStatusError as error:
             log.info("judge %s: GET /models answered %s", self._config.name, error.status_code)
 
+    def model(self) -> dict[str, Any] | None:
+        """What the endpoint's list of models says about the configured one; None where it is not in any list."""
+        quick = self._client.with_options(max_retries=1, timeout=min(15.0, self._config.timeout_s))
+        try:
+            known = quick.get("/models", cast_to=httpx2.Response).json().get("data") or []
+            listed = next((card for card in known if card.get("id") == self._config.model), None)
+            return listed or quick.get(f"/models/{quote(self._config.model, '')}", cast_to=httpx2.Response).json()
+        except (openai.OpenAIError, ValueError, AttributeError) as error:
+            log.info("judge %s: no model card: %s", self._config.name, self._cause(error))
+            return None
+
     def post(self, request: dict[str, Any]) -> Answer:
         """Send one chat-completions body. Raises JudgeFailedError, or UserError where going on is futile."""
-        attempts, long_waits, cause = 0, 0, ""
+        attempts, long_waits, cause, status = 0, 0, "", None
         for malformed in range(self._config.max_retries + 1):
             try:
                 response = self._client.post("/chat/completions", cast_to=httpx2.Response, body=request)
@@ -99,7 +110,7 @@ class Transport:
                 self._failures = 0
                 return Answer(text, attempts)
             except openai.RateLimitError as error:
-                cause = self._cause(error)
+                cause, status = self._cause(error), error.status_code
                 wait = _retry_after(error)
                 if error.code == "insufficient_quota":
                     raise self._denied(error) from error
@@ -122,13 +133,13 @@ class Transport:
                     "Next: compare with GET …/models."
                 ) from error
             except openai.APIStatusError as error:
-                cause = self._cause(error)
+                cause, status = self._cause(error), error.status_code
                 break
             except ValueError as error:
                 cause = f"malformed answer: {error}"
                 time.sleep(min(8.0, 0.05 * 4**malformed))
         self._count_failure(cause)
-        raise JudgeFailedError(cause)
+        raise JudgeFailedError(cause, status)
 
     def _count_failure(self, cause: str) -> None:
         with self._lock:

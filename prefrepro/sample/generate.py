@@ -17,7 +17,7 @@ from prefrepro.data.template import render_for
 from prefrepro.files import replacing, write_json
 from prefrepro.train.decode import Answer, decode, sampling_arguments
 from prefrepro.train.examples import read_rows
-from prefrepro.train.load import load_model, load_tokenizer
+from prefrepro.train.load import checkpoint_of, load_model, tokenizer_of
 from prefrepro.train.seeds import seed_for
 
 
@@ -60,27 +60,89 @@ def _result(answer: Answer) -> dict[str, Any]:
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
-    """samples.jsonl {prompt_id, prompt, response, baseline, tokens, finish} of every prompt, and manifest.json."""
+    """samples.jsonl and manifest.json: each row of prompts.jsonl, per draw, with response, temperature and draw.
+
+    A row with `turns` is answered turn by turn, each answer being part of the next prompt: `responses` holds all. A
+    row's own `temperature` (MT-Bench's categories have one each) goes before the draw's.
+    """
     started, sampling = time.perf_counter(), spec["sampling"]
     torch.set_num_threads(sampling["threads"])
-    folder = inputs["run"] / "model"
-    tokenizer, model = load_tokenizer(folder), load_model(folder, sampling["dtype"])
+    folder = checkpoint_of(inputs, "run", spec.get("model", ""))
+    tokenizer = tokenizer_of(inputs, "run", spec.get("model", ""))
+    model = load_model(folder, sampling["dtype"])
     prompts = read_rows(inputs["data"] / "prompts.jsonl")
-    texts = [render_for(tokenizer, row["prompt"]) for row in prompts]
-    answers = generate(model, tokenizer, texts, sampling, seed_for(spec["seed"], "sampling"))
+    rows = []
+    for draw, temperature in enumerate(temperatures(sampling)):
+        seed = seed_for(spec["seed"], f"sampling/{draw}" if draw else "sampling")
+        rows += _answer_all(model, tokenizer, prompts, sampling, temperature, draw, seed)
     with (
         replacing(out / "samples.jsonl") as temporary,
         temporary.open("w", encoding="utf-8", newline="\n") as file,
     ):
-        for prompt, answer in zip(prompts, answers, strict=True):
-            file.write(json.dumps(prompt | answer, ensure_ascii=False) + "\n")
-    finishes = [answer["finish"] for answer in answers]
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    finishes = [row["finish"] for row in rows]
     manifest = {
         "spec": spec,
-        "n": len(answers),
+        "n": len(rows),
         "finish": {kind: finishes.count(kind) for kind in ("eos", "role_tag", "length")},
-        "mean_tokens": sum(answer["tokens"] for answer in answers) / len(answers),
+        "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
         "engine": "transformers",
         "wall_s": time.perf_counter() - started,
     }
     write_json(out / "manifest.json", manifest)
+
+
+def temperatures(sampling: dict[str, Any]) -> list[float]:
+    """The temperature of each draw: of `generations` [[temperature, draws], …], or the one of `temperature`."""
+    generations = sampling.get("generations") or [[sampling["temperature"], 1]]
+    return [temperature for temperature, draws in generations for _ in range(draws)]
+
+
+def _answer_all(
+    model: Any,
+    tokenizer: Any,
+    prompts: list[dict[str, Any]],
+    sampling: dict[str, Any],
+    temperature: float,
+    draw: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """One draw of every prompt, in the prompts' order."""
+    rows: list[dict[str, Any]] = [{} for _ in prompts]
+    own = [prompt.get("temperature", temperature) for prompt in prompts]
+    for number, value in enumerate(sorted(set(own))):
+        places = [place for place, one in enumerate(own) if one == value]
+        answers = _converse(
+            model, tokenizer, [prompts[p] for p in places], sampling | {"temperature": value}, seed + number
+        )
+        for place, answer in zip(places, answers, strict=True):
+            rows[place] = prompts[place] | answer | {"draw": draw, "temperature": value}
+    return rows
+
+
+def _converse(
+    model: Any, tokenizer: Any, prompts: list[dict[str, Any]], sampling: dict[str, Any], seed: int
+) -> list[dict[str, Any]]:
+    """Answers to every turn; tokens are of all turns, finish is of the last."""
+    histories = [list(prompt["prompt"]) for prompt in prompts]
+    later = [prompt.get("turns", [None])[1:] for prompt in prompts]
+    given: list[list[dict[str, Any]]] = [[] for _ in prompts]
+    for turn in range(1 + max(map(len, later), default=0)):
+        places = [place for place, turns in enumerate(later) if len(turns) >= turn]
+        if turn:
+            for place in places:
+                histories[place] += [
+                    {"role": "assistant", "content": given[place][-1]["response"]},
+                    {"role": "user", "content": later[place][turn - 1]},
+                ]
+        texts = [render_for(tokenizer, histories[place]) for place in places]
+        answers = generate(model, tokenizer, texts, sampling, seed + 1000 * turn)
+        for place, answer in zip(places, answers, strict=True):
+            given[place].append(answer)
+    return [_joined(answers, "turns" in prompt) for prompt, answers in zip(prompts, given, strict=True)]
+
+
+def _joined(answers: list[dict[str, Any]], has_turns: bool) -> dict[str, Any]:
+    row = answers[-1] | {"tokens": sum(answer["tokens"] for answer in answers)}
+    return row | {"responses": [answer["response"] for answer in answers]} if has_turns else row

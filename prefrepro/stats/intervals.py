@@ -1,15 +1,17 @@
-"""95 % intervals of a rate: Wilson for wins, bootstrap for scores that know halves.
+"""95 % intervals of a mean: Wilson for wins, bootstrap by prompt for scores, two levels for several trainings.
 
-Works in fractions of 1. Knows nothing of verdicts: counts and scores come in, bounds come out.
+Works on numbers alone, in whatever unit they come. docs/statistics.md says how often each interval covers.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
 ALPHA = 0.05
@@ -17,13 +19,28 @@ DRAWS = 4000
 """Resamples of a bootstrap; an end of the interval moves by about 2 % of its width between seeds."""
 
 Scores = NDArray[np.float64]
-"""(seeds, prompts): 1, 0.5 or 0; NaN where there is no valid verdict."""
+"""(seeds, prompts): 0..1; NaN where there is no valid verdict."""
+Vector = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
     low: float
     high: float
     method: str
+
+
+class Estimates(NamedTuple):
+    """What one row of a table measured, once per training seed."""
+
+    values: Vector
+    """(seeds,)"""
+    replicates: Vector
+    """(seeds, draws): the same with other prompts; draw b used the same prompts for every seed and every row."""
+
+    @property
+    def value(self) -> float:
+        """Mean over the seeds."""
+        return float(self.values.mean())
 
 
 def wilson(wins: float, n: int) -> Interval:
@@ -37,36 +54,76 @@ def wilson(wins: float, n: int) -> Interval:
     return Interval(float(low), float(high), "wilson")
 
 
-def bootstrap(scores: Scores, seed: int = 0, draws: int = DRAWS) -> Interval:
-    """Percentile bootstrap of the mean score, by prompt; with several rows, by seed and prompt.
+def mean_estimates(scores: Scores, draws: int = DRAWS) -> Estimates:
+    """Mean score of each seed, and the same over `draws` resamples of the prompts.
 
-    Prompts are shared by the seeds, so both are drawn at once (the crossed, or «pigeonhole», bootstrap):
-    drawing prompts for each seed alone would take the answers to one prompt for independent ones.
-    Where all scores are equal a resample cannot differ, and Wilson's interval over the prompts stands in.
+    The resamples are seeded by the number of prompts alone, so that two tables of the same prompts in the same
+    order are resampled alike: their differences are paired.
     """
-    valid = scores[~np.isnan(scores)]
-    if valid.min() == valid.max():
-        prompts = int((~np.isnan(scores)).any(axis=0).sum())
-        return wilson(float(valid[0]) * prompts, prompts)
-    means = resampled_means([scores], seed, draws)[0]
-    low, high = np.nanquantile(means, [ALPHA / 2, 1 - ALPHA / 2])
-    return Interval(float(low), float(high), "bootstrap_prompts" if len(scores) == 1 else "bootstrap_seeds_prompts")
+    weights, known = _prompt_weights(scores.shape[1], draws), ~np.isnan(scores)
+    values = np.array([seed[valid].mean() for seed, valid in zip(scores, known, strict=True)])
+    sums, counts = np.nan_to_num(scores) @ weights, known.astype(np.float64) @ weights
+    # A resample without a valid prompt says nothing new.
+    unchanged = np.repeat(values[:, None], draws, axis=1)
+    return Estimates(values, np.divide(sums, counts, out=unchanged, where=counts > 0))
 
 
-def resampled_means(tables: Sequence[Scores], seed: int, draws: int = DRAWS) -> list[NDArray[np.float64]]:
-    """Mean score of each table in each of `draws` resamples.
+def mean_interval(scores: Scores, draws: int = DRAWS) -> Interval:
+    """Interval of the mean score: Wilson for one seed of wins and losses, else the bootstrap.
 
-    One draw of prompts serves all tables, seeds are drawn for each. All tables have the same
-    prompts in the same order. A table of one seed keeps that seed.
+    Where all scores are equal a resample cannot differ, and Wilson's interval over the prompts stands in; of
+    scores in 0..1 it is the widest that a mean can ask for, since none vary more than wins and losses do.
     """
-    rng = np.random.default_rng(seed)
-    prompts = tables[0].shape[1]
-    prompt_weights = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=draws).astype(np.float64)
-    means = []
-    for table in tables:
-        seeds = len(table)
-        seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
-        sums = (prompt_weights @ np.nan_to_num(table).T * seed_weights).sum(axis=1)
-        counts = (prompt_weights @ (~np.isnan(table)).T * seed_weights).sum(axis=1)
-        means.append(np.divide(sums, counts, out=np.full(draws, np.nan), where=counts > 0))
-    return means
+    known = ~np.isnan(scores)
+    valid = scores[known]
+    is_wins = len(scores) == 1 and bool(np.isin(valid, (0, 1)).all())
+    if is_wins or valid.min() == valid.max():
+        prompts = int(known.any(axis=0).sum())
+        return wilson(float(valid.mean()) * prompts, prompts)
+    low, high = interval(mean_estimates(scores, draws))
+    return Interval(low, high, "bootstrap_prompts" if len(scores) == 1 else "bootstrap_seeds_prompts")
+
+
+def interval(of: Estimates) -> tuple[float, float]:
+    """One seed: percentiles of the replicates. Several: value ± t · √variance, both levels (`two_levels`)."""
+    if len(of.values) == 1:
+        low, high = np.quantile(of.replicates, [ALPHA / 2, 1 - ALPHA / 2])
+        return float(low), float(high)
+    variance, freedom = two_levels([of])
+    half = float(student.ppf(1 - ALPHA / 2, freedom)) * variance**0.5
+    return of.value - half, of.value + half
+
+
+def two_levels(rows: Sequence[Estimates]) -> tuple[float, float]:
+    """Variance of one row's value, or of the difference of two, over trainings and prompts; degrees of freedom.
+
+    Trainings and prompts are crossed: every training answers the same prompts. With A = variance of the seeds'
+    values / seeds, C = bootstrap variance by prompt and E = their common part, the noise of single answers,
+    the variance is A + C - E, but neither less than A nor than C; t has the degrees of freedom of Satterthwaite
+    with the prompts' part taken for known, as in multi-reader studies (Hillis 2007, Stat. Med. 26:596, Eq. 12,
+    readers = trainings, cases = prompts). The pigeonhole bootstrap, which resamples seeds too, knows only S - 1
+    of S seeds' spread and undercovers with few: docs/statistics.md. A row of one seed keeps that seed.
+    """
+    parts = [of.replicates.mean(axis=0) for of in rows]
+    prompts = float(np.var(parts[0] - parts[1] if len(parts) == 2 else parts[0], ddof=1))
+    trainings = noise = squares = 0.0
+    for values, replicates in rows:
+        seeds, draws = replicates.shape
+        if seeds == 1:
+            continue
+        spread = float(np.var(values, ddof=1)) / seeds
+        centred = replicates - replicates.mean(axis=1, keepdims=True) - replicates.mean(axis=0) + replicates.mean()
+        noise += float((centred**2).sum()) / ((seeds - 1) * (draws - 1) * seeds)
+        trainings += spread
+        squares += spread**2 / (seeds - 1)
+    variance = max(trainings, prompts, trainings + prompts - noise)
+    return variance, variance**2 / squares if squares > 0 else np.inf
+
+
+@functools.lru_cache(maxsize=4)
+def _prompt_weights(prompts: int, draws: int) -> Vector:
+    """(prompts, draws): how often each prompt is in each resample. Read only: shared by all that ask."""
+    weights = np.random.default_rng(prompts).multinomial(prompts, np.full(prompts, 1 / prompts), size=draws)
+    shared = np.ascontiguousarray(weights.T, dtype=np.float64)
+    shared.setflags(write=False)
+    return shared

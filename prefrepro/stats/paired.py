@@ -1,4 +1,4 @@
-"""Tests between two rows of a table that answered the same prompts. Works in fractions of 1."""
+"""Tests between two rows of a table that answered the same prompts. Works on numbers, in whatever unit they come."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
+from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
-from prefrepro.stats.intervals import ALPHA, Scores, resampled_means
+from prefrepro.stats.intervals import ALPHA, Estimates, Scores, mean_estimates, two_levels
 
 
 class Difference(NamedTuple):
-    """Mean score of one side less that of the other, over the prompts that both have a valid verdict on."""
+    """One row's number less its baseline's, over the prompts that both have a valid verdict on."""
 
     value: float
     ci_low: float
@@ -37,38 +37,53 @@ def mcnemar_exact(wins: NDArray[np.bool_], baseline_wins: NDArray[np.bool_]) -> 
     return float(binomtest(only_first, only_first + only_second, 0.5).pvalue)
 
 
-def paired_bootstrap(scores: Scores, baseline: Scores, seed: int = 0) -> Difference:
-    """Difference of two (seeds, prompts) tables over the same prompts, both resampled with the same prompts.
+def compare_scores(scores: Scores, baseline: Scores) -> Difference:
+    """Difference of two (seeds, prompts) tables over the same prompts.
 
-    p is two-sided and counts the resamples on the far side of zero, (1 + k) / (draws + 1): never 0.
+    One seed of wins and losses each: exact McNemar, with the bootstrap's interval. Otherwise the paired
+    bootstrap, of two levels where either side has several seeds.
     """
-    first, second = resampled_means([scores, baseline], seed)
-    draws = (first - second)[~np.isnan(first - second)]
-    low, high = np.quantile(draws, [ALPHA / 2, 1 - ALPHA / 2])
-    # Without the tolerance a rounding error of a mean would put an exact zero on one side.
-    tail = min(int((draws <= 1e-12).sum()), int((draws >= -1e-12).sum()))
-    p = min(1.0, 2 * (1 + tail) / (len(draws) + 1))
-    value = float(np.nanmean(scores) - np.nanmean(baseline))
-    return Difference(value, float(low), float(high), p, "paired_bootstrap", scores.shape[1])
-
-
-def compare(own: Sequence[pd.Series], baseline: Sequence[pd.Series], protocol: str) -> Difference | None:
-    """Compare two rows given their scores by prompt id, one series per training seed.
-
-    Protocol paper with one seed each: exact McNemar on wins (compare.py knows no halves). Otherwise the
-    paired bootstrap. None where the two share no prompt that both have a valid verdict on.
-    """
-    left, right = pd.concat(own, axis=1), pd.concat(baseline, axis=1)
-    shared = left.dropna(how="all").index.intersection(right.dropna(how="all").index).sort_values()
-    if shared.empty:
-        return None
-    first, second = (side.loc[shared].to_numpy(dtype=np.float64).T for side in (left, right))
-    if protocol == "paper":
-        first, second = (np.where(np.isnan(side), np.nan, side == 1) for side in (first, second))
-    difference = paired_bootstrap(first, second)
-    if protocol == "paper" and len(own) == len(baseline) == 1:
-        return difference._replace(p=mcnemar_exact(first[0] == 1, second[0] == 1), method="mcnemar_exact")
+    n = scores.shape[1]
+    difference = compare_estimates(mean_estimates(scores), mean_estimates(baseline), n)
+    if len(scores) == len(baseline) == 1 and all(np.isin(side, (0, 1)).all() for side in (scores, baseline)):
+        return difference._replace(p=mcnemar_exact(scores[0] == 1, baseline[0] == 1), method="mcnemar_exact")
     return difference
+
+
+def compare_estimates(own: Estimates, baseline: Estimates, n: int) -> Difference:
+    """Difference of two values whose replicates share their prompts, draw by draw.
+
+    One seed each: percentiles of the replicates' differences; p counts those on the far side of zero,
+    (1 + k) / (draws + 1), never 0. Several seeds: Student's t on the variance of both levels. A seed of one
+    row has no partner in the other, even where both started from the same SFT model: that costs power, not
+    level.
+    """
+    value = own.value - baseline.value
+    floor = 2 / (own.replicates.shape[1] + 1)
+    if len(own.values) == len(baseline.values) == 1:
+        gaps = own.replicates[0] - baseline.replicates[0]
+        low, high = np.quantile(gaps, [ALPHA / 2, 1 - ALPHA / 2])
+        # Without the tolerance a rounding error of a mean would put an exact zero on one side.
+        tail = min(int((gaps <= 1e-12).sum()), int((gaps >= -1e-12).sum()))
+        return Difference(value, float(low), float(high), min(1.0, floor * (1 + tail)), "paired_bootstrap", n)
+    variance, freedom = two_levels([own, baseline])
+    half = float(student.ppf(1 - ALPHA / 2, freedom)) * variance**0.5
+    if variance > 0:
+        p = max(floor, 2 * float(student.sf(abs(value) / variance**0.5, freedom)))
+    else:
+        p = floor if abs(value) > 1e-12 else 1.0
+    return Difference(value, value - half, value + half, p, "paired_bootstrap_seeds_prompts", n)
+
+
+def normal_p(difference: Difference, own: Estimates, baseline: Estimates) -> float:
+    """Two-sided normal p from the spread of the replicates' differences, of one seed each.
+
+    For replicates that cost a refit each: a few hundred of them know their spread, but not a tail of 0.001.
+    """
+    spread = float(np.std(own.replicates[0] - baseline.replicates[0], ddof=1))
+    if spread == 0:
+        return 1.0 if abs(difference.value) <= 1e-12 else 2 / (own.replicates.shape[1] + 1)
+    return 2 * float(norm.sf(abs(difference.value) / spread))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from prefrepro.errors import UserError
+from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells, missing
 from prefrepro.tables.collect import collect
-from prefrepro.tables.render import table_meta, write_table
+from prefrepro.tables.render import settings_meta, table_meta, write_settings, write_table
 from prefrepro.tables.schema import read_csv, write_csv
 
 
@@ -22,20 +21,28 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     """
     tables, results = out.parent, out.parent.parent
 
-    def commit(run_id: str) -> str:
-        row = json.loads((results / "runs" / run_id / "run.json").read_text(encoding="utf-8"))["row"]
-        return row["commit"]
+    def commit(run_ids: list[str]) -> str | None:
+        """Of the first run; None for a cell that trained nothing."""
+        if not run_ids:
+            return None
+        run = json.loads((results / "runs" / run_ids[0] / "run.json").read_text(encoding="utf-8"))
+        return run["row"]["commit"]
 
-    def verdicts(verdict_id: str) -> pd.DataFrame:
-        return read_csv(results / "verdicts" / verdict_id / "verdicts.csv", "verdicts")
+    def verdicts(verdict_id: str) -> VerdictSet:
+        folder = results / "verdicts" / verdict_id
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), manifest["metrics"])
 
-    planned = [cell | {"commit": commit(cell["run_ids"][0])} for cell in spec["cells"]]
+    planned = [cell | {"commit": commit(cell["run_ids"])} for cell in spec["cells"]]
     cells = build_cells(planned, verdicts)
     if holes := missing(cells):
         raise UserError(
             f"{len(holes)} cells have no value: {', '.join(holes)}. Their verdicts are missing in {results}/verdicts."
         )
-    name = f"{spec['paper']}_{spec['table']}"
-    write_table(cells, table_meta(planned, f"{spec['where']}: {spec['title']}", spec["notes"]), tables)
-    write_csv(cells, tables / f"{name}.cells.csv", "cells")
+    if spec.get("settings"):
+        write_settings(spec["settings"], settings_meta(spec), tables)
+    else:
+        title = f"{spec['where']}: {spec['title']}"
+        write_table(cells, table_meta(planned, title, spec["notes"], spec["switches"]), tables)
+    write_csv(cells, tables / f"{spec['paper']}_{spec['table']}.cells.csv", "cells")
     collect(results)

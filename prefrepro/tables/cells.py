@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from prefrepro.errors import UserError, nearest
-from prefrepro.stats.paired import compare
-from prefrepro.stats.win_rate import WinRate, prompt_scores, summarise_scores
+from prefrepro.stats.metrics import METRICS, Summary, VerdictSet, compare, summarise
 from prefrepro.tables.check import load_schema
 
-METRICS = ("win_rate_pct",)
+CITED = "a released model, its number is cited; --config external=run runs it where the scale names its weights"
+NO_VERDICTS = "no verdicts"
 SEPARATOR = ";"
 """Between the ids of several seeds in one field."""
 
 Cell = Mapping[str, Any]
-Scores = Callable[[Cell], list[pd.Series] | None]
+Sets = Callable[[Cell], list[VerdictSet] | None]
 
 
-def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
+def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], VerdictSet]) -> pd.DataFrame:
     """One row of cells.csv per planned cell, in the order given.
 
     A planned cell has the keys paper, table, row, column, row_label, column_label, metric, reported, where,
-    baseline, protocol, judge, judge_is_substitute, comparable, verdict_ids, sample_ids, run_ids (one per
-    training seed), scale, reading, commit. `verdicts` gives the verdicts of a set by its id and raises
+    baseline, protocol, evaluation, judge, judge_is_substitute, comparable, verdict_ids, sample_ids, run_ids (one
+    per training seed), is_cited, scale, reading, commit. `verdicts` gives the verdicts of a set by its id and raises
     FileNotFoundError or KeyError where there are none. A cell is `not_run`, with no value, while any of
     its seeds is missing. Raises UserError for an unknown metric or baseline.
     """
@@ -34,26 +35,26 @@ def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], pd.DataFrame]) 
     places = {_place(cell, cell["row"]): cell for cell in cells}
 
     @functools.cache
-    def scores_of(verdict_id: str, protocol: str) -> pd.Series | None:
+    def set_of(verdict_id: str) -> VerdictSet | None:
         try:
-            frame = verdicts(verdict_id)
+            found = verdicts(verdict_id)
         except (FileNotFoundError, KeyError):
             return None
-        return None if frame.empty else prompt_scores(frame, protocol)
+        return None if found.frame.empty else found
 
-    def scores(cell: Cell) -> list[pd.Series] | None:
-        found = [scores_of(verdict_id, cell["protocol"]) for verdict_id in cell["verdict_ids"]]
-        present = [series for series in found if series is not None]
+    def sets(cell: Cell) -> list[VerdictSet] | None:
+        found = [set_of(verdict_id) for verdict_id in cell["verdict_ids"]]
+        present = [one for one in found if one is not None]
         return present if present and len(present) == len(found) else None
 
-    rows = [_row(cell, places.get(_place(cell, cell["baseline"])), scores) for cell in cells]
+    rows = [_row(cell, places.get(_place(cell, cell["baseline"])), sets) for cell in cells]
     return pd.DataFrame(rows, columns=pd.Index(load_schema("cells").columns)).reset_index(drop=True)
 
 
 def missing(cells_frame: pd.DataFrame) -> list[str]:
     """`paper/table row × column` of every cell without a value; a caller that gets any exits non-zero."""
     cells = cells_frame.to_dict("records")
-    lost = [cell for cell in cells if cell["status"] == "not_run"]
+    lost = [cell for cell in cells if cell["status"] == "not_run" and cell["reason"] != CITED]
     return [f"{cell['paper']}/{cell['table']} {cell['row']} × {cell['column']}" for cell in lost]
 
 
@@ -80,27 +81,19 @@ def _place(cell: Cell, row: str | None) -> tuple[Any, ...]:
     return (*(cell[key] for key in ("scale", "reading", "paper", "table", "column", "metric")), row)
 
 
-def _row(cell: Cell, baseline: Cell | None, scores: Scores) -> dict[str, Any]:
-    own = scores(cell)
-    rate = summarise_scores(own, cell["protocol"]) if own else None
-    if rate is None:
-        rate = WinRate(None, None, None, None, 0, 0, 0, 0, 0)
+def _row(cell: Cell, baseline: Cell | None, sets: Sets) -> dict[str, Any]:
+    own = sets(cell)
+    ours = summarise(_statistic(cell), own, cell["protocol"]) if own else Summary(None, None, None, None, 0, 0, 0)
     delta = None
-    if cell["comparable"] and rate.value_pct is not None and cell["reported"] is not None:
-        delta = rate.value_pct - cell["reported"]
+    if cell["comparable"] and ours.value is not None and cell["reported"] is not None:
+        delta = ours.value - cell["reported"]
     return {
         **{key: cell[key] for key in ("paper", "table", "row", "column", "metric", "reported")},
-        "value": rate.value_pct,
-        "ci_low": rate.ci_low,
-        "ci_high": rate.ci_high,
-        "ci_method": rate.ci_method,
-        "n": rate.n,
-        "n_tie": rate.n_tie,
-        "n_invalid": rate.n_invalid,
+        **asdict(ours),
         "n_seeds": len(own or []),
         "delta": delta,
-        "status": _status(cell, rate),
-        "p_vs_baseline": _p_value(cell, baseline, rate, scores),
+        **_status(cell, ours),
+        "p_vs_baseline": _p_value(cell, baseline, ours, sets),
         "baseline": cell["baseline"],
         "run_id": SEPARATOR.join(cell["run_ids"]),
         "sample_id": SEPARATOR.join(cell["sample_ids"]),
@@ -109,21 +102,30 @@ def _row(cell: Cell, baseline: Cell | None, scores: Scores) -> dict[str, Any]:
     }
 
 
-def _status(cell: Cell, rate: WinRate) -> str:
+def _statistic(cell: Cell) -> str:
+    """RPO prints AlpacaEval's rate as a win rate among others; it is counted as AlpacaEval counts."""
+    is_alpaca = cell["metric"] == "win_rate_pct" and cell["evaluation"] == "alpaca_eval"
+    return "wr" if is_alpaca else cell["metric"]
+
+
+def _status(cell: Cell, ours: Summary) -> dict[str, str | None]:
     """The first of these that holds: no value; nothing it may be held against; another judge; in or out."""
-    if rate.value_pct is None or rate.ci_low is None or rate.ci_high is None:
-        return "not_run"
-    if not cell["comparable"] or cell["reported"] is None:
-        return "not_comparable"
+    if ours.value is None or ours.ci_low is None or ours.ci_high is None:
+        return {"status": "not_run", "reason": CITED if cell["is_cited"] else NO_VERDICTS}
+    if not cell["comparable"]:
+        return {"status": "not_comparable", "reason": f"scale {cell['scale']}: other models and data than the paper's"}
+    if cell["reported"] is None:
+        return {"status": "not_comparable", "reason": "no number is printed"}
     if cell["judge_is_substitute"]:
-        return "substitute_judge"
-    return "inside" if rate.ci_low <= cell["reported"] <= rate.ci_high else "outside"
+        return {"status": "substitute_judge", "reason": f"{cell['judge']} stands in for the paper's judge"}
+    is_inside = ours.ci_low <= cell["reported"] <= ours.ci_high
+    return {"status": "inside" if is_inside else "outside", "reason": None}
 
 
-def _p_value(cell: Cell, baseline: Cell | None, rate: WinRate, scores: Scores) -> float | None:
+def _p_value(cell: Cell, baseline: Cell | None, ours: Summary, sets: Sets) -> float | None:
     """Raw p against the baseline row of the same column; the renderer adjusts over the table."""
-    if rate.value_pct is None or baseline is None or cell["row"] == cell["baseline"]:
+    if ours.value is None or baseline is None or cell["row"] == cell["baseline"]:
         return None
-    own, other = scores(cell), scores(baseline)
-    difference = compare(own, other, cell["protocol"]) if own and other else None
+    own, other = sets(cell), sets(baseline)
+    difference = compare(_statistic(cell), own, other, cell["protocol"]) if own and other else None
     return difference.p if difference else None

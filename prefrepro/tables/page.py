@@ -28,8 +28,9 @@ def html_page(
     title: str,
     row_labels: Mapping[str, str],
     column_labels: Mapping[str, str],
+    below: Sequence[Sequence[str]] = (),
 ) -> str:
-    """`lines` become paragraphs, `caution` (which may be empty) stands before them in bold."""
+    """`lines` become paragraphs, `caution` (which may be empty) stands before them in bold, `below` a small table."""
     paragraphs = [f'<p class="caution">{html_text(caution)}</p>'] if caution else []
     paragraphs += [f"<p>{html_text(line)}</p>" for line in lines]
     head = "".join(f'<th scope="col">{html_text(label)}</th>' for label in column_labels.values())
@@ -47,9 +48,31 @@ def html_page(
             *paragraphs,
             f"<table><thead><tr><td></td>{head}</tr></thead><tbody>",
             *rows,
-            "</tbody></table></body></html>\n",
+            "</tbody></table>",
+            *_plain_table(below),
+            "</body></html>\n",
         ]
     )
+
+
+def _plain_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of text under a head, folded away until it is asked for."""
+    if not rows:
+        return []
+    head, *body = rows
+    lines = [
+        "<tr>"
+        + "".join(f'<td data-column="{html_text(h)}">{html_text(t)}</td>' for h, t in zip(head, row, strict=True))
+        + "</tr>"
+        for row in body
+    ]
+    titles = "".join(f'<th scope="col">{html_text(text)}</th>' for text in head)
+    return [
+        "<details open><summary>Switches</summary>",
+        f"<table><thead><tr>{titles}</tr></thead><tbody>",
+        *lines,
+        "</tbody></table></details>",
+    ]
 
 
 def _cell(view: View | None, column: str) -> str:

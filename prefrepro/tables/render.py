@@ -36,6 +36,16 @@ CSV_PARTS = {
 """Sub-column of the wide CSV -> column of cells.csv."""
 
 
+MEASURES = {
+    "win_rate_pct": "Win rate in percent",
+    "wr": "Win rate in percent",
+    "lc_wr": "Length-controlled win rate in percent",
+    "mt_bench": "Mean rating, 1 to 10",
+    "arena_hard_pct": "Win rate in percent, clear verdicts three times",
+}
+SWITCH_HEAD = ["switch", "what it decides", "side", "what that means"]
+
+
 @dataclass(frozen=True, slots=True)
 class TableMeta:
     """What a table says besides its cells; labels by key, in the order of the print."""
@@ -54,6 +64,12 @@ class TableMeta:
     """False: ours and the printed numbers are of different worlds, and every format says so."""
     judge_is_substitute: bool
     notes: list[str] = field(default_factory=list)
+    switches: list[dict[str, str]] = field(default_factory=list)
+    """Of the paper, as they stand: name, about, side, says."""
+
+    def switch_rows(self) -> list[list[str]]:
+        """The switches as rows under SWITCH_HEAD."""
+        return [[switch[key] for key in ("name", "about", "side", "says")] for switch in self.switches]
 
     def caution(self) -> str:
         """The sentence that keeps a reader from comparing what cannot be compared, or nothing."""
@@ -69,7 +85,12 @@ class TableMeta:
         return {key: f"{label} (judge {self.judges[key]})" for key, label in self.column_labels.items()}
 
 
-def table_meta(cells: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str] = ()) -> TableMeta:
+def table_meta(
+    cells: Sequence[Mapping[str, Any]],
+    title: str,
+    notes: Sequence[str] = (),
+    switches: Sequence[dict[str, str]] = (),
+) -> TableMeta:
     """Meta of one table from its planned cells (keys as in `build_cells`), labels in their order."""
     if not cells:
         raise UserError(f"{title}: a table without cells cannot be rendered")
@@ -87,6 +108,22 @@ def table_meta(cells: Sequence[Mapping[str, Any]], title: str, notes: Sequence[s
         comparable=all(cell["comparable"] for cell in cells),
         judge_is_substitute=any(cell["judge_is_substitute"] for cell in cells),
         notes=list(notes),
+        switches=list(switches),
+    )
+
+
+def settings_meta(spec: Mapping[str, Any]) -> TableMeta:
+    """Meta of a table of settings, from its node's spec."""
+    return TableMeta(
+        **{key: spec[key] for key in ("paper", "table", "scale", "reading", "protocol")},
+        title=f"{spec['where']}: {spec['title']}",
+        judges={},
+        row_labels={setting["label"]: setting["label"] for setting in spec["settings"]},
+        column_labels={"ours": "Ours"},
+        comparable=spec["scale_is_comparable"],
+        judge_is_substitute=False,
+        notes=spec["notes"],
+        switches=spec["switches"],
     )
 
 
@@ -96,11 +133,32 @@ def write_table(cells: pd.DataFrame, meta: TableMeta, folder: Path) -> list[Path
     grid = {(cell["row"], cell["column"]): cell for cell in adjusted.to_dict("records")}
     views = {place: view(cell) for place, cell in grid.items()}
     lines = [_header(meta), _legend(cells, meta), *meta.notes]
+    return _write(views, lines, _csv(grid, meta), meta, folder)
+
+
+def write_settings(settings: Sequence[Mapping[str, Any]], meta: TableMeta, folder: Path) -> list[Path]:
+    """The same files of a table of settings {label, ours, printed}; what differs from the print is marked."""
+    views, rows = {}, []
+    for setting in settings:
+        ours, printed = str(setting["ours"]), str(setting["printed"])
+        differs = setting["ours"] != setting["printed"]
+        views[setting["label"], "ours"] = View(ours, "", f"{printed} (differs)" if differs else printed, "")
+        rows.append([setting["label"], ours, printed, str(differs).lower(), meta.scale, meta.reading])
+    lines = [_header(meta), "What our runs have; printed: the paper's.", *meta.notes]
+    text = _csv_lines([["setting", "ours", "printed", "differs", "scale", "reading"], *rows])
+    return _write(views, lines, text, meta, folder)
+
+
+def _write(
+    views: Mapping[tuple[str, str], View], lines: Sequence[str], csv_file: str, meta: TableMeta, folder: Path
+) -> list[Path]:
+    labels = meta.full_column_labels()
+    switches = [SWITCH_HEAD, *meta.switch_rows()] if meta.switches else []
     texts = {
-        "csv": _csv(grid, meta),
+        "csv": csv_file,
         "md": _markdown(views, lines, meta),
         "tex": _latex(views, lines, meta),
-        "html": html_page(views, lines, meta.caution(), meta.title, meta.row_labels, meta.full_column_labels()),
+        "html": html_page(views, lines, meta.caution(), meta.title, meta.row_labels, labels, switches),
     }
     paths = [folder / f"{meta.paper}_{meta.table}.{suffix}" for suffix in texts]
     for path, text in zip(paths, texts.values(), strict=True):
@@ -111,14 +169,16 @@ def write_table(cells: pd.DataFrame, meta: TableMeta, folder: Path) -> list[Path
 def _header(meta: TableMeta) -> str:
     judges = ", ".join(dict.fromkeys(meta.judges.values()))
     stand_in = " (stands in for the paper's judge)" if meta.judge_is_substitute else ""
-    return f"Scale: {meta.scale}. Reading: {meta.reading}. Protocol: {meta.protocol}. Judge: {judges}{stand_in}."
+    judged = f" Protocol: {meta.protocol}. Judge: {judges}{stand_in}." if judges else ""
+    return f"Scale: {meta.scale}. Reading: {meta.reading}.{judged}"
 
 
 def _legend(cells: pd.DataFrame, meta: TableMeta) -> str:
     baselines = dict.fromkeys(str(key) for key in cells.loc[cells["p_vs_baseline"].notna(), "baseline"])
     labels = ", ".join(meta.row_labels.get(key, key) for key in baselines)
     mark = f" {MARK}: differs from {labels}, Holm-adjusted p < {ALPHA:g} over this table." if labels else ""
-    return f"Win rate in percent [95 % interval]; printed: the number in the paper.{mark}"
+    measures = ", ".join(dict.fromkeys(MEASURES[metric] for metric in cells["metric"]))
+    return f"{measures} [95 % interval]; printed: the number in the paper.{mark}"
 
 
 def _csv(grid: Mapping[tuple[str, str], Mapping[str, Any]], meta: TableMeta) -> str:
@@ -131,14 +191,28 @@ def _csv(grid: Mapping[tuple[str, str], Mapping[str, Any]], meta: TableMeta) -> 
         "note": meta.caution(),
     }
     head = ["row", *(f"{label}: {part}" for label in labels.values() for part in CSV_PARTS), *provenance]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(map(csv_text, head))
+    lines = [head]
     for row, label in meta.row_labels.items():
         cells = [grid.get((row, column), {}) for column in labels]
         numbers = [_csv_field(cell.get(key), key) for cell in cells for key in CSV_PARTS.values()]
-        writer.writerow([csv_text(label), *numbers, *map(csv_text, provenance.values())])
+        lines.append([label, *numbers, *provenance.values()])
+    return _csv_lines(lines)
+
+
+def _csv_lines(rows: Sequence[Sequence[str]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    for row in rows:
+        writer.writerow([field if _is_number(field) else csv_text(field) for field in row])
     return buffer.getvalue()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _csv_field(value: Any, key: str) -> str:
@@ -154,14 +228,18 @@ def _markdown(views: Mapping[tuple[str, str], View], lines: Sequence[str], meta:
     rows = [[markdown_text(text) for text in row] for row in _inline_rows(views, meta)]
     table = tabulate(rows, ["", *map(markdown_text, labels.values())], tablefmt="pipe", disable_numparse=True)
     caution = [f"**{markdown_text(meta.caution())}**"] if meta.caution() else []
-    return "\n\n".join([f"### {markdown_text(meta.title)}", *caution, *map(markdown_text, lines), table]) + "\n"
+    switches = [[markdown_text(text) for text in row] for row in meta.switch_rows()]
+    below = [tabulate(switches, SWITCH_HEAD, tablefmt="pipe", disable_numparse=True)] if switches else []
+    parts = [f"### {markdown_text(meta.title)}", *caution, *map(markdown_text, lines), table, *below]
+    return "\n\n".join(parts) + "\n"
 
 
 def _latex(views: Mapping[tuple[str, str], View], lines: Sequence[str], meta: TableMeta) -> str:
     r"""A float that needs no package. Fields stand in braces: a bare `[` after `\\` opens an argument."""
     labels = meta.full_column_labels()
-    rows = [["", *labels.values()], *_inline_rows(views, meta)]
-    head, *body = [" & ".join(f"{{{latex_text(text)}}}" for text in row) + r" \\" for row in rows]
+    head, *body = _latex_rows([["", *labels.values()], *_inline_rows(views, meta)])
+    switches = _latex_rows(meta.switch_rows())
+    below = [r"\medskip", "", r"\begin{tabular}{llll}", *switches, r"\end{tabular}"] if switches else []
     title = meta.title.rstrip(".") + "."
     caption = " ".join(latex_text(text) for text in [title, meta.caution(), *lines] if text)
     return "\n".join(
@@ -178,10 +256,15 @@ def _latex(views: Mapping[tuple[str, str], View], lines: Sequence[str], meta: Ta
             *body,
             r"\hline",
             r"\end{tabular}",
+            *below,
             r"\end{table}",
             "",
         ]
     )
+
+
+def _latex_rows(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [" & ".join(f"{{{latex_text(text)}}}" for text in row) + r" \\" for row in rows]
 
 
 def _inline_rows(views: Mapping[tuple[str, str], View], meta: TableMeta) -> list[list[str]]:

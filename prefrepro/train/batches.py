@@ -53,6 +53,8 @@ class Inputs:
     """row i: prompt i with responses to another prompt"""
     mismatched_reference: Tensor | None = None
     """(rows, 2)"""
+    reference_rewards: Tensor | None = None
+    """(rows, S) rewards of the reference's own responses to each row's prompt"""
     groups: Groups | None = None
     """instead of pairs, where a method ranks"""
     responses: Responses | None = None
@@ -182,7 +184,9 @@ def make_batch(
     }
     if needs.shape == "paired":
         # The two sides have one prompt, each truncated with its own response; the released code embeds the rejected's.
-        return PairedBatch(**common, embeddings=_embeddings(inputs, rows.rejected, 1, values))
+        rewards = None if inputs.reference_rewards is None else inputs.reference_rewards[rows.chosen].to(values)
+        vectors = _embeddings(inputs, rows.rejected, 1, values)
+        return PairedBatch(**common, embeddings=vectors, reference_rewards=rewards)
     more: dict[str, Any] = {
         "chosen_embeddings": _embeddings(inputs, rows.chosen, 0, values),
         "rejected_embeddings": _embeddings(inputs, rows.rejected, 1, values),

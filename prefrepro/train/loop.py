@@ -48,7 +48,8 @@ class Training:
     micro_batch: int
     """Sequences whose activations are held at once, one group at least. Changes memory, and results by rounding."""
     contrast_size: int
-    """Side of RPO's contrast matrix: examples that meet each other in a loss with `gather`."""
+    """Side of RPO's contrast matrix: examples that meet each other in a loss with `gather`, whatever the micro-batch
+    and the ranks. At most `batch_size`, which then is one matrix; where it does not divide it, the last is smaller."""
     max_grad_norm: float
     max_length: int
     max_prompt_length: int

@@ -77,7 +77,7 @@ def pretrain(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
 def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     """SFT, a reward model or any alignment method.
 
-    `inputs`: data, init, and reference, embeddings, reward_model where needed.
+    `inputs`: data, init, and reference, embeddings, reference_rewards, reward_model where needed.
     """
     torch.set_num_threads(spec["training"]["threads"])
     method = importlib.import_module(f"methods.{spec['method']}")
@@ -100,6 +100,8 @@ def _training_inputs(
     limits = limits_of(spec["training"])
     reference = load_file(inputs["reference"] / "reference.safetensors") if "reference" in inputs else {}
     vectors = load_file(inputs["embeddings"] / "embeddings.safetensors") if "embeddings" in inputs else {}
+    role = "reference_rewards"
+    rewards = load_file(inputs[role] / f"{role}.safetensors") if role in inputs else {}
     rows = read_rows(inputs["data"] / f"{spec['part']}.jsonl")
     held_out_rows = read_rows(inputs["data"] / "eval.jsonl")
     if is_ranked(rows):
@@ -121,6 +123,7 @@ def _training_inputs(
             vectors.get("index"),
             others,
             reference.get("mismatched"),
+            reference_rewards=rewards.get("train"),
         )
     is_measured = needs.reference or needs.output == "score"
     return data, Inputs(held_out, held_out_reference if needs.reference else None) if is_measured else None
@@ -138,7 +141,11 @@ def _run(
 ) -> None:
     started, training = time.perf_counter(), training_of(spec["training"])
     policy = Policy(model, tokenizer.pad_token_id, method.NEEDS.output)
-    respond = _respond(policy, tokenizer, training, inputs) if "reward_model" in inputs else None
+    respond = None
+    if "reward_model" in inputs:
+        new_tokens = training.rollout.max_new_tokens if training.rollout else None
+        room = training.max_length, new_tokens
+        respond = rewarded_responder(model, tokenizer, inputs["reward_model"], *room, training.micro_batch)
     store = CheckpointStore(out.parent.parent / "checkpoints" / out.name)
     with store.owned():
         if _is_finished(spec, out):  # by the orphan of a killed workflow, while this process waited
@@ -164,20 +171,21 @@ def _run(
         store.clear()
 
 
-def _respond(policy: Policy, tokenizer: Any, training: Training, inputs: dict[str, Path]) -> Respond:
-    """The policy's responses, scored by the reward model among the inputs. Raises UserError where they cannot speak."""
-    folder = inputs["reward_model"] / "model"
+def rewarded_responder(
+    model: Any, tokenizer: Any, reward_model: Path, max_length: int, max_new_tokens: int | None, batch_size: int
+) -> Respond:
+    """The model's responses, scored by the reward model of a run's folder. Raises UserError where they cannot speak."""
+    folder = reward_model / "model"
     if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
         raise UserError(f"{folder}: the reward model has another vocabulary than the policy; train both from one base")
     judge = Policy(load_model(folder, "float32", "score"), tokenizer.pad_token_id, "score")
-    new_tokens = training.rollout.max_new_tokens if training.rollout else None
     return responder(
-        policy.model,
+        model,
         tokenizer,
-        lambda sequences: judge.score_all(sequences, training.micro_batch),
-        training.max_length,
-        new_tokens,
-        training.micro_batch,
+        lambda sequences: judge.score_all(sequences, batch_size),
+        max_length,
+        max_new_tokens,
+        batch_size,
     )
 
 

@@ -75,7 +75,7 @@ def test_a_judge_that_scores_by_length(checkout: Checkout) -> None:
     done = judging.run()
     assert done.returncode == 0, done.stderr
     manifest = json.loads((judging.out / "manifest.json").read_text(encoding="utf-8"))
-    assert (manifest["n"], manifest["wins"], manifest["invalid"]) == (N, N, 0)
+    assert (manifest["n"], manifest["verdicts"]) == (N, {"win": N})
     assert judging.replies() == N
 
 
@@ -106,7 +106,7 @@ def test_nonsense_below_the_limit_is_counted_as_invalid(checkout: Checkout) -> N
     done = judging.run()
     assert done.returncode == 0, done.stderr
     manifest = json.loads((judging.out / "manifest.json").read_text(encoding="utf-8"))
-    assert [manifest[key] for key in ("n", "wins", "losses", "ties", "invalid")] == [N, 0, 0, 0, N]
+    assert (manifest["n"], manifest["verdicts"]) == (N, {"invalid": N})
 
 
 def test_a_budget_that_is_used_up(checkout: Checkout, refused: Refused) -> None:

@@ -33,10 +33,11 @@ TABLES = [
     ({"titel": "Ways"}, [f'{TABLE}: "titel" is unknown', "Did you mean title?"]),
     ({"title": None}, [f'{TABLE}: "title" is missing']),
     ({"baseline": "dop"}, ['baseline "dop" is no row', "Did you mean dpo?"]),
-    ({"template": "poem"}, ['template is "poem"', "expected dialogue or summarization"]),
+    ({"evaluation": "poem"}, ['evaluation "poem" is unknown', "Known: dialogue, summarization"]),
+    ({"kind": "picture"}, ['kind is "picture"', "cells or configuration"]),
     ({"model": "mistral-8b"}, ['model "mistral-8b"', "scale embedded has nothing", "Did you mean mistral-7b?"]),
     ({"dataset": "hhh"}, ['dataset "hhh"', "Did you mean hh?"]),
-    ({"judge": None}, ['column win-rate: "judge" is missing']),
+    ({"evaluation": None}, ['column win-rate: "evaluation" is missing']),
     ({"embedder": "minilm"}, ['embedder "minilm"']),
     ({"columns": ["win-rate"]}, ["columns", "mapping"]),
     ({"rows": ["dpo"]}, ["rows", "mapping"]),
@@ -117,6 +118,8 @@ CONFIGS = [
     (["hh_files=no/such/file.jsonl"], ["no/such/file.jsonl: no such file", "a folder or a glob"]),
     (["hh_files=*.jsonl.gz"], ["*.jsonl.gz: no such file"]),
     (["hh_files=2024"], ["2024: no such file"]),
+    (["decoding=warm"], ['decoding is "warm"', "paper or code"]),
+    (["decodin=code"], ['"decodin" is unknown', "Did you mean decoding?"]),
 ]
 
 

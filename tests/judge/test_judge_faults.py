@@ -7,23 +7,29 @@ import math
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
 from judge_helpers import make_items, stats
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
+from prefrepro.judge.faults import KINDS
 from prefrepro.judge.local import local_judge
 from prefrepro.judge.pairwise import judge_items
 from prefrepro.judge.prompts import compose
 
 Open = Callable[..., JudgeClient]
 SAME = ["prompt_id", "order", "verdict", "score", "raw_reply", "request_sha256", "prompt_tokens"]
+VERDICT = ["prompt_id", "order", "verdict", "score", "raw_reply", "prompt_sha256"]
+"""What must not depend on how often was asked; the reply's address and the tokens paid for do."""
 
 
-def judge(client: JudgeClient, items: list[dict[str, str]]):
-    return judge_items(items, client, client.config, verdict_set_id="v", protocol="paper", template="dialogue")
+def judge(client: JudgeClient, items: list[dict[str, str]], protocol: str = "paper"):
+    return judge_items(items, client, client.config, verdict_set_id="v", protocol=protocol, template="dialogue")
 
 
 def test_faults_change_no_verdict(open_client: Open, tmp_path) -> None:
@@ -35,6 +41,77 @@ def test_faults_change_no_verdict(open_client: Open, tmp_path) -> None:
         counted = stats(shaky)
     assert counted["faults"] > 20 and counted["answered"] == 100
     assert stormy[SAME].equals(calm[SAME])
+
+
+@pytest.mark.parametrize("protocol", ["paper", "robust"])
+def test_thirty_percent_faults_of_all_kinds_change_no_verdict(open_client: Open, tmp_path: Path, protocol: str) -> None:
+    """429 with Retry-After, 500, stalls, resets, cut, empty and nonsense replies: retried, re-asked and counted.
+
+    The faults are drawn from the request, so how often each is met does not depend on threads or time: a stall lasts
+    until the client gives up.
+    """
+    items = make_items(60)
+    calm = judge(open_client(), items, protocol)
+    options = ("--fault-kinds", ",".join(KINDS))
+    with local_judge("length", *options, fault_rate=0.3, fault_seed=3) as shaky:
+        client = open_client(shaky, cache=tmp_path / "stormy.sqlite", timeout_s=1.0)
+        stormy = judge(client, items, protocol)
+        counted = stats(shaky)
+    assert stormy[VERDICT].equals(calm[VERDICT])
+    assert all(counted[kind] for kind in KINDS), counted
+    assert 0 < client.reasked <= counted["nonsense"], "a nonsense reply that came too late is not asked again"
+    assert client.asked == len(calm) + client.reasked
+    assert counted["requests"] / len(calm) < 2, "1 / (1 - 0.3) = 1.43 requests a verdict are expected"
+
+
+@pytest.mark.parametrize(("limit", "fails"), [(0.0, True), (1.0, False)])
+def test_nonsense_above_the_limit_fails_the_run(open_client: Open, limit: float, fails: bool) -> None:
+    """Every second reply is nonsense and nothing is asked again: about half of the verdicts are invalid."""
+    items = make_items(20)
+    with local_judge("length", "--fault-kinds", "nonsense", fault_rate=0.5) as odd:
+        client = open_client(odd, reasks=0, invalid_limit=limit)
+        if fails:
+            with pytest.raises(UserError, match=r"of 20 verdicts are invalid .* the limit is 0\.0%"):
+                judge(client, items)
+        else:
+            assert list(judge(client, items)["verdict"]).count("invalid") == stats(odd)["nonsense"] > 0
+        assert (client.asked, client.reasked) == (20, 0)
+
+
+def test_unknown_fault_kind_is_refused() -> None:
+    with pytest.raises(UserError, match="earthquake unknown"), local_judge("length", "--fault-kinds", "earthquake"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("option", "asked", "code", "parameter"),
+    [
+        ("--no-logprobs", {"logprobs": True, "top_logprobs": 5}, "unsupported_parameter", "logprobs"),
+        ("--no-tools", {"tools": []}, "unsupported_parameter", "tools"),
+        ("--no-tools", {"tool_choice": "auto"}, "unsupported_parameter", "tool_choice"),
+        ("--completion-tokens-only", {"max_tokens": 1}, "unsupported_parameter", "max_tokens"),
+        ("--completion-tokens-only", {"temperature": 0}, "unsupported_value", "temperature"),
+    ],
+)
+def test_what_a_judge_does_not_offer_is_refused_as_openai_does(
+    option: str, asked: dict[str, Any], code: str, parameter: str
+) -> None:
+    request = {"model": "m", "messages": compose("dialogue", "paper", "h", "a", "b")}
+    with local_judge("length", option) as endpoint:
+        client = openai.OpenAI(base_url=endpoint.base_url, api_key=endpoint.api_key)
+        assert client.post("/chat/completions", cast_to=object, body=request)
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.post("/chat/completions", cast_to=object, body=request | asked)
+    assert (caught.value.code, caught.value.param) == (code, parameter)
+
+
+def test_a_completion_carries_its_provenance(endpoint: Endpoint) -> None:
+    client = openai.OpenAI(base_url=endpoint.base_url, api_key=endpoint.api_key)
+    messages: Any = compose("dialogue", "paper", "h", "a", "bb")
+    completion = client.chat.completions.create(model="m", messages=messages)
+    assert completion.usage is not None
+    assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens > 0
+    assert (completion.model, completion.system_fingerprint) == ("m", "fp_prefrepro")
 
 
 def test_nonsense_is_invalid_and_nothing_is_lost(open_client: Open) -> None:

@@ -65,7 +65,7 @@ def test_processes_share_one_cache(open_client: Callable[..., JudgeClient], endp
     cache = tmp_path / "cache.sqlite"
     before = stats(endpoint)["requests"]
     children = [spawn(endpoint, cache, 0, 40), spawn(endpoint, cache, 40, 80)]
-    assert [child.wait(30) for child in children] == [0, 0]
+    assert [child.wait(120) for child in children] == [0, 0]
     assert stats(endpoint)["requests"] - before == 160 == stored(cache)
     client = open_client()
     judge(client, 80)
@@ -101,11 +101,11 @@ def test_the_server_dies_with_its_parent() -> None:
         assert stats(endpoint)["requests"] == 0
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait(10)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             stats(endpoint)
         except OSError:
             return
         time.sleep(0.05)
-    raise AssertionError("the server outlived its parent by five seconds")
+    raise AssertionError("the server outlived its parent by a minute")

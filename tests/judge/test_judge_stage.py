@@ -11,7 +11,7 @@ from judge_helpers import stats
 
 from prefrepro.errors import UserError
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.stage import judge_samples, read_items
+from prefrepro.judge.stage import judge_samples, read_rows
 from prefrepro.tables.schema import read_csv
 
 LOCAL = {"name": "test", "kind": "local", "scorer": "length", "model": "length-judge"}
@@ -33,27 +33,23 @@ def write_samples(path: Path, n: int = 12) -> Path:
 
 
 def run(folder: Path, samples: Path, **changes: Any) -> dict[str, Any]:
+    spec = {"evaluation": "pairwise", "judge": LOCAL, "protocol": "paper", "template": "dialogue", **changes}
     arguments: dict[str, Any] = {
         "verdict_set_id": "v_12345678",
-        "judge": LOCAL,
-        "protocol": "paper",
-        "template": "dialogue",
+        "spec": spec,
         "cache": folder / "cache.sqlite",
         "scorer_path": None,
         "identity": "local:test:0",
     }
-    return judge_samples(samples, folder / "out", **{**arguments, **changes})
+    return judge_samples(samples, folder / "out", **arguments)
 
 
 def test_local_judging_and_its_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = write_samples(tmp_path / "samples.jsonl")
     counts = run(tmp_path, samples)
-    assert {key: counts[key] for key in ("n", "wins", "losses", "ties", "invalid", "asked", "cached")} == {
+    assert {key: counts[key] for key in ("n", "verdicts", "asked", "cached")} == {
         "n": 12,
-        "wins": 12,
-        "losses": 0,
-        "ties": 0,
-        "invalid": 0,
+        "verdicts": {"win": 12},
         "asked": 12,
         "cached": 0,
     }
@@ -81,7 +77,7 @@ def test_api_judging_reads_its_key_from_the_environment(
     }
     before = stats(endpoint)["requests"]
     counts = run(tmp_path, write_samples(tmp_path / "samples.jsonl"), judge=judge, protocol="robust")
-    assert (counts["n"], counts["wins"]) == (24, 24)
+    assert (counts["n"], counts["verdicts"]) == (24, {"win": 24})
     assert counts["cost_usd"] > 0
     assert stats(endpoint)["requests"] == before + 24
     for file in [*tmp_path.glob("*.sqlite*"), *(tmp_path / "out").iterdir()]:
@@ -105,17 +101,20 @@ def test_bad_rows_are_told_by_line(tmp_path: Path) -> None:
     bad = [
         "{",
         json.dumps({**good, "response": None}),
-        json.dumps({key: good[key] for key in good if key != "baseline"}),
+        json.dumps({key: good[key] for key in good if key != "prompt"}),
         json.dumps({**good, "prompt": [{"role": "boss", "content": "x"}]}),
         json.dumps({**good, "response": "\ud800"}),
     ]
     path = tmp_path / "samples.jsonl"
     path.write_text("\n".join([json.dumps(good), *bad]), encoding="utf-8")
     with pytest.raises(UserError) as caught:
-        read_items(path)
+        read_rows(path)
     assert [f"line {number}:" in str(caught.value) for number in range(1, 7)] == [False] + [True] * 5
+    path.write_text(json.dumps({key: good[key] for key in good if key != "baseline"}))
+    with pytest.raises(UserError, match="prompt a has no baseline"):
+        run(tmp_path, path)
     path.write_text("\n")
     with pytest.raises(UserError, match="found no samples"):
-        read_items(path)
+        read_rows(path)
     with pytest.raises(UserError, match="no samples could be read"):
-        read_items(tmp_path / "none.jsonl")
+        read_rows(tmp_path / "none.jsonl")

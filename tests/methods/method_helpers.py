@@ -22,6 +22,7 @@ from methods import (
     bradley_terry,
     cdpo,
     dpo,
+    dpo_own_weight,
     infonca,
     ipo,
     kto,
@@ -43,7 +44,7 @@ from methods.contract import LossOutput, PairedBatch, RankedBatch, RolloutBatch,
 
 AnyBatch = PairedBatch | UnpairedBatch | RankedBatch | RolloutBatch
 Batch = TypeVar("Batch", bound=AnyBatch)
-quick = settings(max_examples=20, deadline=None, derandomize=True)
+quick = settings(max_examples=20)
 seeds = st.integers(0, 2**31)
 sizes = st.integers(2, 5)
 LOG_2, LOG_3 = math.log(2), math.log(3)
@@ -66,6 +67,7 @@ METHODS = [
     Method("sft", sft, sft.Hparams()),
     Method("bradley_terry", bradley_terry, bradley_terry.Hparams()),
     DPO,
+    Method("dpo_own_weight", dpo_own_weight, dpo_own_weight.Hparams()),
     Method("cdpo", cdpo, cdpo.Hparams()),
     Method("ipo-sum", ipo, ipo.Hparams()),
     Method("ipo-mean", ipo, ipo.Hparams(reduction="mean")),
@@ -180,7 +182,7 @@ def random_batch(method: Method, seed: int, m: int, n: int, scale: float = 10.0)
         logps = ref_chosen + scale * draw(m), ref_rejected + scale * draw(n), ref_chosen, ref_rejected
         lengths = torch.full((m,), 20), torch.full((n,), 20)
         if shape == "paired":
-            batch = PairedBatch(*logps, *lengths, draw(m, 6), scale * draw(m))
+            batch = PairedBatch(*logps, *lengths, draw(m, 6), draw(m, 3))
         else:
             reference = -200 + 50 * draw(m + n)
             mismatched = reference + scale * draw(m + n), reference

@@ -14,6 +14,7 @@ from methods import (
     bradley_terry,
     cdpo,
     dpo,
+    dpo_own_weight,
     ipo,
     kto,
     kto_simple,
@@ -54,6 +55,14 @@ def test_dpo_by_hand() -> None:
     close(output.losses, [math.log(4 / 3)])
     close(output.chosen_rewards, [LOG_3 / 2])
     close(output.rejected_rewards, [-LOG_3 / 2])
+
+
+def test_dpo_own_weight_by_hand() -> None:
+    """Own weights of 3/4 in both rows (TAU_3): log-ratios of 4/3 log 3 and 0 give z = log 3 and 0."""
+    batch = paired([4 / 3 * LOG_3, 0], [0, 0], ORTHOGONAL)
+    output = dpo_own_weight.loss(batch, dpo_own_weight.Hparams(beta=1, tau=TAU_3))
+    close(output.losses, [math.log(4 / 3), LOG_2])
+    close(output.chosen_rewards, [4 / 3 * LOG_3, 0])
 
 
 def test_rpo_paired_by_hand() -> None:
@@ -166,10 +175,11 @@ def test_rpo_integrated_by_hand() -> None:
 
 
 def test_rpo_z_by_hand() -> None:
-    """Level log-ratios, weights 3/4 and 1/4, log Z of 4 log 3 and 0: on the diagonal Z cancels, beside it
-    z = ± log 3: log(4/3) for the first prompt, log 4 for the second.
+    """Level log-ratios, weights 3/4 and 1/4, log Z of 4 log 3 and 0 (a constant reward c gives c/β): on the
+    diagonal Z cancels, beside it z = ± log 3: log(4/3) for the first prompt, log 4 for the second.
     """
-    batch = replace(paired([0, 0], [0, 0], ORTHOGONAL), log_z=torch.tensor([4 * LOG_3, 0], dtype=torch.float64))
+    rewards = torch.tensor([[4 * LOG_3] * 3, [0] * 3], dtype=torch.float64)
+    batch = replace(paired([0, 0], [0, 0], ORTHOGONAL), reference_rewards=rewards)
     output = rpo_z.loss(batch, rpo_z.Hparams(beta=1, tau=TAU_3))
     close(output.losses, [(LOG_2 + math.log(4 / 3)) / 2, (LOG_2 + math.log(4)) / 2])
     close(output.chosen_rewards, [0, 0])
@@ -177,7 +187,7 @@ def test_rpo_z_by_hand() -> None:
 
 def test_rpo_z_with_equal_z_is_rpo_paired() -> None:
     batch = paired([3, -1], [2, 0.5], ORTHOGONAL)
-    with_z = replace(batch, log_z=torch.full((2,), 7.0, dtype=torch.float64))
+    with_z = replace(batch, reference_rewards=torch.full((2, 3), 7.0, dtype=torch.float64))
     close(rpo_z.loss(with_z, rpo_z.Hparams()).losses, rpo_paired.loss(batch, rpo_paired.Hparams()).losses)
 
 

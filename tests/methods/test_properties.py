@@ -31,6 +31,7 @@ from methods import (
     bradley_terry,
     cdpo,
     dpo,
+    dpo_own_weight,
     ipo,
     kto,
     kto_simple,
@@ -45,7 +46,7 @@ from methods import (
 from methods.contract import PairedBatch
 
 MATRICES = (rpo_paired, rpo_unpaired, rpo_integrated, rpo_uniform, rpo_diagonal, rpo_ot)
-LOGISTIC = [m for m in METHODS if m.module in (bradley_terry, dpo, cdpo, *MATRICES)]
+LOGISTIC = [m for m in METHODS if m.module in (bradley_terry, dpo, dpo_own_weight, cdpo, *MATRICES)]
 """Those whose loss is a mean of -logsigmoid of multiples of margins."""
 
 
@@ -81,6 +82,25 @@ def test_one_pair_is_dpo(seed: int, b: int) -> None:
     for method in METHODS:
         if method.module in (rpo_paired, rpo_uniform):
             close(method.loss(batch).losses, DPO.loss(batch).losses)
+
+
+@quick
+@given(seeds, sizes, st.floats(0.1, 2.0))
+def test_the_control_is_dpo_at_the_mean_own_weight_of_rpo_paired(seed: int, b: int, tau: float) -> None:
+    """τ → 0 with distinct prompts: DPO at β; like prompts: DPO at β/B; between, the diagonal of RPO's own weights."""
+    batch = random_batch(DPO, seed, b, b)
+
+    def dpo_at(beta: float) -> Tensor:
+        return dpo.loss(batch, dpo.Hparams(beta=beta)).losses
+
+    distinct = replace(batch, embeddings=torch.eye(b, 6, dtype=torch.float64) + 0.3)
+    close(dpo_own_weight.loss(distinct, dpo_own_weight.Hparams(tau=1e-3)).losses, dpo_at(0.1))
+    alike = replace(batch, embeddings=torch.ones(b, 6, dtype=torch.float64))
+    close(dpo_own_weight.loss(alike, dpo_own_weight.Hparams(tau=tau)).losses, dpo_at(0.1 / b))
+    assert batch.embeddings is not None
+    weights = rpo_paired.contrast_weights(batch.embeddings, rpo_paired.Hparams(tau=tau))
+    found = dpo_own_weight.loss(batch, dpo_own_weight.Hparams(tau=tau))
+    close(found.losses, dpo_at(0.1 * float(weights.diagonal().mean())))
 
 
 def moved(batch: Any, rows: Tensor, columns: Tensor) -> Any:
@@ -124,7 +144,7 @@ def test_zero_margins_give_log_2(method: Method, seed: int, m: int, n: int, rati
 @given(seed=seeds, b=sizes)
 def test_swapping_sides_mirrors(method: Method, seed: int, b: int) -> None:
     """-logσ(-z) = -logσ(z) + z, and weights whose rows *and* columns sum to 1 turn the mean of w·z into that
-    of the rewards, over N where they stand inside. With like prompts rpo_paired's weights are such (1/N).
+    of the rewards, over N where they stand inside. With like prompts those of rpo_paired and of its control are 1/N.
     """
     batch = random_batch(method, seed, b, b)
     batch = replace(batch, embeddings=torch.ones(b, 6, dtype=torch.float64))
@@ -136,7 +156,7 @@ def test_swapping_sides_mirrors(method: Method, seed: int, b: int) -> None:
         ref_rejected_logps=batch.ref_chosen_logps,
     )
     before, after = method.loss(batch), method.loss(swapped)
-    inside = method.module is rpo_paired or getattr(method.hp, "reading", None) == "paper"
+    inside = method.module in (rpo_paired, dpo_own_weight) or getattr(method.hp, "reading", None) == "paper"
     shift = (before.chosen_rewards - before.rejected_rewards).mean() / (b if inside else 1)
     close(after.losses.mean(), before.losses.mean() + shift)
     close(after.chosen_rewards, before.rejected_rewards)

@@ -159,3 +159,53 @@ def test_a_sample_set_on_disk(chain: Chain, tokenizer: Any, tmp_path: Path) -> N
     assert (manifest["n"], manifest["finish"]) == (5, {"eos": 5, "role_tag": 0, "length": 0})
     assert manifest["mean_tokens"] == 2
     assert (tmp_path / "one/samples.jsonl").read_bytes() == (tmp_path / "two/samples.jsonl").read_bytes()
+
+
+@pytest.fixture
+def answer_all(random_model: RandomModel, tokenizer: Any, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+    """`answer_all(rows, **sampling)`: the lines of samples.jsonl of a random model."""
+    save_model(random_model("llama"), tokenizer, tmp_path / "run/model")
+
+    def answer(rows: list[dict[str, Any]], **sampling: Any) -> list[dict[str, Any]]:
+        (tmp_path / "data").mkdir(exist_ok=True)
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "data/prompts.jsonl").write_text(lines, encoding="utf-8")
+        inputs = {"data": tmp_path / "data", "run": tmp_path / "run"}
+        run({"sampling": settings(**sampling), "seed": 1}, inputs, tmp_path / "out")
+        return [json.loads(line) for line in (tmp_path / "out/samples.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    return answer
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    return {"prompt_id": f"id{number}", "prompt": [{"role": "user", "content": f"{number} x"}], **more}
+
+
+def test_draws_are_rows_and_the_first_is_what_one_draw_gives(answer_all: Any) -> None:
+    """Greedy and three at T = 0.8: each prompt has four rows; sampled draws differ from each other."""
+    rows = [row(number) for number in range(6)]
+    samples = answer_all(rows, generations=[[0.0, 1], [0.8, 3]])
+    assert [(one["draw"], one["temperature"]) for one in samples] == [(0, 0.0)] * 6 + [
+        (draw, 0.8) for draw in (1, 2, 3) for _ in range(6)
+    ]
+    greedy = answer_all(rows)
+    assert [one["response"] for one in samples[:6]] == [one["response"] for one in greedy]
+    assert len({tuple(one["response"] for one in samples if one["draw"] == draw) for draw in range(4)}) == 4
+
+
+def test_later_turns_see_the_answers_before_them(answer_all: Any) -> None:
+    """The last response is that of the conversation as it then stands; rows without turns are asked once."""
+    two_turns = row(0, turns=["0 x", "And then?"])
+    first, plain = answer_all([two_turns, row(1)])
+    assert len(first["responses"]) == 2 and first["responses"][1] == first["response"]
+    assert "responses" not in plain
+    history = [*two_turns["prompt"], {"role": "assistant", "content": first["responses"][0]}]
+    (alone,) = answer_all([{"prompt_id": "a", "prompt": [*history, {"role": "user", "content": "And then?"}]}])
+    assert alone["response"] == first["response"]
+
+
+def test_a_rows_own_temperature_goes_first(answer_all: Any) -> None:
+    rows = [row(0, temperature=0.0), row(1, temperature=0.9), row(2)]
+    samples = answer_all(rows, temperature=0.5)
+    assert [one["temperature"] for one in samples] == [0.0, 0.9, 0.5]
+    assert samples[0]["response"] == answer_all([row(0)])[0]["response"]

@@ -1,4 +1,4 @@
-"""Intervals against closed forms, statsmodels' and scipy's answers, and their own promise of 95 %."""
+"""Intervals against closed forms, statsmodels' and scipy's answers. test_coverage.py holds them to their 95 %."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from prefrepro.stats.intervals import bootstrap, resampled_means, wilson
+from prefrepro.stats.intervals import DRAWS, Estimates, interval, mean_estimates, mean_interval, two_levels, wilson
 
 Z = 1.959963984540054
 
@@ -37,65 +37,69 @@ def test_wilson_agrees_with_scipy_and_mirrors(count: tuple[int, int]) -> None:
     assert 0 <= low <= wins / n + 1e-12 and wins / n - 1e-12 <= high <= 1
 
 
-def test_wilson_covers() -> None:
-    rng = np.random.default_rng(7)
-    for rate in (0.5, 0.785, 0.95):
-        bounds = {wins: wilson(wins, 64) for wins in range(65)}
-        hits = [bounds[int(w)].low <= rate <= bounds[int(w)].high for w in rng.binomial(64, rate, size=4000)]
-        assert 0.92 < np.mean(hits) < 0.98
-
-
-def test_bootstrap_covers() -> None:
-    rng = np.random.default_rng(8)
-    chances = np.array([0.25, 0.3, 0.45])
-    mean = float(chances @ np.array([0, 0.5, 1]))
-    hits = []
-    for _ in range(300):
-        low, high, _ = bootstrap(rng.choice([0, 0.5, 1], p=chances, size=(1, 80)), draws=400)
-        hits.append(low <= mean <= high)
-    assert 0.91 <= np.mean(hits) <= 0.99
-
-
-def test_bootstrap_of_seeds_and_prompts_covers_where_seeds_differ() -> None:
-    """The interval by prompt alone misses the spread between trainings; the crossed one does not."""
-    rng = np.random.default_rng(9)
-    hits, narrow_hits = [], []
-    for _ in range(100):
-        rates = np.clip(rng.normal(0.6, 0.08, size=(8, 1)), 0, 1)
-        scores = (rng.random((8, 60)) < rates).astype(float)
-        low, high, method = bootstrap(scores, draws=400)
-        assert method == "bootstrap_seeds_prompts"
-        hits.append(low <= 0.6 <= high)
-        narrow = bootstrap(scores.reshape(1, -1), draws=400)
-        narrow_hits.append(narrow.low <= 0.6 <= narrow.high)
-    assert np.mean(hits) >= 0.88
-    assert np.mean(narrow_hits) < np.mean(hits)
-
-
 def test_bootstrap_width_follows_the_standard_error() -> None:
-    """200 scores, half 0 and half 1: standard error 0.5 / √200 = 0.0354, so about 0.5 ± 0.0693."""
-    low, high, method = bootstrap(np.array([[0.0, 1.0] * 100]))
-    assert (low, high) == pytest.approx((0.5 - 0.0693, 0.5 + 0.0693), abs=0.008)
+    """200 scores, half 0.2 and half 0.8: standard error 0.3 / √200 = 0.0212, so about 0.5 ± 0.0416."""
+    low, high, method = mean_interval(np.array([[0.2, 0.8] * 100]))
+    assert (low, high) == pytest.approx((0.5 - 0.0416, 0.5 + 0.0416), abs=0.005)
     assert method == "bootstrap_prompts"
 
 
-def test_bootstrap_is_seeded_and_leaves_invalid_prompts_out() -> None:
+def test_wins_and_losses_of_one_seed_get_wilson() -> None:
+    scores = np.array([[1.0, 0.0, 1.0, np.nan, 1.0]])
+    assert mean_interval(scores) == wilson(3, 4)
+
+
+def test_bootstrap_leaves_invalid_prompts_out_and_repeats() -> None:
     scores = np.array([[1.0, 0.0, 0.5, 1.0, 0.0, 1.0, np.nan, np.nan]])
-    assert bootstrap(scores, seed=3) == bootstrap(scores, seed=3)
-    assert bootstrap(scores, seed=3).low > 0
-    means = resampled_means([scores], seed=3)[0]
-    assert np.nanmean(means) == pytest.approx(3.5 / 6, abs=0.02)
+    found = mean_estimates(scores)
+    assert found.value == pytest.approx(3.5 / 6)
+    assert found.replicates.mean() == pytest.approx(3.5 / 6, abs=0.02)
+    assert np.array_equal(found.replicates, mean_estimates(scores).replicates)
+
+
+def test_a_resample_without_a_valid_prompt_says_nothing_new() -> None:
+    found = mean_estimates(np.array([[0.7, np.nan, np.nan, np.nan]]))
+    assert found.replicates == pytest.approx(np.full((1, DRAWS), 0.7))
 
 
 @pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
 def test_equal_scores_do_not_claim_certainty(score: float) -> None:
     """20 wins of 20 resample to 100 % every time; Wilson's [83.9, 100] is the honest answer."""
-    low, high, method = bootstrap(np.full((3, 20), score))
+    low, high, method = mean_interval(np.full((3, 20), score))
     assert (low, high) == wilson(20 * score, 20)[:2]
     assert method == "wilson" and high - low > 0.1
 
 
 def test_resamples_of_two_tables_share_their_prompts() -> None:
     scores = np.random.default_rng(1).choice([0, 0.5, 1], size=(1, 50))
-    first, second = resampled_means([scores, 1 - scores], seed=5)
+    first, second = (mean_estimates(table).replicates for table in (scores, 1 - scores))
     assert first + second == pytest.approx(np.ones_like(first))
+
+
+def test_two_levels_by_hand() -> None:
+    """Seeds at 0.5 and 0.7, replicates that move together by 0.1, 0, -0.1: no noise of single answers.
+
+    A = var(0.5, 0.7) / 2 = 0.02 / 2 = 0.01; C = var(0.7, 0.6, 0.5) = 0.01; E = 0. Variance 0.02, t with
+    0.02² / (0.01² / 1) = 4 degrees of freedom: 0.6 ± 2.776445 · 0.141421.
+    """
+    values, moves = np.array([0.5, 0.7]), np.array([0.1, 0, -0.1])
+    row = Estimates(values, values[:, None] + moves)
+    assert two_levels([row]) == pytest.approx((0.02, 4))
+    assert interval(row) == pytest.approx((0.6 - 2.776445 * 0.02**0.5, 0.6 + 2.776445 * 0.02**0.5), abs=1e-6)
+
+
+def test_two_levels_of_a_difference_by_hand() -> None:
+    """Against a row of one seed that moves alike: the prompts cancel, and the spread of the seeds is left."""
+    values, moves = np.array([0.5, 0.7]), np.array([0.1, 0, -0.1])
+    row, other = Estimates(values, values[:, None] + moves), Estimates(np.array([0.4]), 0.4 + moves[None])
+    assert two_levels([row, other]) == pytest.approx((0.01, 1))
+
+
+@given(st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_two_levels_are_never_below_one(seeds: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = (rng.random((seeds, 30)) < rng.random(30)).astype(float)
+    row = mean_estimates(scores, draws=200)
+    variance, freedom = two_levels([row])
+    assert variance >= row.replicates.mean(axis=0).var(ddof=1) and variance >= row.values.var(ddof=1) / seeds
+    assert freedom >= seeds - 1

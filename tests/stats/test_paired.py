@@ -1,16 +1,16 @@
-"""Paired tests against hand-computed cases, statsmodels, and what a null world must give."""
+"""Paired tests against hand-computed cases and statsmodels. test_coverage.py holds them to their level."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from prefrepro.stats.paired import compare, holm, mcnemar_exact, paired_bootstrap
+from prefrepro.stats.intervals import Estimates
+from prefrepro.stats.paired import compare_estimates, compare_scores, holm, mcnemar_exact, normal_p
 
 
 def wins(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -51,54 +51,50 @@ def test_holm_by_hand() -> None:
 
 
 def test_paired_bootstrap_of_a_constant_gap() -> None:
-    """Each prompt is half a point better, so each resample is: no spread, p as small as 4,000 draws allow."""
+    """Each prompt is a quarter better, so each resample is: no spread, p as small as 4,000 draws allow."""
     base = np.array([[0.0, 0.5] * 30])
-    found = paired_bootstrap(base + 0.5, base)
-    assert (found.value, found.ci_low, found.ci_high) == pytest.approx((0.5, 0.5, 0.5))
+    found = compare_scores(base + 0.25, base)
+    assert (found.value, found.ci_low, found.ci_high) == pytest.approx((0.25, 0.25, 0.25))
     assert found.p == pytest.approx(2 / 4001)
+    seeds = compare_scores(np.repeat(base + 0.25, 2, axis=0), np.repeat(base, 3, axis=0))
+    assert (seeds.value, seeds.ci_low, seeds.p) == pytest.approx((0.25, 0.25, 2 / 4001))
 
 
-def test_paired_bootstrap_of_equals_is_certain_of_nothing() -> None:
-    scores = np.random.default_rng(2).choice([0, 0.5, 1], size=(1, 40))
-    assert paired_bootstrap(scores, scores).p == 1.0
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_equals_are_certain_of_nothing(seeds: int) -> None:
+    scores = np.random.default_rng(2).choice([0, 0.5, 1], size=(seeds, 40))
+    assert compare_scores(scores, scores).p == 1.0
 
 
-def test_paired_bootstrap_holds_its_level_and_interval() -> None:
-    rng = np.random.default_rng(3)
-    found = []
-    for _ in range(100):
-        ease = rng.random(80)
-        own, other = ((rng.random(80) < ease).astype(float)[None] for _ in range(2))
-        found.append(paired_bootstrap(own, other))
-    assert np.mean([one.p < 0.05 for one in found]) <= 0.10
-    assert np.mean([one.ci_low <= 0 <= one.ci_high for one in found]) >= 0.90
+def test_wins_and_losses_of_one_seed_get_mcnemar() -> None:
+    own, other = (side.astype(float)[None] for side in wins(100, 8, 2, 50))
+    found = compare_scores(own, other)
+    assert (found.p, found.method, found.n) == (pytest.approx(2 * 56 / 1024), "mcnemar_exact", 160)
+    assert found.value == pytest.approx(6 / 160)
+    assert compare_scores(own, np.where(other == 1, 0.9, 0)).method == "paired_bootstrap"
 
 
-def series(**scores: float) -> pd.Series:
-    return pd.Series(scores, dtype=float)
-
-
-def test_compare_uses_only_prompts_that_both_have() -> None:
-    own = series(a=1, b=1, c=1, d=np.nan, e=0, only=1)
-    base = series(a=0, b=0, c=np.nan, d=1, e=0)
-    found = compare([own], [base], "paper")
-    assert found is not None
-    assert (found.n, found.method) == (3, "mcnemar_exact")
-    assert found.p == pytest.approx(2 * 1 / 4)
-    assert compare([series(a=1)], [series(b=1)], "paper") is None
-
-
-def test_compare_paper_counts_a_tie_as_not_won() -> None:
-    found = compare([series(a=1, b=0.5)], [series(a=0.5, b=0)], "paper")
-    assert found is not None and found.value == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(("protocol", "seeds"), [("robust", 1), ("paper", 2), ("robust", 3)])
-def test_compare_elsewhere_is_the_paired_bootstrap(protocol: str, seeds: int) -> None:
+@pytest.mark.parametrize(("own_seeds", "other_seeds"), [(2, 1), (1, 3), (3, 3)])
+def test_several_seeds_compare_on_two_levels(own_seeds: int, other_seeds: int) -> None:
     rng = np.random.default_rng(4)
-    ids = [f"p{i}" for i in range(60)]
-    own = [pd.Series(rng.choice([0, 1], p=[0.1, 0.9], size=60).astype(float), ids) for _ in range(seeds)]
-    base = [pd.Series(rng.choice([0, 1], p=[0.7, 0.3], size=60).astype(float), ids[::-1])]
-    found = compare(own, base, protocol)
-    assert found is not None and found.method == "paired_bootstrap"
-    assert found.p < 0.01 and found.ci_low > 0 and found.n == 60
+    own, other = ((rng.random((k, 200)) < p).astype(float) for k, p in ((own_seeds, 0.9), (other_seeds, 0.4)))
+    found = compare_scores(own, other)
+    assert found.method == "paired_bootstrap_seeds_prompts"
+    assert found.p < 0.05 and found.ci_low > 0 and found.n == 200
+    back = compare_scores(other, own)
+    assert (back.value, back.p, back.ci_low) == pytest.approx((-found.value, found.p, -found.ci_high))
+
+
+def test_the_spread_of_the_seeds_costs_certainty() -> None:
+    """Seeds at 40 and 80 % against 50 %: of one average they differ by 10 points, of their spread by nothing."""
+    base = np.repeat([1.0, 0.0], 100)[None]
+    near, far = (np.stack([np.repeat([1.0, 0.0], [k, 200 - k]) for k in pair]) for pair in ((118, 122), (80, 160)))
+    assert compare_scores(near, base).p < 0.05 < compare_scores(far, base).p
+
+
+def test_normal_p_by_hand() -> None:
+    """A difference of 2 with replicates that spread by 1: 2 · (1 - Φ(2)) = 0.0455003."""
+    own = Estimates(np.array([3.0]), np.array([[2.0, 3.0, 4.0]]))
+    base = Estimates(np.array([1.0]), np.array([[1.0, 1.0, 1.0]]))
+    assert normal_p(compare_estimates(own, base, 5), own, base) == pytest.approx(0.0455003, abs=1e-6)
+    assert normal_p(compare_estimates(base, base, 5), base, base) == 1.0

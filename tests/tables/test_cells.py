@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from table_helpers import judged
 
 from prefrepro.errors import UserError
+from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells, missing
 from prefrepro.tables.schema import read_csv, validate_frame
 
@@ -18,7 +20,7 @@ def test_a_table_by_hand(make_cell, make_verdicts) -> None:
     dpo = ["win"] * 185 + ["loss"] * 71
     rpo = ["win"] * 171 + ["loss"] * 14 + ["win"] * 30 + ["loss"] * 41
     sets = {"d": make_verdicts("d", dpo), "r": make_verdicts("r", rpo)}
-    cells = build_cells([make_cell("dpo", ["d"], reported=72.26), make_cell("rpo-paired", ["r"])], sets.__getitem__)
+    cells = build_cells([make_cell("dpo", ["d"], reported=72.26), make_cell("rpo-paired", ["r"])], judged(sets))
     validate_frame(cells, "cells", "built")
     base, own = cells.to_dict("records")
     assert (round(own["value"], 2), round(own["ci_low"], 2), round(own["ci_high"], 2)) == (
@@ -52,7 +54,7 @@ def test_a_table_by_hand(make_cell, make_verdicts) -> None:
 def test_status(make_cell, make_verdicts, changes: dict[str, Any], status: str, has_delta: bool) -> None:
     good = make_verdicts("v", ["win"] * 40 + ["loss"] * 10)
     sets = {"v": good, "empty": good.iloc[:0]}
-    frame = build_cells([{**make_cell("dpo", ["v"]), **changes}], sets.__getitem__)
+    frame = build_cells([{**make_cell("dpo", ["v"]), **changes}], judged(sets))
     validate_frame(frame, "cells", "built")
     (cell,) = frame.to_dict("records")
     assert cell["status"] == status
@@ -64,7 +66,7 @@ def test_status(make_cell, make_verdicts, changes: dict[str, Any], status: str, 
 def test_all_invalid_is_not_run_and_shows_its_count(make_cell, make_verdicts) -> None:
     halves = [make_verdicts("v", ["invalid"] * 3, order=order) for order in ("candidate_first", "baseline_first")]
     cell = make_cell("dpo", ["v"], protocol="robust")
-    (row,) = build_cells([cell], lambda _: pd.concat(halves)).to_dict("records")
+    (row,) = build_cells([cell], judged({"v": pd.concat(halves)})).to_dict("records")
     assert (row["status"], row["n"], row["n_invalid"]) == ("not_run", 3, 3)
     assert pd.isna(row["value"])
 
@@ -74,7 +76,7 @@ def test_seeds_pool_and_keep_their_ids(make_cell, make_verdicts) -> None:
         name: make_verdicts(name, ["win"] * k + ["loss"] * (40 - k)) for name, k in (("a", 30), ("b", 34), ("c", 20))
     }
     cells = [make_cell("rpo", ["a", "b"], reported=80.0), make_cell("dpo", ["c"])]
-    own, _ = build_cells(cells, sets.__getitem__).to_dict("records")
+    own, _ = build_cells(cells, judged(sets)).to_dict("records")
     assert (own["value"], own["n"], own["n_seeds"]) == (80.0, 80, 2)
     assert (own["ci_method"], own["verdict_id"], own["run_id"]) == (
         "bootstrap_seeds_prompts",
@@ -85,7 +87,7 @@ def test_seeds_pool_and_keep_their_ids(make_cell, make_verdicts) -> None:
 
 
 def test_a_missing_verdict_file_counts_as_not_run(make_cell, tmp_path) -> None:
-    frame = build_cells([make_cell("dpo", ["v"])], lambda name: read_csv(tmp_path / name, "verdicts"))
+    frame = build_cells([make_cell("dpo", ["v"])], lambda name: VerdictSet(read_csv(tmp_path / name, "verdicts"), {}))
     assert missing(frame)
 
 
@@ -97,25 +99,26 @@ def test_no_p_where_the_baseline_has_no_number(make_cell, make_verdicts) -> None
         make_cell("rpo", ["v"], column="tldr"),
         make_cell("kto", ["v"], baseline=None),
     ]
-    found = build_cells(cells, sets.__getitem__)
+    found = build_cells(cells, judged(sets))
     assert [p for p in found["p_vs_baseline"] if pd.notna(p)] == []
 
 
 def test_bad_plans_are_refused_together(make_cell) -> None:
     cells = [make_cell("dpo", ["v"], metric="lc"), make_cell("rpo", ["v"], baseline="dop")]
     with pytest.raises(UserError) as caught:
-        build_cells(cells, {}.__getitem__)
+        build_cells(cells, judged({}))
     first, second = str(caught.value).split("\n")
-    assert first == "rpo/table1, row dpo, column hh: metric 'lc' is unknown. Known: win_rate_pct."
+    known = "win_rate_pct, wr, lc_wr, mt_bench, arena_hard_pct"
+    assert first == f"rpo/table1, row dpo, column hh: metric 'lc' is unknown. Known: {known}."
     assert second.endswith("baseline 'dop' is no row. Known: dpo, rpo. Did you mean dpo?")
 
 
 def test_verdicts_are_read_once(make_cell, make_verdicts) -> None:
     asked: list[str] = []
 
-    def verdicts(name: str) -> pd.DataFrame:
+    def verdicts(name: str) -> VerdictSet:
         asked.append(name)
-        return make_verdicts(name, ["win", "loss"])
+        return VerdictSet(make_verdicts(name, ["win", "loss"]), {})
 
     build_cells([make_cell("dpo", ["d"]), make_cell("a", ["a"]), make_cell("b", ["b"])], verdicts)
     assert sorted(asked) == ["a", "b", "d"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from table_helpers import judged
 
 from prefrepro.errors import UserError
 from prefrepro.tables.cells import build_cells
@@ -32,7 +33,7 @@ def results(tmp_path: Path, make_cell, make_verdicts, run_row: dict[str, Any]) -
         run = {"row": {**run_row, "run_id": f"r-{name}"}, "log": ["kept out"]}
         (folder / "runs" / name / "run.json").write_text(json.dumps(run))
     cells = [make_cell(name, [name], scale="embedded", comparable=False) for name in sets]
-    write_csv(build_cells(cells, sets.__getitem__), folder / "tables" / "rpo_table1.cells.csv", "cells")
+    write_csv(build_cells(cells, judged(sets)), folder / "tables" / "rpo_table1.cells.csv", "cells")
     (folder / "tables" / "rpo_table1.csv").write_text("the wide table is no input\n")
     return folder
 

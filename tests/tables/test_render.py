@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from table_helpers import judged
 
 from prefrepro.errors import UserError
 from prefrepro.tables.cells import build_cells
@@ -51,7 +52,7 @@ def sets(make_verdicts):
 def render(planned, sets, folder: Path, **changes) -> dict[str, str]:
     cells = [{**cell, **changes} for cell in planned]
     meta = table_meta(cells, "RPO Table 1", ["Decoded greedily."])
-    paths = write_table(build_cells(cells, sets.__getitem__), meta, folder)
+    paths = write_table(build_cells(cells, judged(sets)), meta, folder)
     assert [path.name for path in paths] == [f"rpo_table1.{suffix}" for suffix in ("csv", "md", "tex", "html")]
     return {path.suffix[1:]: path.read_text(encoding="utf-8") for path in paths}
 
@@ -130,7 +131,7 @@ def test_hostile_labels(make_cell, sets, tmp_path: Path) -> None:
         for i, label in enumerate(HOSTILE)
     ]
     meta = table_meta(cells, HOSTILE[2], HOSTILE)
-    write_table(build_cells(cells, sets.__getitem__), meta, tmp_path)
+    write_table(build_cells(cells, judged(sets)), meta, tmp_path)
     page = (tmp_path / "rpo_table1.html").read_text()
     tags = _Tags()
     tags.feed(page)
@@ -152,7 +153,7 @@ def test_hostile_labels(make_cell, sets, tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles_with_hostile_labels(make_cell, sets, tmp_path: Path) -> None:
     cells = [make_cell(f"row{i}", ["d"], row_label=label, baseline=None) for i, label in enumerate(HOSTILE)]
-    write_table(build_cells(cells, sets.__getitem__), table_meta(cells, HOSTILE[2], HOSTILE), tmp_path)
+    write_table(build_cells(cells, judged(sets)), table_meta(cells, HOSTILE[2], HOSTILE), tmp_path)
     (tmp_path / "main.tex").write_text("\\documentclass{article}\\begin{document}\\input{rpo_table1}\\end{document}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0

@@ -61,7 +61,7 @@ def test_score_and_verdict_go_together(make_verdicts) -> None:
 def test_a_key_stands_once(make_verdicts) -> None:
     frame = pd.concat([make_verdicts("v", ["win"]), make_verdicts("v", ["loss"])])
     (line,) = problems(frame, "verdicts")
-    assert line.endswith("line 3, column verdict_set_id+prompt_id+order: a row of this key is above")
+    assert line.endswith("line 3, column verdict_set_id+prompt_id+draw+order: a row of this key is above")
 
 
 def test_json_columns_hold_json_and_integers_fit(run_row: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ def test_lines_are_those_of_the_file(make_verdicts, tmp_path: Path) -> None:
     ("edit", "said"),
     [
         (lambda text: text[:-1], "ends within a line"),
-        (lambda text: text[: text.rindex(",")] + "\n", "line 3: 14 fields, the header has 15"),
+        (lambda text: text[: text.rindex(",")] + "\n", "line 3: 16 fields, the header has 17"),
         (lambda text: text.replace(",Response 1", ',"Response 1'), "is not a readable CSV file"),
         (lambda text: "", "is not a readable CSV file"),
         (lambda text: text.replace(",300,", ",nan,", 1), "'nan' is not of type 'integer', 'null'"),

@@ -14,7 +14,7 @@ from prefrepro.theory.formulas import Array
 from prefrepro.theory.gradients import WEIGHTS, Gradients, claims, infonca_gradients, swepo_gradients
 from prefrepro.theory.losses import gradient, infonca_hparams, swepo_hparams
 
-quick = settings(max_examples=30, deadline=None, derandomize=True)
+quick = settings(max_examples=30)
 numbers = st.floats(-20, 20, allow_subnormal=False)
 
 

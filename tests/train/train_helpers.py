@@ -100,6 +100,9 @@ def inputs_for(needs: Needs, n: int = 24) -> Inputs:
         reference = -60 + 5 * torch.randn(n, groups.width, generator=torch.Generator().manual_seed(5))
         return Inputs(encode_pairs([], tokenizer(), LIMITS), reference, groups=groups)
     inputs = make_inputs(n, with_reference=needs.reference, with_vectors=needs.embeddings is not None)
+    if needs.reference_rewards:
+        rewards = torch.randn(n, 3, generator=torch.Generator().manual_seed(8))
+        inputs = dataclasses.replace(inputs, reference_rewards=rewards)
     if not needs.mismatched:
         return inputs
     partners = encode_pairs(mismatched(world_rows(n)), tokenizer(), LIMITS)

@@ -1,4 +1,4 @@
-# Reference log-probs and embeddings, shared by all runs, and one rule for every alignment method.
+# What all runs share: reference log-probs, embeddings, rewards of the reference's responses. One rule aligns them all.
 
 
 rule reference:
@@ -30,6 +30,24 @@ rule embeddings:
         f"{TIMES}/embeddings/{{id}}.tsv"
     wildcard_constraints:
         id=ids("embeddings"),
+    params:
+        python=python,
+        config=config_arguments,
+    shell:
+        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
+
+
+rule reference_rewards:
+    input:
+        done,
+    output:
+        f"{RESULTS}/reference_rewards/{{id}}/manifest.json",
+    log:
+        f"{LOGS}/reference_rewards/{{id}}.log",
+    benchmark:
+        f"{TIMES}/reference_rewards/{{id}}.tsv"
+    wildcard_constraints:
+        id=ids("reference_rewards"),
     params:
         python=python,
         config=config_arguments,

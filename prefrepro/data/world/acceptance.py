@@ -18,7 +18,7 @@ from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.nodes import Node, Plan
 from prefrepro.plan import make_plan
 from prefrepro.stage import parse_config
-from prefrepro.stats.win_rate import summarise
+from prefrepro.stats.metrics import VerdictSet, summarise
 from prefrepro.tables.schema import read_csv
 from prefrepro.train.examples import read_rows
 
@@ -51,14 +51,15 @@ def measure(plan: Plan, verdict: Node) -> dict[str, Any]:
     run = plan.node(sample.inputs["run"])
     if not (plan.results / verdict.done).is_file():
         raise UserError(f"{verdict.id} is not there; first: snakemake embedded_world table1 --config …")
-    rate = summarise(read_csv(plan.results / verdict.folder / "verdicts.csv", "verdicts"), plan.config.protocol)
+    verdicts = read_csv(plan.results / verdict.folder / "verdicts.csv", "verdicts")
+    rate = summarise("win_rate_pct", [VerdictSet(verdicts, {})], plan.config.protocol)
     rows = read_rows(plan.results / sample.folder / "samples.jsonl")
     ours, data = [row["response"] for row in rows], [row["baseline"] for row in rows]
     manifest = json.loads((plan.results / run.done).read_text(encoding="utf-8"))["row"]
     return {
         "method": run.spec["method"],
         "seed": run.spec["seed"],
-        "win_rate": rate.value_pct,
+        "win_rate": rate.value,
         "ci_low": rate.ci_low,
         "ci_high": rate.ci_high,
         "reward_accuracy": manifest["reward_accuracy"],

@@ -1,0 +1,43 @@
+"""prefrepro calibration: the command line, and what the config makes of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from prefrepro.errors import UserError
+from prefrepro.introspect import ROOT
+from prefrepro.plan import make_plan
+from prefrepro.stage import parse_config
+
+
+def add_parser(commands: Any) -> None:
+    """Add `calibration` to the subcommands of `prefrepro`."""
+    add_arguments(commands.add_parser("calibration", help="hold judges against published verdicts"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `prefrepro calibration` and `python -m prefrepro.calibration`."""
+    parser.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config; judge= adds a judge")
+    parser.add_argument("--first", type=int, metavar="N", help="judge the first N verdicts of each set only: a trial")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Judge, measure and write. Raises UserError, also where no judge could judge anything."""
+    from prefrepro.calibration.run import BUILT_IN, calibrate  # pandas: not needed for a help page
+
+    plan = make_plan(parse_config(arguments.config))
+    folder = Path(plan.config.published) if plan.config.published else ROOT.parent / "shared" / "data"
+    named = [plan.config.judge] if plan.config.judge else []
+    try:
+        calibrate(
+            folder,
+            plan.results,
+            judges=[*BUILT_IN, *named],
+            protocol=plan.config.protocol,
+            budget_usd=plan.config.budget_usd,
+            first=arguments.first,
+        )
+    except OSError as error:
+        raise UserError(f"{plan.results}: {error}") from error

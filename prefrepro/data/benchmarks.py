@@ -1,0 +1,207 @@
+"""Prompt sets of MT-Bench and Arena-Hard v0.1, from the released files: at a path, or from the hub.
+
+Rows are those of a data node's prompts.jsonl, in the question file's order. The question files hold no answers of a
+model: FastChat keeps MT-Bench's reference answers, Arena-Hard its baseline's answers, in files of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prefrepro.data.jsonl import read_jsonl
+from prefrepro.data.rows import BadRow, column, text
+from prefrepro.data.template import prompt_id
+from prefrepro.errors import UserError
+
+TEMPERATURES = {
+    "writing": 0.7,
+    "roleplay": 0.7,
+    "extraction": 0.0,
+    "math": 0.0,
+    "coding": 0.0,
+    "reasoning": 0.0,
+    "stem": 0.1,
+    "humanities": 0.1,
+}
+"""Of an answer, by MT-Bench's categories (FastChat llm_judge/common.py, temperature_config)."""
+OTHER_TEMPERATURE = 0.7
+"""Of any other category (FastChat llm_judge/gen_model_answer.py)."""
+REFERENCE_CATEGORIES = ("math", "reasoning", "coding")
+"""Whose judge is shown reference answers (FastChat llm_judge/common.py, NEED_REF_CATS)."""
+TURNS = 2
+
+
+def mt_bench_prompts(questions: str | Path, answers: str | Path | None = None) -> list[dict[str, Any]]:
+    """{prompt_id, prompt, turns, category, reference_answers, temperature} of question.jsonl.
+
+    `answers` is reference_answer/gpt-4.jsonl; 13 of its 30 are reported to be wrong (FastChat PR #3158): a corrected
+    file of the same form does too. Raises UserError for a malformed line, a question that is there twice, and where a
+    question of math, reasoning or coding has no reference answer.
+    """
+    references = _references(Path(answers)) if answers is not None else {}
+    rows: dict[str, dict[str, Any]] = {}
+    for where, record in _records(Path(questions)):
+        with _told(where):
+            name, category = _identity(record, "question_id"), text(column(record, "category"), "category")
+            turns = _texts(column(record, "turns"), "turns")
+            reference = references.get(name) if category in REFERENCE_CATEGORIES else None
+            if category in REFERENCE_CATEGORIES and reference is None:
+                raise BadRow(
+                    f"question {name} ({category}) has no reference answer in {answers or 'any file: none is named'}; "
+                    "expected one for each question of " + ", ".join(REFERENCE_CATEGORIES)
+                )
+            row = _row(turns[0]) | {
+                "turns": turns,
+                "category": category,
+                "reference_answers": reference,
+                "temperature": TEMPERATURES.get(category, OTHER_TEMPERATURE),
+            }
+            _add(rows, row)
+    return list(rows.values())
+
+
+def arena_hard_prompts(questions: str | Path, baseline: str | Path) -> list[dict[str, Any]]:
+    """{prompt_id, prompt, category, references: {baseline's name: answer}} of question.jsonl.
+
+    Both released forms are read: of 2024 (question_id, turns; choices) and of 2025 (uid, prompt; messages). `category`
+    is the question's cluster. Raises UserError for a malformed line, a question that is there twice or unanswered,
+    and answers of more than one model.
+    """
+    answers = _baseline_answers(Path(baseline))
+    rows: dict[str, dict[str, Any]] = {}
+    for where, record in _records(Path(questions)):
+        with _told(where):
+            key = "uid" if "uid" in record else "question_id"
+            name = _identity(record, key)
+            if name not in answers:
+                raise BadRow(f"question {name} has no answer in {baseline}; expected one for each question")
+            category = record.get("cluster", column(record, "category"))
+            row = _row(_question(record)) | {"category": text(category, "cluster"), "references": answers[name]}
+            _add(rows, row)
+    return list(rows.values())
+
+
+def located(source: Mapping[str, str]) -> Path:
+    """The file of {path}, or of {repo, revision, file, repo_type?} on the hub, fetched if need be. Raises UserError."""
+    if "path" in source:
+        return Path(source["path"])
+    if missing := [key for key in ("repo", "revision", "file") if not source.get(key)]:
+        raise UserError(
+            f"{dict(source)}: {', '.join(missing)} missing. Expected {{path}}, or {{repo, revision, file}} of the hub, "
+            "the revision because the hub can move."
+        )
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    kind = source.get("repo_type", "dataset")
+    try:
+        found = huggingface_hub.hf_hub_download(
+            source["repo"], source["file"], revision=source["revision"], repo_type=kind
+        )
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        raise UserError(
+            f"{source['file']} of {kind} {source['repo']} at revision {source['revision']}: {error}. "
+            "Check the network and the revision, or give the released file as a local path."
+        ) from error
+    return Path(found)
+
+
+class _told:
+    """A BadRow inside becomes a UserError that says where."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, BadRow):
+            raise UserError(f"{self._where}: {error}.") from error
+
+
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, record in read_jsonl(path):
+        yield f"{path}, line {number}", record
+
+
+def _references(path: Path) -> dict[str, list[str]]:
+    """Question -> reference answer to each turn."""
+    found = {}
+    for where, record in _records(path):
+        with _told(where):
+            found[_identity(record, "question_id")] = _texts(_first_choice(record), "choices[0].turns")
+    return found
+
+
+def _baseline_answers(path: Path) -> dict[str, dict[str, str]]:
+    """Question -> {the model's name: its answer}."""
+    found, models = {}, set()
+    for where, record in _records(path):
+        with _told(where):
+            is_2025 = "messages" in record
+            model = text(column(record, "model" if is_2025 else "model_id"), "model")
+            models.add(model)
+            if len(models) > 1:
+                raise BadRow(f"an answer of {model} among those of another model; expected one model in a file")
+            name = _identity(record, "uid" if is_2025 else "question_id")
+            found[name] = {model: _answer(record)}
+    return found
+
+
+def _answer(record: Mapping[str, Any]) -> str:
+    if "messages" in record:
+        last = record["messages"][-1] if isinstance(record["messages"], list) and record["messages"] else None
+        if not isinstance(last, dict) or last.get("role") != "assistant":
+            raise BadRow('"messages" does not end with an assistant message')
+        content = last.get("content")
+    else:
+        content = next(iter(_first_choice(record)), None)
+    if isinstance(content, dict):  # 2025: {"answer": …}; 2024: {"content": …, "token_len": …}
+        content = content.get("answer", content.get("content"))
+    return text(content, "answer")
+
+
+def _first_choice(record: Mapping[str, Any]) -> list[Any]:
+    choices = record.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(first, dict) or not isinstance(first.get("turns"), list):
+        raise BadRow('expected a list under "choices" whose first object holds a list "turns"')
+    return first["turns"]
+
+
+def _question(record: Mapping[str, Any]) -> str:
+    if "prompt" in record:
+        return text(record["prompt"], "prompt")
+    turns = column(dict(record), "turns")
+    if not isinstance(turns, list) or len(turns) != 1 or not isinstance(turns[0], dict):
+        raise BadRow('"turns" is not one {content}; Arena-Hard v0.1 asks one question')
+    return text(turns[0].get("content"), "turns")
+
+
+def _texts(value: Any, name: str) -> list[str]:
+    if not isinstance(value, list) or len(value) != TURNS:
+        raise BadRow(f'"{name}" is {value!r:.60}; expected a list of {TURNS} texts')
+    return [text(turn, name) for turn in value]
+
+
+def _identity(record: dict[str, Any], key: str) -> str:
+    value = column(record, key)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise BadRow(f'"{key}" is {value!r:.40}; expected a number or text')
+    return str(value)
+
+
+def _row(question: str) -> dict[str, Any]:
+    if not question.strip():
+        raise BadRow("the question is empty")
+    prompt = [{"role": "user", "content": question}]
+    return {"prompt_id": prompt_id(prompt), "prompt": prompt}
+
+
+def _add(rows: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
+    if row["prompt_id"] in rows:
+        raise BadRow(f"the question {row['prompt'][0]['content']!r:.60} is there already; expected each once")
+    rows[row["prompt_id"]] = row

@@ -1,0 +1,116 @@
+"""Many questions to one judge: threads, asking again, what stops everything, what a row says of its replies.
+
+Knows nothing of prompts, or of what a verdict means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Any, Protocol, TypeVar
+
+import pandas as pd
+from tqdm import tqdm
+
+from prefrepro.errors import UserError
+from prefrepro.judge.client import BudgetError, JudgeClient, Reply
+from prefrepro.judge.config import JudgeConfig
+
+EXAMPLES = 5
+Read = TypeVar("Read")
+
+
+class HasRequest(Protocol):
+    @property
+    def request(self) -> dict[str, Any]: ...
+
+
+Question = TypeVar("Question", bound=HasRequest)
+
+
+def ask_all(
+    ask: Callable[[Question], Any],
+    questions: Sequence[Question],
+    client: JudgeClient,
+    config: JudgeConfig,
+    *,
+    progress: bool = True,
+) -> list[Any]:
+    """What `ask` makes of each question, in their order; `config.concurrency` are on the way at a time.
+
+    The first error stops the rest and is raised; where the budget is used up it says what is still to be asked.
+    """
+    try:
+        return _in_threads(ask, questions, config.concurrency, progress)
+    except BudgetError as error:
+        missing = [question.request for question in questions if not client.is_cached(question.request)]
+        needed = sum(map(client.estimate_usd, missing))
+        raise UserError(
+            f"{error} Still to be asked: {len(missing)} of {len(questions)} requests, up to {needed:.4f} USD."
+        ) from error
+
+
+def ask_until_read(
+    client: JudgeClient, request: dict[str, Any], read: Callable[[str], Read | None], reasks: int
+) -> tuple[Read | None, list[Reply]]:
+    """Ask until `read` makes something of the reply, at most 1 + `reasks` times; None where it never did.
+
+    A call that failed after all retries ends it: asking again would fail alike.
+    """
+    replies: list[Reply] = []
+    found = None
+    while found is None and len(replies) <= reasks:
+        replies.append(client.ask(request, repeat=len(replies)))
+        if replies[-1].status == "error":
+            break
+        found = read(replies[-1].text)
+    return found, replies
+
+
+def reply_columns(replies: Sequence[Reply]) -> dict[str, Any]:
+    """The columns of verdicts.csv that say where a verdict came from: the last reply's; costs are of all replies."""
+    last = replies[-1]
+    return {
+        "judge_asked": last.judge_asked,
+        "judge_served": last.judge_served,
+        "request_sha256": last.request_sha256,
+        "raw_reply": last.text,
+        "prompt_tokens": sum(reply.prompt_tokens for reply in replies),
+        "completion_tokens": sum(reply.completion_tokens for reply in replies),
+        "cost_usd": sum(reply.cost_usd for reply in replies),
+        "created": last.created,
+    }
+
+
+def check_invalid(frame: pd.DataFrame, config: JudgeConfig) -> None:
+    """Raise UserError where more than `config.invalid_limit` of the verdicts are invalid."""
+    invalid = frame[frame["verdict"] == "invalid"]
+    share = len(invalid) / len(frame)
+    if share <= config.invalid_limit:
+        return
+    replies = list(dict.fromkeys(invalid["raw_reply"]))
+    examples = "\n".join(f"  {reply[:200]!r}" for reply in replies[:EXAMPLES])
+    raise UserError(
+        f'judge "{config.name}": {len(invalid)} of {len(frame)} verdicts are invalid ({share:.1%}), the '
+        f"limit is {config.invalid_limit:.1%}; each was asked up to {config.reasks + 1} times. "
+        f"Some of the replies:\n{examples}\nReplies are in the cache; failed calls are asked again. "
+        "Next: take another model, or raise reasks or invalid_limit in "
+        f"config/judges/{config.name}.yaml, and run again."
+    )
+
+
+def _in_threads(
+    ask: Callable[[Question], Any], questions: Sequence[Question], concurrency: int, progress: bool
+) -> list[Any]:
+    with tqdm(total=len(questions), desc="judging", unit="verdict", disable=None if progress else True) as bar:
+        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
+        try:
+            futures = [pool.submit(ask, question) for question in questions]
+            for future in futures:
+                future.add_done_callback(lambda _: bar.update())
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            return [future.result() for future in futures]
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

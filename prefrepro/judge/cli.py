@@ -1,0 +1,98 @@
+"""prefrepro judge probe: what a judge can do, as a table or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from prefrepro.errors import UserError
+from prefrepro.introspect import ROOT
+
+if TYPE_CHECKING:
+    from prefrepro.judge.config import JudgeConfig
+    from prefrepro.judge.probe import Abilities
+
+UNFIT = 1
+"""Exit code where the judge fits no annotator, or not its config."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `judge probe` to the subcommands of `prefrepro`."""
+    judge = commands.add_parser("judge", help="look at a judge")
+    probe = judge.add_subparsers(dest="judge_command", required=True).add_parser(
+        "probe", help="what it can do, with a few cheap requests"
+    )
+    probe.add_argument("judge", help="a name in config/judges/, or the URL of an endpoint, http://…/v1")
+    probe.add_argument("--model", help="with a URL: the model to ask")
+    probe.add_argument("--api-key-env", help="with a URL: the environment variable that holds the key")
+    probe.add_argument("--json", action="store_true", help="every ability as JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Probe, print, and exit with 1 where the judge fits no annotator or not its config. Raises UserError."""
+    from prefrepro.judge.probe import KINDS, abilities  # openai: not needed for a help page
+
+    found = abilities(_config(arguments))
+    if arguments.json:
+        why_not = {kind: found.why_not(kind) for kind in KINDS}
+        more = {"annotator": found.annotator, "why_not": why_not, "warnings": found.warnings()}
+        json.dump({**dataclasses.asdict(found), **more}, sys.stdout, indent=1, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.write(_table(found))
+    if found.annotator is None or found.config_problems:
+        sys.exit(UNFIT)
+
+
+def _config(arguments: argparse.Namespace) -> JudgeConfig:
+    from prefrepro.judge.config import judge_config, load_judge
+
+    if "://" not in arguments.judge:
+        path = ROOT / "config" / "judges" / f"{arguments.judge}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+            raise UserError(f'judge "{arguments.judge}" is unknown. Known: {known}, or a URL such as http://host/v1.')
+        return load_judge(path)
+    if not arguments.model:
+        raise UserError(f"{arguments.judge}: --model is missing. Next: GET {arguments.judge}/models lists them.")
+    values = {
+        "name": urlsplit(arguments.judge).netloc,
+        "kind": "api",
+        "base_url": arguments.judge,
+        "model": arguments.model,
+        "price_usd_per_mtok": {"input": 0, "output": 0},
+    }
+    if arguments.api_key_env:
+        values["api_key_env"] = arguments.api_key_env
+    return judge_config(values, arguments.judge)
+
+
+def _table(found: Abilities) -> str:
+    from tabulate import tabulate
+
+    from prefrepro.judge.probe import KINDS
+
+    skipped = {"judge", "refusals", "config_problems", "cost_usd"}
+    rows = [
+        (entry.name.replace("_", " "), _shown(getattr(found, entry.name)), found.refusals.get(entry.name, "")[:90])
+        for entry in dataclasses.fields(found)
+        if entry.name not in skipped
+    ]
+    lines = [f"judge {found.judge}: probed for {found.cost_usd:.6f} USD", tabulate(rows, tablefmt="plain"), ""]
+    for kind in KINDS:
+        why_not = found.why_not(kind)
+        lines.append(f"annotator {kind}: {'yes' if why_not is None else f'no, {why_not}'}")
+    lines += [f"picked: {found.annotator or 'none, the judge is refused'}"]
+    lines += [f"warning: {text}" for text in found.warnings()]
+    lines += [f"mend the config: {text}" for text in found.config_problems]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

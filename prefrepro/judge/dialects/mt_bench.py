@@ -1,0 +1,56 @@
+"""«Rating: [[7]]», to the single-grading prompts of MT-Bench, released or ours: they share the frame of the answers.
+
+The second turn is rated with the first in its history. Reference answers are not looked at: the scorer knows better.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefrepro.data.template import render_history
+from prefrepro.judge.dialects._forms import read_user_message, say, scored
+from prefrepro.judge.scorers import Scorer
+
+ANSWER = "[The Start of Assistant's Answer]\n{answer_1}\n[The End of Assistant's Answer]"
+REFERENCE = "[The Start of Reference Answer]\n{reference}\n[The End of Reference Answer]\n\n"
+CONVERSATION = (
+    "<|The Start of Assistant A's Conversation with User|>\n\n"
+    "### User:\n{question_1}\n\n### Assistant A:\n{answer_1}\n\n"
+    "### User:\n{question_2}\n\n### Assistant A:\n{answer_2}\n\n"
+    "<|The End of Assistant A's Conversation with User|>"
+)
+REFERENCES = (
+    "<|The Start of Reference Answer|>\n\n"
+    "### User:\n{asked_1}\n\n### Reference answer:\n{reference_1}\n\n"
+    "### User:\n{asked_2}\n\n### Reference answer:\n{reference_2}\n\n"
+    "<|The End of Reference Answer|>\n\n\n"
+)
+FRAMES = (
+    "[Question]\n{question_1}\n\n" + REFERENCE + ANSWER,  # single-math-v1
+    "[Question]\n{question_1}\n\n" + ANSWER,  # single-v1; would take a reference for a part of the question
+    REFERENCES + CONVERSATION,  # single-math-v1-multi-turn
+    CONVERSATION,  # single-v1-multi-turn
+)
+"""judge_prompts.jsonl, prompt_template."""
+
+
+def answer(request: dict[str, Any], score: Scorer, seed_text: str) -> dict[str, Any] | None:
+    """The rating of the last answer shown. Raises ValueError."""
+    del seed_text  # nothing is left to a coin
+    shown = read_user_message(request["messages"], FRAMES)
+    if shown is None:
+        return None
+    messages = [{"role": "user", "content": shown["question_1"]}]
+    response = shown["answer_1"]
+    if "question_2" in shown:
+        messages += [{"role": "assistant", "content": response}, {"role": "user", "content": shown["question_2"]}]
+        response = shown["answer_2"]
+    return say(f"Rating: [[{rating(scored(score, render_history(messages), response))}]]")
+
+
+def rating(value: float) -> int:
+    """6 + 1.5 · score, to the nearest whole number of 1..10: the scale of the embedded world's ranked groups.
+
+    There a bare right answer (2.0) gets 9, one that says nothing of the matter (0) 6, a wrong one (-1.0) 4.
+    """
+    return min(10, max(1, round(6 + 1.5 * value)))

@@ -1,0 +1,25 @@
+"""What an evaluation gives: verdicts, and numbers that are no mean of verdicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:  # planning reads the names below and wants no pandas
+    import pandas as pd
+
+EVALUATIONS = {
+    "pairwise": "prefrepro.judge.pairwise",
+    "alpaca_eval": "prefrepro.judge.alpaca.evaluate",
+    "mt_bench": "prefrepro.judge.mt_bench",
+    "arena_hard": "prefrepro.judge.arena_hard",
+}
+"""Evaluation -> the module whose `evaluate(rows, client, config, spec, verdict_set_id)` gives an Evaluation."""
+
+
+class Evaluation(NamedTuple):
+    """The result of judging one sample set."""
+
+    frame: pd.DataFrame
+    """Rows of verdicts.csv."""
+    metrics: dict[str, Any]
+    """Name -> {value, replicates, n}, or empty. Replicate b of every sample set drew the same prompts."""

@@ -1,0 +1,230 @@
+"""What a judge can do, found out with a few cheap requests, and which kind of annotator that makes it fit for.
+
+Every request goes through a JudgeClient: it is cached and counts against the budget like any other. Knows nothing of
+what is judged afterwards.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from prefrepro.errors import UserError
+from prefrepro.judge.client import JudgeClient, Reply
+from prefrepro.judge.config import TOKEN_LIMIT_FIELDS, JudgeConfig, Price
+from prefrepro.judge.connect import judge_client
+from prefrepro.judge.dialects.probe import BETTER, MESSAGES, TOOL, WORSE
+from prefrepro.judge.request import chat_request
+
+KINDS = ("weighted", "fn", "text")
+"""Annotators, the best first: log-prob of a letter, tool call, text that is parsed."""
+TOP_LOGPROBS = 5
+"""What AlpacaEval's weighted annotator asks for."""
+SETTINGS = {"logprobs": True, "top_logprobs": TOP_LOGPROBS, "max_tokens": 1, "temperature": 1}
+"""As AlpacaEval's weighted annotator asks; 1 is also the one temperature that every judge allows."""
+CHOICE = {"type": "function", "function": {"name": TOOL["function"]["name"]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What an endpoint does with one model; where it refused, `refusals` has its words by the field's name."""
+
+    judge: str
+    model_asked: str
+    model_served: str
+    system_fingerprint: str
+    max_tokens: bool
+    max_completion_tokens: bool
+    temperature_0: bool
+    seed: bool
+    text: bool
+    """The reply to a plain question can be read within the config's max_tokens."""
+    logprobs: bool
+    top_logprobs: int
+    """How many alternatives came where five were asked for."""
+    letters: str
+    """How m and M come as tokens: "apart", "with a space", "absent"; empty without log-probs."""
+    tools: bool
+    tool_choice: bool
+    is_listed: bool
+    shutdown_date: str | None
+    price_known: bool
+    cost_usd: float
+    """Of this probe."""
+    refusals: dict[str, str] = field(default_factory=dict)
+    config_problems: tuple[str, ...] = ()
+    """Where the judge does not do what its config says, and what to write there."""
+
+    def why_not(self, kind: str) -> str | None:
+        """Why the judge cannot be an annotator of this kind; None where it can."""
+        if kind == "weighted":
+            return _no_letters(self.logprobs, self.top_logprobs, self.letters, self.refusals.get("logprobs"))
+        return self.refusals.get({"fn": "tool_choice", "text": "text"}[kind])
+
+    @property
+    def annotator(self) -> str | None:
+        """The best kind that it can be."""
+        return next((kind for kind in KINDS if self.why_not(kind) is None), None)
+
+    def warnings(self, today: date | None = None) -> list[str]:
+        """What a user should know before paying."""
+        found = [] if self.is_listed else [f"GET /models does not list {self.model_asked}"]
+        if not self.price_known:
+            found.append("no price is set: replies count as free, and no budget holds")
+        if self.model_served and self.model_served != self.model_asked:
+            found.append(f"asked for {self.model_asked}, served by {self.model_served}")
+        if self.shutdown_date:
+            left = (date.fromisoformat(self.shutdown_date) - (today or datetime.now(UTC).date())).days
+            when = f"in {left} days" if left >= 0 else f"{-left} days ago"
+            found.append(f"the model is shut down on {self.shutdown_date} ({when}): name another one in time")
+        return found
+
+
+@cache
+def abilities(config: JudgeConfig) -> Abilities:
+    """Probe the judge of `config` once in this process; no reply is kept. Raises UserError where none comes."""
+    with (
+        tempfile.TemporaryDirectory(prefix="prefrepro-probe-") as folder,
+        judge_client(config, Path(folder) / "replies.sqlite") as client,
+    ):
+        return probe(client)
+
+
+def require(client: JudgeClient, kind: str) -> None:
+    """Refuse a judge that cannot be an annotator of `kind`, at the price of one short request, cached as any.
+
+    Call it before the first verdict is paid for. Raises UserError.
+    """
+    if kind == "weighted":
+        reply = _ask(client, **SETTINGS, seed=None)
+        problem = _no_letters(*_letters(reply), reply if isinstance(reply, str) else None)
+    elif kind == "fn":
+        reply = _ask(client, tools=[TOOL], tool_choice=CHOICE, max_tokens=100)
+        problem = _no_call(reply)
+    else:
+        problem = _unread(_ask(client))
+    if problem is not None:
+        raise UserError(
+            f'judge "{client.config.name}" (model {client.config.model}) cannot be asked as a "{kind}" annotator: '
+            f"{problem}. Nothing was judged. Next: prefrepro judge probe {client.config.name} tells what it can "
+            "do; take another kind of annotator or another judge."
+        )
+
+
+def probe(client: JudgeClient) -> Abilities:
+    """Ask about every ability. Raises UserError where the judge is away or answers not even the plainest question."""
+    config = client.config
+    plain = {name: _minimal(client, dataclasses.replace(config, token_limit_field=name)) for name in TOKEN_LIMIT_FIELDS}
+    limits = {name: isinstance(reply, Reply) for name, reply in plain.items()}
+    works = max(TOKEN_LIMIT_FIELDS, key=lambda name: (limits[name], name == config.token_limit_field))
+    first = plain[works]
+    if isinstance(first, str):
+        raise UserError(
+            f'judge "{config.name}" answers no plain question: {first}. '
+            "Next: compare model and base_url with the endpoint's own list, GET …/models."
+        )
+    asking = dataclasses.replace(config, token_limit_field=works)
+    replies: dict[str, Reply | str] = {
+        **plain,
+        "temperature_0": _minimal(client, asking, temperature=0),
+        "seed": _minimal(client, asking, seed=0),
+        "logprobs": _minimal(client, asking, **SETTINGS),
+        "tool_choice": _minimal(client, asking, tools=[TOOL], tool_choice=CHOICE, max_tokens=100),
+    }
+    problems = {"text": _unread(first), "tool_choice": _no_call(replies["tool_choice"])}
+    if problems["tool_choice"]:
+        replies["tools"] = _minimal(client, asking, tools=[TOOL], max_tokens=100)
+    refusals = {name: reply for name, reply in replies.items() if isinstance(reply, str)}
+    refusals |= {name: problem for name, problem in problems.items() if problem}
+    found = {name: name not in refusals for name in (*limits, "temperature_0", "seed", "text", "tools", "tool_choice")}
+    logprobs, top_logprobs, letters = _letters(replies["logprobs"])
+    card = client.model()
+    return Abilities(
+        judge=config.name,
+        model_asked=config.model,
+        model_served=first.judge_served,
+        system_fingerprint=first.system_fingerprint,
+        **found,
+        logprobs=logprobs,
+        top_logprobs=top_logprobs,
+        letters=letters,
+        is_listed=card is not None,
+        shutdown_date=(card or {}).get("shutdown_date"),
+        price_known=config.price_usd_per_mtok != Price() or config.kind == "local",
+        cost_usd=sum(reply.cost_usd for reply in replies.values() if isinstance(reply, Reply)),
+        refusals=refusals,
+        config_problems=tuple(_config_problems(config, found, works)),
+    )
+
+
+def _minimal(client: JudgeClient, config: JudgeConfig, **changes: Any) -> Reply | str:
+    """Ask with nothing set but what is asked about: each refusal then has one cause."""
+    return _ask(client, config, **{"temperature": None, "seed": None, **changes})
+
+
+def _ask(client: JudgeClient, config: JudgeConfig | None = None, **changes: Any) -> Reply | str:
+    """The reply, or the words of a refusal. A judge that fails otherwise says nothing of what it can: UserError."""
+    reply = client.ask(chat_request(config or client.config, MESSAGES, **changes))
+    if reply.status == "ok":
+        return reply
+    if reply.http_status in (400, 422):
+        return reply.text
+    raise UserError(f'judge "{client.config.name}" could not be probed: {reply.text}. Next: try again later.')
+
+
+def _letters(reply: Reply | str) -> tuple[bool, int, str]:
+    """Whether log-probs came, how many alternatives, and how the letters stand among them."""
+    logprobs = None if isinstance(reply, str) else json.loads(reply.body)["choices"][0].get("logprobs")
+    if not logprobs or not logprobs.get("content"):
+        return False, 0, ""
+    tokens = [entry["token"] for entry in logprobs["content"][0].get("top_logprobs") or []]
+    if any(token != token.strip() and token.strip() in (BETTER, WORSE) for token in tokens):
+        return True, len(tokens), "with a space"
+    return True, len(tokens), "apart" if {BETTER, WORSE} & set(tokens) else "absent"
+
+
+def _no_letters(logprobs: bool, top_logprobs: int, letters: str, refusal: str | None) -> str | None:
+    if not logprobs:
+        return "it gives no log-probabilities: " + (refusal or "asked for them, it sent none")
+    if top_logprobs < TOP_LOGPROBS:
+        return f"it gives {top_logprobs} alternatives of a token, {TOP_LOGPROBS} are wanted"
+    if letters == "with a space":
+        return "its tokens for m and M begin with a space, so a share of the probability would be lost unseen"
+    return None if letters == "apart" else "neither m nor M is among its likeliest tokens"
+
+
+def _no_call(reply: Reply | str) -> str | None:
+    if isinstance(reply, str):
+        return "it makes no tool call that it is told to make: " + reply
+    try:
+        call = json.loads(reply.body)["choices"][0]["message"]["tool_calls"][0]["function"]
+        best = json.loads(call["arguments"])["best"]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return f"it answered without the tool call that it was told to make: {reply.text[:100]!r}"
+    return None if best in (BETTER, WORSE) else f"its tool call is no answer: {call['arguments'][:100]!r}"
+
+
+def _unread(reply: Reply | str) -> str | None:
+    if isinstance(reply, str):
+        return reply
+    if reply.text.strip(" \n\"'.`*") in (BETTER, WORSE):
+        return None
+    cut = " (cut: raise max_tokens, or set reasoning_effort)" if reply.finish_reason == "length" else ""
+    return f'it was to say "m" or "M" and said {reply.text[:100]!r}{cut}'
+
+
+def _config_problems(config: JudgeConfig, found: dict[str, bool], works: str) -> list[str]:
+    problems = []
+    if works != config.token_limit_field:
+        problems.append(f"{config.token_limit_field} is refused; write token_limit_field: {works}")
+    if config.temperature != 1 and not found["temperature_0"]:
+        problems.append(f"temperature {config.temperature:g} is refused; write temperature: 1")
+    if config.seed is not None and not found["seed"]:
+        problems.append("seed is refused; write seed: null")
+    return problems

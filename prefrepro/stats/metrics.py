@@ -1,0 +1,170 @@
+"""Metric name -> how a value, its interval and its paired test come from verdict sets, one per training seed.
+
+A metric is either a mean of prompt scores, or a number that the evaluation fitted itself (length-controlled win
+rate, Bradley-Terry) and left in `metrics` with its bootstrap replicates. Knows nothing of tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from prefrepro.errors import UserError, nearest
+from prefrepro.stats.intervals import Estimates, Scores, interval, mean_interval
+from prefrepro.stats.paired import Difference, compare_estimates, compare_scores, normal_p
+from prefrepro.stats.scores import PromptScores, mean_scores, pairwise_scores, rating_scores, set_name
+
+
+class VerdictSet(NamedTuple):
+    """One judging of one training's answers."""
+
+    frame: pd.DataFrame
+    """Rows of verdicts.csv."""
+    metrics: dict[str, Any]
+    """Metric -> {value, replicates, n}, in the metric's unit, for what is no mean of verdicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How one kind of number is made."""
+
+    scores: Callable[[pd.DataFrame, str], PromptScores]
+    """(verdicts, protocol) -> one score in 0..1 per prompt."""
+    low: float = 0.0
+    high: float = 100.0
+    """What scores of 0 and 1 are in the metric's own unit."""
+    is_fitted: bool = False
+    """The value and its replicates stand in VerdictSet.metrics; the scores give the counts alone."""
+
+
+METRICS = {
+    "win_rate_pct": Metric(pairwise_scores),  # RPO: wins of the GPT-4 pairwise judge
+    "wr": Metric(mean_scores),  # AlpacaEval: mean preference, ties half, invalid left out
+    "lc_wr": Metric(mean_scores, is_fitted=True),  # AlpacaEval 2: length-controlled
+    "mt_bench": Metric(rating_scores, low=1.0, high=10.0),  # mean rating
+    "arena_hard_pct": Metric(mean_scores, is_fitted=True),  # weighted win rate against the baseline
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One number in its metric's unit, with its 95 % interval; None where no prompt has a valid verdict.
+
+    Counts are prompts, summed over training seeds. A prompt counts as tied or invalid where at least one of its
+    answers (draws) is; `robust`: an answer whose two orders disagree is a tie, with an invalid order it is invalid.
+    """
+
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    ci_method: str | None
+    """wilson | bootstrap_prompts | bootstrap_seeds_prompts | bootstrap_refit"""
+    n: int
+    n_tie: int
+    n_invalid: int
+
+
+def summarise(metric: str, sets: Sequence[VerdictSet], protocol: str) -> Summary:
+    """The metric over one verdict set per training seed.
+
+    `win_rate_pct` under `paper` divides by all attempts; everything else by the prompts with a valid verdict.
+    Raises UserError for an unknown metric or protocol, and for verdicts that are not what the metric wants.
+    """
+    kind = _metric(metric)
+    scored = [kind.scores(one.frame, protocol) for one in sets]
+    counts = {
+        "n": sum(len(one.scores) for one in scored),
+        "n_tie": sum(one.n_tie for one in scored),
+        "n_invalid": sum(one.n_invalid for one in scored),
+    }
+    if kind.is_fitted:
+        fitted = _fitted(metric, sets)
+        return Summary(fitted.value, *_clipped(kind, *interval(fitted)), "bootstrap_refit", **counts)
+    table = _table([one.counted() for one in scored])
+    if np.isnan(table).all(axis=1).any():
+        return Summary(None, None, None, None, **counts)
+    low, high, method = mean_interval(table)
+    value = float(np.nanmean(table, axis=1).mean())
+    return Summary(
+        _in_unit(kind, value), *_clipped(kind, *(_in_unit(kind, end) for end in (low, high))), method, **counts
+    )
+
+
+def compare(metric: str, own: Sequence[VerdictSet], baseline: Sequence[VerdictSet], protocol: str) -> Difference | None:
+    """A row against its baseline, in points of the metric, over the prompts that both have a valid verdict on.
+
+    None where they share no such prompt. Raises UserError as `summarise`, and where fitted replicates do not
+    belong together.
+    """
+    kind = _metric(metric)
+    if kind.is_fitted:
+        first, second = _fitted(metric, own), _fitted(metric, baseline)
+        if first.replicates.shape[1] != second.replicates.shape[1]:
+            raise UserError(
+                f"{metric} has {first.replicates.shape[1]} replicates in verdict set {set_name(own[0].frame)} and "
+                f"{second.replicates.shape[1]} in {set_name(baseline[0].frame)}: they cannot be paired. "
+                "Judge both sets again with the same number of replicates."
+            )
+        difference = compare_estimates(first, second, len(kind.scores(own[0].frame, protocol).scores))
+        if len(own) == len(baseline) == 1:
+            return difference._replace(p=normal_p(difference, first, second), method="paired_refit")
+        return difference
+    left, right = (
+        pd.concat([kind.scores(one.frame, protocol).scores for one in side], axis=1) for side in (own, baseline)
+    )
+    shared = left.dropna(how="all").index.intersection(right.dropna(how="all").index).sort_values()
+    tables = [side.loc[shared].to_numpy(dtype=np.float64).T for side in (left, right)]
+    if shared.empty or any(np.isnan(table).all(axis=1).any() for table in tables):
+        return None
+    difference = compare_scores(*tables)
+    per_score = kind.high - kind.low
+    points = {name: per_score * getattr(difference, name) for name in ("value", "ci_low", "ci_high")}
+    return difference._replace(**points)
+
+
+def _metric(name: str) -> Metric:
+    if name not in METRICS:
+        raise UserError(f"metric {name!r} is unknown. Known: {', '.join(METRICS)}.{nearest(name, METRICS)}")
+    return METRICS[name]
+
+
+def _table(seeds: Sequence[pd.Series]) -> Scores:
+    return pd.concat(seeds, axis=1).sort_index().to_numpy(dtype=np.float64).T
+
+
+def _in_unit(kind: Metric, score: float) -> float:
+    return kind.low + (kind.high - kind.low) * score
+
+
+def _clipped(kind: Metric, low: float, high: float) -> tuple[float, float]:
+    """Within what the metric can be: t knows no bounds."""
+    return max(kind.low, low), min(kind.high, high)
+
+
+def _fitted(metric: str, sets: Sequence[VerdictSet]) -> Estimates:
+    """Values and replicates that the evaluation left. Raises UserError where they are not there or not finite."""
+    for one in sets:
+        found = one.metrics.get(metric)
+        replicates = found.get("replicates") if isinstance(found, dict) else None
+        if not found or not replicates or len(replicates) < 2:
+            raise UserError(
+                f"verdict set {set_name(one.frame)} has no {metric} with replicates, only "
+                f"{', '.join(one.metrics) or 'verdicts'}. Name a metric of its evaluation, or judge it again."
+            )
+        if not np.isfinite(np.asarray([found["value"], *replicates], dtype=np.float64)).all():
+            raise UserError(
+                f"verdict set {set_name(one.frame)}: {metric} is not finite in every replicate. Judge it again."
+            )
+    fits = [one.metrics[metric] for one in sets]
+    if len({len(fit["replicates"]) for fit in fits}) > 1:
+        raise UserError(
+            f"{metric} has another number of replicates in verdict sets "
+            f"{'; '.join(set_name(one.frame) for one in sets)}. Judge them again with one number."
+        )
+    return Estimates(
+        np.array([fit["value"] for fit in fits], float), np.array([fit["replicates"] for fit in fits], float)
+    )

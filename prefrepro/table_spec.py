@@ -1,0 +1,190 @@
+"""A table spec, paper_tables/<paper>/<table>.yaml: rows × columns to runs and evaluations, with what was printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefrepro.data.select import SELECTIONS
+from prefrepro.errors import UserError, nearest
+from prefrepro.introspect import ROOT, hparam_problems, read_method, show
+from prefrepro.spec import as_mapping, read_mapping, report, unknown_keys
+
+METRICS = ("win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct")
+KINDS = ("cells", "configuration")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: a method with its hyper-parameters, or weights that others released, and what was printed."""
+
+    key: str
+    label: str
+    method: str
+    hparams: dict[str, Any]
+    training: dict[str, Any]
+    embedder: str | None
+    pairs: str | None
+    """Which pairs a pairwise method is trained on where the data are ranked groups (data/select.py)."""
+    external: str | None
+    """A released model in place of a training: cited, or run (--config external=run)."""
+    is_evaluated: bool
+    """False: named in the paper without a number; trained, neither sampled nor judged, and no cell."""
+    reported: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: a metric of an evaluation of a model trained on a dataset."""
+
+    key: str
+    label: str
+    metric: str
+    model: str
+    dataset: str
+    evaluation: str
+    """A name in paper.yaml, evaluations."""
+    hparams: dict[str, Any]
+    training: dict[str, Any]
+    embedder: str | None
+    sampling: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table."""
+
+    paper: str
+    name: str
+    title: str
+    where: str
+    baseline: str | None
+    notes: list[str]
+    columns: list[Column]
+    rows: list[Row]
+    scales: list[str] | None
+    """Where it makes sense; None: at every scale."""
+    is_printed: bool
+    """False: no paper prints a number of it, so `tables` leaves it out."""
+    settings: list[dict[str, Any]]
+    """Of kind configuration: {label, value (a path such as training.lr), printed}."""
+
+    @property
+    def target(self) -> str:
+        """Its Snakemake target: table1 … for RPO, <paper>_table1 for the others."""
+        return self.name if self.paper == "rpo" else f"{self.paper}_{self.name}"
+
+
+COLUMN_KEYS = ["label", "metric", "model", "dataset", "evaluation", "hparams", "training", "embedder", "sampling"]
+ROW_KEYS = [
+    "label", "method", "hparams", "training", "embedder", "pairs", "external", "evaluate", "reported",
+]  # fmt: skip
+TABLE_KEYS = [
+    "title", "where", "kind", "metric", "model", "dataset", "embedder", "evaluation", "baseline", "notes", "scales",
+    "printed", "columns", "rows", "settings",
+]  # fmt: skip
+NEEDED = ("metric", "model", "dataset", "evaluation")
+"""Of a column, where its table does not say it for all."""
+
+
+def table_files() -> list[Path]:
+    """Every table spec of every paper."""
+    return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem != "paper")
+
+
+def read_table(path: Path) -> Table:
+    """A checked table spec. Raises UserError with every problem of the file."""
+    raw, where = read_mapping(path), show(path)
+    problems = unknown_keys(raw, TABLE_KEYS, where)
+    kind = raw.get("kind", "cells")
+    if kind not in KINDS:
+        problems.append(f'{where}: kind is "{kind}"; expected {" or ".join(KINDS)}')
+    needed = ("title", "where", "settings") if kind == "configuration" else ("title", "where", "columns", "rows")
+    problems += [f'{where}: "{key}" is missing' for key in needed if not raw.get(key)]
+    raw_columns, raw_rows = (as_mapping(raw.get(key), f"{where}, {key}", problems) for key in ("columns", "rows"))
+    columns = [_column(key, value, raw, where, problems) for key, value in raw_columns.items()]
+    rows = [_row(key, value, raw, raw_columns, where, problems) for key, value in raw_rows.items()]
+    baseline = raw.get("baseline")
+    if baseline is not None and baseline not in raw_rows:
+        problems.append(f'{where}: baseline "{baseline}" is no row.{nearest(str(baseline), raw_rows)}')
+    problems += [
+        f"{where}, settings: expected label, value and printed, found {one!r}"
+        for one in raw.get("settings") or []
+        if not isinstance(one, dict) or set(one) != {"label", "value", "printed"}
+    ]
+    report(problems)
+    return Table(
+        paper=path.parent.name,
+        name=path.stem,
+        title=raw["title"],
+        where=raw["where"],
+        baseline=baseline,
+        notes=raw.get("notes") or [],
+        columns=columns,
+        rows=rows,
+        scales=raw.get("scales"),
+        is_printed=raw.get("printed", raw.get("scales") is None),
+        settings=raw.get("settings") or [],
+    )
+
+
+def _column(key: str, given: Any, table: dict[str, Any], where: str, problems: list[str]) -> Column:
+    here = f"{where}, column {key}"
+    raw = as_mapping(given, here, problems)
+    problems += unknown_keys(raw, COLUMN_KEYS, here)
+    merged: dict[str, Any] = {name: raw.get(name, table.get(name)) for name in NEEDED}
+    problems += [
+        f'{here}: "{name}" is missing, here and for the whole table' for name in NEEDED if merged[name] is None
+    ]
+    if merged["metric"] is not None and merged["metric"] not in METRICS:
+        problems.append(f'{here}: metric is "{merged["metric"]}"; expected {" or ".join(METRICS)}')
+    sections: dict[str, Any] = {
+        name: as_mapping(raw.get(name), f"{here}, {name}", problems) for name in ("hparams", "training", "sampling")
+    }
+    embedder = raw.get("embedder", table.get("embedder"))
+    return Column(key=key, label=raw.get("label", key), embedder=embedder, **(merged | sections))
+
+
+def _row(key: str, given: Any, table: dict[str, Any], columns: dict[str, Any], where: str, problems: list[str]) -> Row:
+    here = f"{where}, row {key}"
+    raw = as_mapping(given, here, problems)
+    problems += unknown_keys(raw, ROW_KEYS, here)
+    hparams, training, reported = (
+        as_mapping(raw.get(name), f"{here}, {name}", problems) for name in ("hparams", "training", "reported")
+    )
+    method, external = raw.get("method"), raw.get("external")
+    if external is None:
+        shared = [as_mapping(column, where, []).get("hparams") or {} for column in columns.values()]
+        problems += _method_problems(method, [hparams, *shared], lambda text: f"{here}: {text}")
+    pairs = raw.get("pairs")
+    if pairs is not None and pairs not in SELECTIONS:
+        problems.append(f'{here}: pairs is "{pairs}". Known: {", ".join(SELECTIONS)}.{nearest(str(pairs), SELECTIONS)}')
+    problems += unknown_keys(reported, list(columns), f"{here}, reported")
+    for column, value in reported.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            problems.append(f"{here}, reported {column}: {value!r} is no number")
+    return Row(
+        key=key,
+        label=raw.get("label", key),
+        method=str(method),
+        hparams=hparams,
+        training=training,
+        embedder=raw.get("embedder"),
+        pairs=pairs,
+        external=external,
+        is_evaluated=bool(raw.get("evaluate", True)),
+        reported=reported,
+    )
+
+
+def _method_problems(method: Any, hparams: list[dict[str, Any]], say: Callable[[str], str]) -> list[str]:
+    """Of a row's method and the hyper-parameters that row and columns give it."""
+    if not isinstance(method, str):
+        return [say(f'"method" is {"missing" if method is None else f"{method!r}, expected a name"}')]
+    try:
+        header = read_method(method)
+    except UserError as error:
+        return [say(str(error))]
+    return [say(problem) for given in hparams for problem in hparam_problems(header, given)]

@@ -1,0 +1,19 @@
+# Judges against published verdicts: no node of the plan, so its code stands in params.
+from prefrepro.introspect import code_digest
+
+
+rule calibration:
+    output:
+        f"{RESULTS}/calibration.csv",
+        f"{RESULTS}/calibration.md",
+        f"{RESULTS}/calibration_verdicts.csv",
+    log:
+        f"{LOGS}/calibration.log",
+    benchmark:
+        f"{TIMES}/calibration.tsv"
+    params:
+        python=python,
+        config=config_arguments,
+        code=lambda wildcards: code_digest("prefrepro.calibration.__main__"),
+    shell:
+        "exec {params.python} -m prefrepro.calibration {params.config} > {log} 2>&1"
