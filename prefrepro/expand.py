@@ -5,10 +5,14 @@ Imports neither torch nor Snakemake.
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from prefrepro.data.hub import local_files
 from prefrepro.data.select import SELECTIONS
 from prefrepro.errors import UserError
+from prefrepro.files import sha256_file
 from prefrepro.introspect import Method, code_digest, code_files, hparam_problems, read_method
 from prefrepro.judge.config import judge_config
 from prefrepro.judge.evaluation import EVALUATIONS
@@ -16,6 +20,10 @@ from prefrepro.nodes import Plan
 from prefrepro.readings import Reading, merged
 from prefrepro.spec import REFERENCE_KEYS, ROLLOUT_KEYS, read_named, report, show, stand_in
 from prefrepro.table_spec import Column, Row, Table
+
+HH_FILES = "hh-files"
+Hub = str | dict[str, Any]
+"""{repo, revision, template} of a model on the hub; empty where a node makes the model."""
 
 
 class Expander:
@@ -51,12 +59,12 @@ class Expander:
 
     def dataset(self, name: str) -> tuple[str, str]:
         """(node, its short name) of the dataset or prompt set that a table calls `name`."""
-        file, files = self.stand_in("datasets", name), None
-        if self.config.hh_files and name == "hh":
-            file, files = "hh-files", self.config.hh_files
+        file = self._dataset_file(name)
         spec = dict(read_named("datasets", file, self.where))
-        if files:
-            spec["files"], spec["files_sha256"] = files, _hash_files(files)
+        if file == HH_FILES:
+            spec["files"] = self.config.hh_files
+        if files := local_files(spec):
+            spec["files_sha256"] = {show(path): _sha256(path) for path in files}
         sampling = self.settings("sampling", self._of_prompt_set(name))
         spec |= self.reading.section("source") | {
             "n_prompts": sampling["n"],
@@ -64,6 +72,16 @@ class Expander:
             "order_seed": sampling["order_seed"],
         }
         return self.plan.add("data", file, {"source": spec}, {}), file
+
+    def _dataset_file(self, name: str) -> str:
+        """The name in config/datasets of what stands in for a table's dataset."""
+        return HH_FILES if self.config.hh_files and name == "hh" else self.stand_in("datasets", name)
+
+    def _training_settings(self, column: Column, *more: dict[str, Any]) -> dict[str, Any]:
+        """Settings of `training`; which end of a long prompt is cut is the dataset's to say (dataloader.py:384)."""
+        dataset = read_named("datasets", self._dataset_file(column.dataset), self.where)
+        own = {key: dataset[key] for key in ("truncation_mode",) if key in dataset}
+        return self.settings("training", own, *more)
 
     def _of_prompt_set(self, name: str) -> dict[str, Any]:
         """What of `sampling` differs for a prompt set; nothing for a dataset's own evaluation prompts."""
@@ -75,12 +93,12 @@ class Expander:
             values["n"] = min(values["n"], self.scale["prompt_sets"][name]["n"])  # a small world stays small
         return values
 
-    def _base(self, column: Column, seed: int) -> tuple[dict[str, str], str]:
-        """The model that a table names: (inputs, path or hub id)."""
+    def _base(self, column: Column, seed: int) -> tuple[dict[str, str], Hub]:
+        """The model that a table names: (inputs, what the hub has of it)."""
         name = self.stand_in("models", column.model)
         model = read_named("models", name, self.where)
         if model["kind"] == "hub":
-            return {}, model["repo"]
+            return {}, {key: model[key] for key in ("repo", "revision", "template") if key in model}
         if model["kind"] == "instructed":  # a base model made here, tuned on the best responses of the dataset
             return {"init": self._sft(column, seed, model["base"])}, ""
         return {"init": self._pretrained(column, name, model)}, ""
@@ -91,7 +109,7 @@ class Expander:
             "config": model["config"],
             "vocab_size": model["vocab_size"],
             "seed": model["seed"],
-            "training": self.settings("training", {"dtype": "float32"}, model["pretraining"]),
+            "training": self._training_settings(column, {"dtype": "float32"}, model["pretraining"]),
             "hparams": {},
             "part": "pretrain",
             "pairs": None,
@@ -109,7 +127,7 @@ class Expander:
 
     def _training_run(
         self, kind: str, method: Method, column: Column, seed: int, training: dict[str, Any], hparams: dict[str, Any],
-        inputs: dict[str, str], init: str, part: str = "train", pairs: str | None = None,
+        inputs: dict[str, str], init: Hub, part: str = "train", pairs: str | None = None,
     ) -> str:  # fmt: skip
         spec = {
             "method": method.name,
@@ -132,15 +150,15 @@ class Expander:
         else:
             model = read_named("models", base, self.where)
             inputs, init = {"init": self._pretrained(column, base, model)}, ""
-        training = self.settings("training", self.settings("sft"))
+        training = self._training_settings(column, self.settings("sft"))
         # Of ranked data SFT takes each prompt's best response.
         pairs = "best_vs_worst" if self._is_ranked(data) else None
         return self._training_run(
             "sft", read_method("sft"), column, seed, training, {}, {"data": data, **inputs}, init, pairs=pairs
         )
 
-    def _start(self, column: Column, seed: int) -> tuple[dict[str, str], str]:
-        """What alignment starts from: (inputs, path or hub id)."""
+    def _start(self, column: Column, seed: int) -> tuple[dict[str, str], Hub]:
+        """What alignment starts from: (inputs, what the hub has of it)."""
         if self.paper.get("start", "sft") == "base":
             return self._base(column, seed)
         return {"init": self._sft(column, seed)}, ""
@@ -172,17 +190,17 @@ class Expander:
         """The one that stands in for a judge: of the part that no policy sees."""
         data, _ = self.dataset(column.dataset)
         inputs, init = self._base(column, 1)
-        training = self.settings("training", self.settings("reward_model"))
+        training = self._training_settings(column, self.settings("reward_model"))
         method = read_method("bradley_terry")
         return self._training_run(
             "reward_model", method, column, 1, training, {}, {"data": data, **inputs}, init, part="judge"
         )
 
     def _rewarding_reward_model(
-        self, column: Column, inputs: dict[str, str], init: str, pairs: str | None, seed: int
+        self, column: Column, inputs: dict[str, str], init: Hub, pairs: str | None, seed: int
     ) -> str:
         """The one that a policy is trained on: of the policy's own training pairs, from the model it starts from."""
-        training = self.settings("training", self.settings("reward_model"))
+        training = self._training_settings(column, self.settings("reward_model"))
         roles = {role: inputs[role] for role in ("data", "init") if role in inputs}
         method = read_method("bradley_terry")
         return self._training_run("reward_model", method, column, seed, training, {}, roles, init, pairs=pairs)
@@ -217,7 +235,7 @@ class Expander:
             return start["init"] if self._starts_from_sft(start) else self._sft(column, seed)
         is_rollout = method.needs.get("shape") == "rollout"
         given, own_hparams, rollout = self._rollout(row) if is_rollout else ({}, {}, None)
-        training = self._training(method, given, row.training | column.training)
+        training = self._training(method, column, given, row.training | column.training)
         if method.needs.get("gather") and training["contrast_size"] > training["batch_size"]:
             raise UserError(
                 f"{self.where}, row {row.key}: contrast_size {training['contrast_size']} is more than batch_size "
@@ -252,9 +270,9 @@ class Expander:
     def _starts_from_sft(self, start: dict[str, str]) -> bool:
         return "init" in start and self.plan.nodes[start["init"]].kind == "sft"
 
-    def _training(self, method: Method, given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    def _training(self, method: Method, column: Column, given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
         """A run's training fields; the batch fits its contrasts."""
-        usual, planning = self.settings("training", given), self.reading.section("planning")
+        usual, planning = self._training_settings(column, given), self.reading.section("planning")
         training = usual | own
         if training["contrast_size"] != usual["contrast_size"] and "batch_size" not in own:
             contrasts, size = usual["batch_size"] // usual["contrast_size"], training["contrast_size"]
@@ -279,7 +297,7 @@ class Expander:
         return self.plan.add("embeddings", f"{name}_{column.dataset}", spec, roles)
 
     def _reference_rewards(
-        self, row: Row, column: Column, inputs: dict[str, str], init: str, own: dict[str, Any], pairs: str | None,
+        self, row: Row, column: Column, inputs: dict[str, str], init: Hub, own: dict[str, Any], pairs: str | None,
         seed: int,
     ) -> str:  # fmt: skip
         """Raises UserError where it is not said how many responses are sampled, or a number makes no sense."""
@@ -297,12 +315,15 @@ class Expander:
 
     # Samples and verdicts
 
-    def external(self, row: Row) -> str | None:
+    def external(self, row: Row) -> Hub | None:
         """The released model of a row that trains nothing, where it is to be run; None: its number is cited."""
-        model = self.scale["external"].get(row.external)
-        return model if self.config.external == "run" else None
+        name = self.scale["external"].get(row.external)
+        if name is None or self.config.external == "cite":
+            return None
+        model = read_named("models", name, self.where)
+        return {key: model[key] for key in ("repo", "revision", "template") if key in model}
 
-    def sample(self, column: Column, run: str | None, model: str | None, seed: int) -> str:
+    def sample(self, column: Column, run: str | None, model: Hub | None, seed: int) -> str:
         """A run's answers, or those of a released model, to the prompts of the column's evaluation."""
         prompts = self.evaluation(column).get("prompts")
         data, _ = self.dataset(prompts or column.dataset)
@@ -344,9 +365,7 @@ class Expander:
         return self.plan.add("verdict", readable, spec, inputs, code_files(EVALUATIONS[kind]))
 
 
-def _hash_files(files: str) -> dict[str, str]:
-    """Content hash of each local file, so that other content is another dataset."""
-    from prefrepro.data.local import data_files
-    from prefrepro.files import sha256_file
-
-    return {show(path): sha256_file(path) for path in data_files(files)}
+@cache
+def _sha256(path: Path) -> str:
+    """Content hash of a local file, so that other content is another dataset."""
+    return sha256_file(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import math
 import operator
 import re
 from collections.abc import Iterable
@@ -43,6 +44,8 @@ class Field:
         if isinstance(self.default, int | float):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 return "expected a number"
+            if not math.isfinite(value):
+                return "expected a finite number"
             if self.constraint and not _holds(self.constraint, value):
                 return f"expected {self.constraint.replace('x', 'value')}"
         return None

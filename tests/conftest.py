@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from checkout import Checkout
 from hypothesis import settings
+from shared import SHARED
+
+from prefrepro import pytest_options
 
 # A loaded machine is no bug: no example has a deadline, and every run of the suite draws the same ones.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """`pytest tests/golden --golden=FILE` checks another file of golden vectors than the shipped one.
 
     With "=": after a blank, pytest looks for its settings beside FILE where no test path is given.
@@ -24,6 +27,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=Path(__file__).parent / "golden" / "golden_public.json.gz",
         help="golden vectors, .json or .json.gz (default: the shipped file)",
     )
+    if not pluginmanager.has_plugin(pytest_options.NAME):  # this checkout was not installed, or before there was one
+        pytest_options.pytest_addoption(parser)
+
+
+@pytest.fixture
+def df_gamed(request: pytest.FixtureRequest) -> Path:
+    """The difficulty of AlpacaEval's instructions."""
+    given = request.config.getoption("df_gamed")
+    folders = [request.config.getoption("acceptance"), SHARED / "data" / "acceptance"]
+    beside = [folder / "df_gamed_reconstructed.csv" for folder in folders if folder]
+    return given or next((path for path in beside if path.exists()), beside[-1])
 
 
 @pytest.fixture

@@ -67,9 +67,9 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     """
     started, sampling = time.perf_counter(), spec["sampling"]
     torch.set_num_threads(sampling["threads"])
-    folder = checkpoint_of(inputs, "run", spec.get("model", ""))
-    tokenizer = tokenizer_of(inputs, "run", spec.get("model", ""))
-    model = load_model(folder, sampling["dtype"])
+    released = spec.get("model", "")
+    tokenizer = tokenizer_of(inputs, "run", released)
+    model = load_model(checkpoint_of(inputs, "run", released), sampling["dtype"])
     prompts = read_rows(inputs["data"] / "prompts.jsonl")
     rows = []
     for draw, temperature in enumerate(temperatures(sampling)):

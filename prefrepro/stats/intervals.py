@@ -62,7 +62,8 @@ def mean_estimates(scores: Scores, draws: int = DRAWS) -> Estimates:
     """
     weights, known = _prompt_weights(scores.shape[1], draws), ~np.isnan(scores)
     values = np.array([seed[valid].mean() for seed, valid in zip(scores, known, strict=True)])
-    sums, counts = np.nan_to_num(scores) @ weights, known.astype(np.float64) @ weights
+    sums = np.nan_to_num(scores) @ weights
+    counts = np.full_like(sums, scores.shape[1]) if known.all() else known.astype(np.float64) @ weights
     # A resample without a valid prompt says nothing new.
     unchanged = np.repeat(values[:, None], draws, axis=1)
     return Estimates(values, np.divide(sums, counts, out=unchanged, where=counts > 0))

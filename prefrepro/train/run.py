@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from methods.contract import Needs
 from prefrepro.data.template import render_prompt
@@ -98,12 +99,12 @@ def _training_inputs(
 ) -> tuple[Inputs, Inputs | None]:
     """What the steps draw from, and the held-out pairs whose reward accuracy is measured, if there is one."""
     limits = limits_of(spec["training"])
-    reference = load_file(inputs["reference"] / "reference.safetensors") if "reference" in inputs else {}
-    vectors = load_file(inputs["embeddings"] / "embeddings.safetensors") if "embeddings" in inputs else {}
-    role = "reference_rewards"
-    rewards = load_file(inputs[role] / f"{role}.safetensors") if role in inputs else {}
     rows = read_rows(inputs["data"] / f"{spec['part']}.jsonl")
     held_out_rows = read_rows(inputs["data"] / "eval.jsonl")
+    n_rows = {"train": len(rows), "mismatched": len(rows), "index": len(rows), "eval": len(held_out_rows)}
+    reference, vectors, rewards = (
+        _tensors(inputs, role, n_rows) for role in ("reference", "embeddings", "reference_rewards")
+    )
     if is_ranked(rows):
         groups = encode_groups(rows, tokenizer, limits)
         held_out_groups = encode_groups(held_out_rows, tokenizer, limits)
@@ -127,6 +128,24 @@ def _training_inputs(
         )
     is_measured = needs.reference or needs.output == "score"
     return data, Inputs(held_out, held_out_reference if needs.reference else None) if is_measured else None
+
+
+def _tensors(inputs: dict[str, Path], role: str, n_rows: dict[str, int]) -> dict[str, Tensor]:
+    """What a shared node computed once; nothing where no such node is among the inputs.
+
+    Raises UserError where it was not made of these rows.
+    """
+    if role not in inputs:
+        return {}
+    path = inputs[role] / f"{role}.safetensors"
+    tensors = load_file(path)
+    for name, tensor in tensors.items():
+        if len(tensor) != n_rows.get(name, len(tensor)):
+            raise UserError(
+                f"{path}: {name} holds {len(tensor)} rows; expected {n_rows[name]}, one for each of the data set's. "
+                "It was made of other data: remove its folder and run again"
+            )
+    return tensors
 
 
 def _run(

@@ -19,6 +19,7 @@ ROWS = [
     ({"method": None}, ["method"]),
     ({"method": ["dpo"]}, ["method"]),
     ({"hparams": {"beta": -0.1}}, ["beta is -0.1", "expected > 0"]),
+    ({"hparams": {"beta": float("inf")}}, ["beta is inf", "expected a finite number"]),
     ({"hparams": {"beta": "much"}}, ["beta is 'much'", "expected a number"]),
     ({"hparams": {"bata": 0.1}}, ['no hyper-parameter "bata"', "Did you mean beta?"]),
     ({"hparams": [0.1]}, ["hparams", "mapping"]),

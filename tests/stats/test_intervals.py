@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -26,6 +26,7 @@ def test_wilson_of_the_first_table() -> None:
     assert method == "wilson"
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_agrees_with_scipy_and_mirrors(count: tuple[int, int]) -> None:
     wins, n = count
@@ -95,6 +96,7 @@ def test_two_levels_of_a_difference_by_hand() -> None:
     assert two_levels([row, other]) == pytest.approx((0.01, 1))
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(2, 5), st.integers(0, 2**32 - 1))
 def test_two_levels_are_never_below_one(seeds: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

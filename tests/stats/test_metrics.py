@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 from stats_helpers import both_orders, one_order, ratings, shares
@@ -54,6 +54,7 @@ def test_robust_win_rate_by_hand() -> None:
     assert (found.ci_method, found.n, found.n_tie, found.n_invalid) == ("bootstrap_prompts", 7, 3, 2)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(["win", "loss", "tie"]), min_size=1, max_size=12))
 def test_swapping_the_sides_mirrors_the_robust_rate(words: list[str]) -> None:
     swap = {"win": "loss", "loss": "win", "tie": "tie"}
@@ -118,6 +119,7 @@ def test_no_valid_verdict_is_no_number(others: list[VerdictSet]) -> None:
     assert compare("win_rate_pct", [plain(both_orders([("invalid", "win")] * 4))], base, "robust") is None
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.sampled_from(["win", "loss", "tie", "invalid"]), min_size=1, max_size=20),
     st.sampled_from(["win_rate_pct", "wr"]),

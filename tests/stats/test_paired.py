@@ -25,6 +25,7 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar_exact(*wins(30, 0, 0, 4)) == 1.0
 
 
+@settings(deadline=None)
 @given(*[st.integers(0, 60)] * 4)
 def test_mcnemar_agrees_with_statsmodels_and_has_no_side(a: int, b: int, c: int, d: int) -> None:
     own, other = wins(a, b, c, d)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stats_helpers import SECOND, both_orders, one_order, ratings, shares
 
@@ -69,6 +69,7 @@ def test_ratings_are_means_over_turns() -> None:
     assert (found.n_tie, found.n_invalid) == (0, 1)
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.lists(st.sampled_from(["win", "loss", "tie", "invalid"]), min_size=6, max_size=6), min_size=1, max_size=4
@@ -85,6 +86,7 @@ def test_row_order_is_nothing_and_scores_stay_within_bounds(words: list[list[str
     assert one[1:3] == pytest.approx(other[1:3], nan_ok=True)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(["win", "loss", "tie", "invalid"]), min_size=1, max_size=8))
 def test_the_same_answer_drawn_twice_is_the_answer_drawn_once(words: list[str]) -> None:
     once = one_order(words)

@@ -105,13 +105,13 @@ def test_noise_by_hand() -> None:
 def test_a_run_learns_from_them(roles: dict[str, Path], tmp_path: Path) -> None:
     """At lr 0 every log-ratio is 0, so that what tells rpo_z from rpo_paired is log Z(x) alone."""
     limits = dataclasses.asdict(LIMITS)
-    rewards_of(roles, tmp_path / "rewards")
+    rewards_of(roles, tmp_path / "reference_rewards")
     inputs = {"data": roles["data"], "init": roles["init"], "reference": tmp_path / "reference"}
     spec = {**limits, "dtype": "float32", "micro_batch": 8, "init": "", "threads": 1}
     reference.compute(spec, inputs, tmp_path / "reference")
     spec = limits | {"text": "prompt", "tokenizer": "", "embedder": embedder_spec()}
     embed.compute(spec, {"data": roles["data"], "tokenizer": roles["init"]}, tmp_path / "embeddings")
-    inputs |= {"embeddings": tmp_path / "embeddings", "reference_rewards": tmp_path / "rewards"}
+    inputs |= {"embeddings": tmp_path / "embeddings", "reference_rewards": tmp_path / "reference_rewards"}
     run.align(spec_of("run", "rpo_paired", lr=0.0), inputs, tmp_path / "runs/rpo-paired")
     run.align(spec_of("run", "rpo_z", lr=0.0), inputs, tmp_path / "runs/rpo-z")
     run.align(spec_of("run", "rpo_z"), inputs, tmp_path / "runs/rpo-z-moved")
@@ -119,3 +119,9 @@ def test_a_run_learns_from_them(roles: dict[str, Path], tmp_path: Path) -> None:
     assert all(float(line["loss"]) == pytest.approx(math.log(2), abs=1e-4) for line in level)
     assert all(float(line["loss"]) > math.log(2) + 1e-4 for line in with_z), "-logσ is convex"
     assert all(math.isfinite(float(line["loss"])) for line in metrics(tmp_path / "runs/rpo-z-moved"))
+
+    for role, name in (("reference_rewards", "train"), ("embeddings", "index"), ("reference", "eval")):
+        path = tmp_path / role / f"{role}.safetensors"
+        save_file({key: tensor[:-1] if key == name else tensor for key, tensor in load_file(path).items()}, path)
+        with pytest.raises(UserError, match=rf"{role}\.safetensors: {name} holds \d+ rows; expected \d+"):
+            run.align(spec_of("run", "rpo_z"), inputs, tmp_path / "runs/refused")

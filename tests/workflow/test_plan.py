@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from checkout import Checkout, Nodes, changed, counts, hh_rows, ids, write_hh
 
+from prefrepro.introspect import method_names, read_method
 from prefrepro.nodes import Plan
 from prefrepro.plan import make_plan
+from prefrepro.table_spec import read_table, table_files
 
 TABLE1 = {"data": 1, "base": 1, "sft": 1, "reference": 1, "embeddings": 1, "run": 5, "sample": 5, "verdict": 5}
 

@@ -1,0 +1,239 @@
+"""AlpacaEval of one sample set: sample rows in, verdicts and the length-controlled win rate out.
+
+Every draw of a sample set is judged as one evaluation set of the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from prefrepro.errors import UserError
+from prefrepro.judge.alpaca.client import Route, has_logprobs, raw_text, sent
+from prefrepro.judge.alpaca.difficulty import check_canonical, load_gamed
+from prefrepro.judge.alpaca.items import Item, read_draws
+from prefrepro.judge.alpaca.length_control import REPLICATES, LengthControlled, length_controlled
+from prefrepro.judge.alpaca.package import (
+    ANNOTATORS,
+    Comparison,
+    annotate,
+    comparisons,
+    open_annotator,
+    prompt_sha256,
+    quiet,
+    single,
+)
+from prefrepro.judge.alpaca.shield import shield
+from prefrepro.judge.asking import check_invalid
+from prefrepro.judge.cache import cache_key
+from prefrepro.judge.client import BudgetError, JudgeClient
+from prefrepro.judge.config import JudgeConfig
+from prefrepro.judge.evaluation import Evaluation
+
+DIFFICULTIES = ("published", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How AlpacaEval is run; read from the verdict node's spec."""
+
+    annotator: str = "weighted"
+    reference: str = "gpt4_turbo"
+    length_controlled: bool = False
+    difficulty: str = "published"
+    """"published": for the 805 instructions of AlpacaEval; "none": for any others."""
+    gamed: Path | None = None
+    """df_gamed.csv; None asks the hub (or its cache) for it."""
+    empty_response: str = "refuse"
+    """"judge": the judge is shown an empty answer, as alpaca_eval does."""
+    replicates: int = REPLICATES
+
+
+def settings(spec: Mapping[str, Any]) -> Settings:
+    """The settings in a spec, whose other keys are for others. Raises UserError with all problems."""
+    values = {key: spec[key] for key in Settings.__dataclass_fields__ if spec.get(key) is not None}
+    allowed = {
+        "annotator": list(ANNOTATORS),
+        "difficulty": list(DIFFICULTIES),
+        "empty_response": ["refuse", "judge"],
+        "length_controlled": [True, False],
+    }
+    problems = [
+        f"{key}: found {values[key]!r}, expected one of {', '.join(map(str, known))}."
+        for key, known in allowed.items()
+        if key in values and values[key] not in known
+    ]
+    if problems:
+        raise UserError("AlpacaEval settings:\n" + "\n".join(problems))
+    if "gamed" in values:
+        values["gamed"] = Path(values["gamed"])
+    return Settings(**values)
+
+
+def evaluate(
+    rows: Sequence[Mapping[str, Any]],
+    client: JudgeClient,
+    config: JudgeConfig,
+    spec: Mapping[str, Any],
+    verdict_set_id: str,
+) -> Evaluation:
+    """Judge `rows` (samples.jsonl) against their reference; one verdict per row, in the rows' order by draw.
+
+    score = the package's preference - 1: the candidate's share, 0 … 1. Metric `lc_wr` where asked for. Raises
+    UserError before anything is asked where the rows or the difficulty will not do, and where the judge cannot be
+    reached, gives no log-probs to `weighted`, the budget is used up or too many verdicts are invalid.
+    """
+    how = settings(spec)
+    draws = read_draws(rows, how.reference, allow_empty=how.empty_response == "judge")
+    gamed = None
+    if how.length_controlled and how.difficulty == "published":
+        check_canonical([item.instruction for item in next(iter(draws.values()))])
+        gamed = load_gamed(how.gamed)
+    with tqdm(total=len(rows), desc="judging", unit="verdict", disable=None) as bar, quiet():
+        frames = [
+            _judge(draw, items, client, config, how, bar).assign(verdict_set_id=verdict_set_id)
+            for draw, items in draws.items()
+        ]
+    frame = pd.concat(frames, ignore_index=True)
+    check_invalid(frame, config)
+    metrics = {}
+    if how.length_controlled:
+        fits = [_length_controlled(items, one, gamed, how) for items, one in zip(draws.values(), frames, strict=True)]
+        metrics["lc_wr"] = _over_draws(fits, len(frames[0]), how)
+    return Evaluation(frame, metrics)
+
+
+def verdict_of(preference: float | None) -> tuple[str, float | None]:
+    """Verdict and score of the package's preference: 1 reference, 2 candidate, 1.5 a tie (0 in old files)."""
+    if preference is None or np.isnan(preference):
+        return "invalid", None
+    score = 0.5 if preference == 0 else preference - 1
+    return ("win" if score > 0.5 else "loss" if score < 0.5 else "tie"), score
+
+
+def _judge(
+    draw: int, items: Sequence[Item], client: JudgeClient, config: JudgeConfig, how: Settings, bar: tqdm[Any]
+) -> pd.DataFrame:
+    """The verdict rows of one draw."""
+    annotator = open_annotator(how.annotator, config.model)
+    pairs = pd.DataFrame(
+        {
+            "instruction": [shield(item.instruction) for item in items],
+            "output_1": [shield(item.reference) for item in items],
+            "output_2": [shield(item.response) for item in items],
+        }
+    )
+    asked = comparisons(annotator, pairs)
+    route = Route(client, single(annotator), bar)
+    try:
+        if how.annotator == "weighted":
+            _check_logprobs(items, asked, route, config)
+        preferences = annotate(annotator, pairs, route, config.concurrency)
+    except BudgetError as error:
+        raise _out_of_budget(error, asked, client) from error
+    common = {"draw": draw, "prompt_sha256": prompt_sha256(annotator)}
+    return _frame(items, asked, preferences, route, client, config, common)
+
+
+def _check_logprobs(items: Sequence[Item], asked: Sequence[Comparison], route: Route, config: JudgeConfig) -> None:
+    """Ask one question, so that a judge without log-probs is found out before the others are paid for."""
+    first = next((c.request for item, c in zip(items, asked, strict=True) if item.response != item.reference), None)
+    if first is None:
+        return
+    route.ask(first)
+    replies = route.replies(first)
+    refused = replies[-1].status == "error" and "logprobs" in replies[-1].text
+    silent = replies[-1].status == "ok" and not any(map(has_logprobs, replies))
+    if refused or silent:
+        raise UserError(
+            f'judge "{config.name}" ({config.model}) gives no log-probs, which the annotator "weighted" weighs: '
+            f"{replies[-1].text[:200]!r}. One question was asked. Next: take the annotator fn (tool call) or ae1 "
+            "(text), or a judge with log-probs."
+        )
+
+
+def _frame(
+    items: Sequence[Item],
+    asked: Sequence[Comparison],
+    preferences: Sequence[float | None],
+    route: Route,
+    client: JudgeClient,
+    config: JudgeConfig,
+    common: Mapping[str, Any],
+) -> pd.DataFrame:
+    rows = []
+    for item, comparison, preference in zip(items, asked, preferences, strict=True):
+        verdict, score = verdict_of(preference)
+        replies = route.replies(comparison.request)
+        last = replies[-1] if replies else None
+        if last is None and item.response != item.reference:
+            raise RuntimeError(f"alpaca_eval asked nothing about prompt {item.prompt_id}, or asked otherwise")
+        key = cache_key(sent(comparison.request, config), client.identity, 0)
+        rows.append(
+            {
+                **common,
+                "prompt_id": item.prompt_id,
+                "order": "candidate_first" if comparison.candidate_first else "baseline_first",
+                "verdict": verdict,
+                "score": score,
+                "weight": 1.0,
+                "judge_asked": config.model,
+                "judge_served": last.judge_served if last else "",
+                "protocol": "paper",
+                # Two answers that are one text are a tie without a question: the address of the one not asked.
+                "request_sha256": last.request_sha256 if last else key,
+                "raw_reply": raw_text(last) if last else None,
+                "prompt_tokens": sum(reply.prompt_tokens for reply in replies),
+                "completion_tokens": sum(reply.completion_tokens for reply in replies),
+                "cost_usd": sum(reply.cost_usd for reply in replies),
+                "created": last.created if last else None,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    # A tie that was not asked for is as old as the set, so that a second, cached judging gives the same file.
+    latest = frame["created"].dropna()
+    frame["created"] = frame["created"].fillna(
+        latest.max() if len(latest) else datetime.now(UTC).isoformat(timespec="milliseconds")
+    )
+    return frame
+
+
+def _out_of_budget(error: BudgetError, asked: Sequence[Comparison], client: JudgeClient) -> UserError:
+    requests = [sent(comparison.request, client.config) for comparison in asked]
+    missing = [request for request in requests if not client.is_cached(request)]
+    needed = sum(map(client.estimate_usd, missing))
+    return UserError(
+        f"{error} Still to be asked in this draw: {len(missing)} of {len(requests)} requests, up to {needed:.4f} USD."
+    )
+
+
+def _length_controlled(
+    items: Sequence[Item], frame: pd.DataFrame, gamed: pd.DataFrame | None, how: Settings
+) -> LengthControlled:
+    preferences = (frame["score"].astype(float) + 1).to_list()
+    return length_controlled(
+        preferences,
+        [len(item.reference) for item in items],
+        [len(item.response) for item in items],
+        range(len(items)),
+        gamed,
+        how.replicates,
+    )
+
+
+def _over_draws(fits: Sequence[LengthControlled], n: int, how: Settings) -> dict[str, Any]:
+    """The mean over draws, whose replicates share their instructions."""
+    about = {"n": n, "draws": len(fits), "difficulty": how.difficulty}
+    reasons = sorted({fit.reason for fit in fits if fit.value is None})
+    if reasons:
+        return {**about, "value": None, "replicates": [], "reason": "; ".join(reasons)}
+    values = [fit.value for fit in fits if fit.value is not None]
+    replicates = np.mean([fit.replicates for fit in fits], axis=0)
+    return {**about, "value": float(np.mean(values)), "replicates": [float(value) for value in replicates]}
