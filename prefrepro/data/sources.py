@@ -91,7 +91,7 @@ Its prompts are those of the dialogue world, so those that may be in a training 
 
 
 def _questions(source: Source) -> Built:
-    from prefrepro.data.world import questions  # pyright: ignore[reportAttributeAccessIssue]
+    from prefrepro.data.world import questions
 
     def is_held_out(identity: str) -> bool:
         return split_of(identity, source["parts"], SALT) != "train"
@@ -106,7 +106,7 @@ def _prompts_only(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Built
 
 def _hh(source: Source) -> Built:
     found, counts = _resolved(source), Counts()
-    reading, on_bad_row, turns = source["reading"], source["on_bad_row"], source.get("turns", "all")
+    reading, on_bad_row, turns = source.get("reading", "paper"), source["on_bad_row"], source.get("turns", "all")
     return _parted(
         source,
         lambda split: load_hh(
@@ -120,7 +120,7 @@ def _hh(source: Source) -> Built:
 def _tldr(source: Source) -> Built:
     found, counts = _resolved(source), Counts()
     rows = list(
-        load_tldr(found.paths, reading=source["reading"], on_bad_row=source["on_bad_row"], counts=counts)
+        load_tldr(found.paths, reading=source.get("reading", "paper"), on_bad_row=source["on_bad_row"], counts=counts)
     )  # one pass: the split is a column
     return _parted(source, lambda split: (row for row in rows if row.split == split), found, counts)
 
@@ -198,7 +198,7 @@ BENCHMARKS = {"mt_bench": "mt_bench_prompts", "arena_hard": "arena_hard_prompts"
 def _instructions(source: Source) -> Built:
     if source["set"] == "alpaca_eval":
         return _prompts_only(*alpaca_eval_prompts(source))
-    from prefrepro.data import benchmarks  # pyright: ignore[reportAttributeAccessIssue]
+    from prefrepro.data import benchmarks
 
     names = {name: source.get(name, name) for name in ("questions", "answers")}
     paths, record = named_files(source, names)

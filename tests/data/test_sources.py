@@ -145,7 +145,6 @@ def test_neither_files_nor_a_repo() -> None:
     ],
 )
 def test_released_question_sets(name: str, folder: str, questions: str, answers: str, n: int, tmp_path: Path) -> None:
-    pytest.importorskip("prefrepro.data.benchmarks")
     at = SHARED / "data" / folder
     if not at.is_dir():
         pytest.skip(f"{at} is absent: the question sets are not shipped with the code")
@@ -166,7 +165,6 @@ def test_released_question_sets(name: str, folder: str, questions: str, answers:
 
 @pytest.mark.parametrize("form", ["instructions", "mt_bench", "arena_hard"])
 def test_a_worlds_questions_were_in_nobodys_training(form: str, tmp_path: Path) -> None:
-    pytest.importorskip("prefrepro.data.world.questions")
     shares = {"train": 0.85, "eval": 0.15}
     source = {"kind": "world", "form": form, "seed": 0, "parts": shares, "n_prompts": 30}
     parts, _ = built(source, tmp_path)
