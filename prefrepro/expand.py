@@ -5,8 +5,6 @@ Imports neither torch nor Snakemake.
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from prefrepro.data.hub import local_files
@@ -22,6 +20,8 @@ from prefrepro.spec import REFERENCE_KEYS, ROLLOUT_KEYS, read_named, report, sho
 from prefrepro.table_spec import Column, Row, Table
 
 HH_FILES = "hh-files"
+SWITCHED = {"hh": ("reading", "turns"), "tldr": ("reading",), "ultrafeedback": ("score_field",)}
+"""Kind of dataset -> what of its file a switch may set."""
 Hub = str | dict[str, Any]
 """{repo, revision, template} of a model on the hub; empty where a node makes the model."""
 
@@ -65,9 +65,10 @@ class Expander:
         if file == HH_FILES:
             spec["files"] = self.config.hh_files
         if files := local_files(spec):
-            spec["files_sha256"] = {show(path): _sha256(path) for path in files}
+            spec["files_sha256"] = {show(path): sha256_file(path) for path in files}  # other content, other dataset
         sampling = self.settings("sampling", self._of_prompt_set(name))
-        spec |= self.reading.section("source") | {
+        chosen = self.reading.section("source")
+        spec |= {key: chosen[key] for key in SWITCHED.get(spec["kind"], ()) if key in chosen} | {
             "n_prompts": sampling["n"],
             "prompt_batch": self.paper["sampling"]["batch_size"],
             "order_seed": sampling["order_seed"],
@@ -275,7 +276,8 @@ class Expander:
         """A run's training fields; the batch fits its contrasts."""
         usual, planning = self._training_settings(column, given), self.reading.section("planning")
         training = usual | own
-        if training["contrast_size"] != usual["contrast_size"] and "batch_size" not in own:
+        is_smaller = training["contrast_size"] < usual["batch_size"]
+        if training["contrast_size"] != usual["contrast_size"] and is_smaller and "batch_size" not in own:
             contrasts, size = usual["batch_size"] // usual["contrast_size"], training["contrast_size"]
             is_moved = planning.get("contrast_batch") == "moved"
             training["batch_size"] = size * (contrasts if is_moved else -(-usual["batch_size"] // size))
@@ -364,9 +366,3 @@ class Expander:
         label = evaluation.get("annotator")
         readable = "_".join(filter(None, (self.plan.nodes[sample].id.rpartition("_")[0], label, name)))
         return self.plan.add("verdict", readable, spec, inputs, code_files(EVALUATIONS[kind]))
-
-
-@cache
-def _sha256(path: Path) -> str:
-    """Content hash of a local file, so that other content is another dataset."""
-    return sha256_file(path)
