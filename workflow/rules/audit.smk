@@ -6,7 +6,9 @@ from prefrepro.introspect import code_digest
 
 rule audit:
     input:
-        sorted(str(path) for path in Path(workflow.basedir).glob("paper_tables/*/*.yaml")),
+        sorted(
+            str(path) for path in Path(workflow.basedir).glob("paper_tables/*/*.yaml")
+        ),
     output:
         f"{RESULTS}/audit.csv",
         f"{RESULTS}/audit.md",
