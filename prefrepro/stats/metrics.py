@@ -83,6 +83,8 @@ def summarise(metric: str, sets: Sequence[VerdictSet], protocol: str) -> Summary
     }
     if kind.is_fitted:
         fitted = _fitted(metric, sets)
+        if fitted is None:
+            return Summary(None, None, None, None, **counts)
         return Summary(fitted.value, *_clipped(kind, *interval(fitted)), "bootstrap_refit", **counts)
     table = _table([one.counted() for one in scored])
     if np.isnan(table).all(axis=1).any():
@@ -103,6 +105,8 @@ def compare(metric: str, own: Sequence[VerdictSet], baseline: Sequence[VerdictSe
     kind = _metric(metric)
     if kind.is_fitted:
         first, second = _fitted(metric, own), _fitted(metric, baseline)
+        if first is None or second is None:
+            return None
         if first.replicates.shape[1] != second.replicates.shape[1]:
             raise UserError(
                 f"{metric} has {first.replicates.shape[1]} replicates in verdict set {set_name(own[0].frame)} and "
@@ -145,26 +149,30 @@ def _clipped(kind: Metric, low: float, high: float) -> tuple[float, float]:
     return max(kind.low, low), min(kind.high, high)
 
 
-def _fitted(metric: str, sets: Sequence[VerdictSet]) -> Estimates:
-    """Values and replicates that the evaluation left. Raises UserError where they are not there or not finite."""
+def _fitted(metric: str, sets: Sequence[VerdictSet]) -> Estimates | None:
+    """Values and replicates that the evaluation left; None where it left a reason for having no value.
+
+    A replicate of null, whose resample held no valid verdict, says nothing new. Raises UserError where the
+    evaluation knows no such metric, or a replicate is not finite.
+    """
     for one in sets:
-        found = one.metrics.get(metric)
-        replicates = found.get("replicates") if isinstance(found, dict) else None
-        if not found or not replicates or len(replicates) < 2:
+        if metric not in one.metrics and not set(one.frame["verdict"]) <= {"invalid"}:
             raise UserError(
-                f"verdict set {set_name(one.frame)} has no {metric} with replicates, only "
-                f"{', '.join(one.metrics) or 'verdicts'}. Name a metric of its evaluation, or judge it again."
+                f"verdict set {set_name(one.frame)} has no {metric}, only {', '.join(one.metrics) or 'verdicts'}. "
+                "Name a metric of its evaluation, or judge it again."
             )
-        if not np.isfinite(np.asarray([found["value"], *replicates], dtype=np.float64)).all():
-            raise UserError(
-                f"verdict set {set_name(one.frame)}: {metric} is not finite in every replicate. Judge it again."
-            )
-    fits = [one.metrics[metric] for one in sets]
+    fits = [one.metrics.get(metric, {"value": None}) for one in sets]
+    if any(fit["value"] is None for fit in fits):
+        return None
     if len({len(fit["replicates"]) for fit in fits}) > 1:
+        names = "; ".join(set_name(one.frame) for one in sets)
         raise UserError(
-            f"{metric} has another number of replicates in verdict sets "
-            f"{'; '.join(set_name(one.frame) for one in sets)}. Judge them again with one number."
+            f"{metric} has another number of replicates in verdict sets {names}. Judge them again with one."
         )
-    return Estimates(
-        np.array([fit["value"] for fit in fits], float), np.array([fit["replicates"] for fit in fits], float)
-    )
+    values = np.array([fit["value"] for fit in fits], dtype=np.float64)
+    drawn = [[fit["value"] if one is None else one for one in fit["replicates"]] for fit in fits]
+    replicates = np.array(drawn, dtype=np.float64)
+    if replicates.shape[1] < 2 or not (np.isfinite(values).all() and np.isfinite(replicates).all()):
+        names = "; ".join(set_name(one.frame) for one in sets)
+        raise UserError(f"verdict set {names}: {metric} wants several replicates, each finite. Judge it again.")
+    return Estimates(values, replicates)

@@ -173,9 +173,9 @@ def test_compare_lc_by_its_paired_replicates() -> None:
 @pytest.mark.parametrize(
     ("sets", "said"),
     [
-        ([plain(shares([0.5]))], "verdict set v has no lc_wr with replicates, only verdicts"),
-        ([lc(20, [1.0])], "has no lc_wr with replicates"),
-        ([lc(20, [1.0, NAN])], "lc_wr is not finite in every replicate"),
+        ([plain(shares([0.5]))], "verdict set v has no lc_wr, only verdicts. Name a metric of its evaluation"),
+        ([lc(20, [1.0])], "lc_wr wants several replicates, each finite"),
+        ([lc(20, [1.0, NAN])], "verdict set v: lc_wr wants several replicates, each finite"),
         ([lc(20, [1, 2]), lc(20, [1, 2, 3])], "lc_wr has another number of replicates in verdict sets v; v"),
     ],
 )
@@ -183,6 +183,23 @@ def test_fitted_numbers_that_are_not_there_are_refused(sets: list[VerdictSet], s
     with pytest.raises(UserError) as caught:
         summarise("lc_wr", sets, "paper")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        VerdictSet(shares([0.2, NAN]), {"lc_wr": {"value": None, "replicates": [], "reason": "1 of 2 is invalid"}}),
+        VerdictSet(shares([NAN, NAN]), {}),
+    ],
+)
+def test_a_fit_that_gave_a_reason_instead_is_no_number(unfit: VerdictSet) -> None:
+    found = summarise("lc_wr", [lc(20, [1, 2]), unfit], "paper")
+    assert (found.value, found.ci_method, found.n) == (None, None, 5)
+    assert compare("lc_wr", [lc(20, [1, 2])], [unfit], "paper") is None
+
+
+def test_a_replicate_without_a_valid_verdict_says_nothing_new() -> None:
+    assert summarise("lc_wr", [lc(5, [4, None, 6])], "paper") == summarise("lc_wr", [lc(5, [4, 5, 6])], "paper")
 
 
 def test_what_cannot_be_paired_or_is_unknown_is_refused() -> None:

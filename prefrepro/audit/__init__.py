@@ -1,0 +1,1 @@
+"""What can be said of printed numbers without running anything."""

@@ -1,0 +1,29 @@
+"""python -m prefrepro.audit [KEY=VALUE …]: can the printed numbers be, and what do they show; audit.{csv,md}."""
+
+from __future__ import annotations
+
+import argparse
+
+from prefrepro.audit.audit import audit, write
+from prefrepro.audit.page import page
+from prefrepro.audit.printed import read_printed
+from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.files import write_text
+from prefrepro.plan import make_plan
+from prefrepro.stage import parse_config
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m prefrepro.audit", description=__doc__)
+    parser.add_argument("config", nargs="*", metavar="KEY=VALUE", help="what the workflow was given with --config")
+    folder = make_plan(parse_config(parser.parse_args().config)).results
+    audited = audit(read_printed())
+    try:
+        write(audited, folder / "audit.csv")
+        write_text(folder / "audit.md", page(audited))
+    except OSError as error:
+        raise UserError(f"{folder}: {error}") from error
+
+
+if __name__ == "__main__":
+    exit_on_user_error(_main)

@@ -1,0 +1,24 @@
+# Can the printed numbers be, and what do they show: no node of the plan, so its code stands in params.
+from pathlib import Path
+
+from prefrepro.introspect import code_digest
+
+
+rule audit:
+    input:
+        sorted(
+            str(path) for path in Path(workflow.basedir).glob("paper_tables/*/*.yaml")
+        ),
+    output:
+        f"{RESULTS}/audit.csv",
+        f"{RESULTS}/audit.md",
+    log:
+        f"{LOGS}/audit.log",
+    benchmark:
+        f"{TIMES}/audit.tsv"
+    params:
+        python=python,
+        config=config_arguments,
+        code=lambda wildcards: code_digest("prefrepro.audit.__main__"),
+    shell:
+        "exec {params.python} -m prefrepro.audit {params.config} > {log} 2>&1"
