@@ -45,7 +45,7 @@ def _main() -> None:
     show = commands.add_parser("show", help="print a finished table")
     show.add_argument("table", help="paper/table, such as rpo/table1")
     show.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
-    collect = commands.add_parser("collect", help="rebuild the three CSVs of a results folder")
+    collect = commands.add_parser("collect", help="rebuild the four CSVs of a results folder")
     collect.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
     check = commands.add_parser("check", help="does a method file meet the contract")
     check.add_argument("files", nargs="*", type=Path, metavar="FILE", help="methods/x.py; default: all of methods/")

@@ -1,9 +1,8 @@
-"""How a judge behaved over one verdict set: position bias, ties, invalid verdicts, lengths. No win rates here."""
+"""How a judge behaved over one verdict set: position bias, ties, invalid verdicts. No win rates here."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,12 @@ import pandas as pd
 from prefrepro.stats.intervals import wilson
 
 
-def judging_quality(frame: pd.DataFrame, samples: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+def judging_quality(frame: pd.DataFrame) -> dict[str, Any]:
     """One flat row for a verdict set, rows as in verdicts.csv; rates in percent, None where nothing is known.
 
     `first_shown_pct`: share of the decided verdicts that went to the answer shown first, with Wilson's interval;
     50 is no position bias. `orders_disagree_pct`: of answers judged validly in both orders, those where the orders
-    name different winners. `words` and `words_baseline`: mean words of `samples`' response and baseline.
+    name different winners.
     """
     words = frame["verdict"].to_numpy(dtype=object)
     orders = frame["order"].to_numpy(dtype=object)
@@ -35,8 +34,6 @@ def judging_quality(frame: pd.DataFrame, samples: Sequence[Mapping[str, Any]] = 
         "tie_pct": _percent(int((words == "tie").sum()), len(frame)),
         "invalid_pct": _percent(int((words == "invalid").sum()), len(frame)),
         "orders_disagree_pct": _disagreement(frame),
-        "words": _words(samples, "response"),
-        "words_baseline": _words(samples, "baseline"),
     }
 
 
@@ -51,8 +48,3 @@ def _disagreement(frame: pd.DataFrame) -> float | None:
             answers[prompt, draw].append(verdict)
     both = [verdicts for verdicts in answers.values() if len(verdicts) == 2]
     return _percent(sum(set(verdicts) == {"win", "loss"} for verdicts in both), len(both))
-
-
-def _words(samples: Sequence[Mapping[str, Any]], key: str) -> float | None:
-    texts = [sample[key] for sample in samples if sample.get(key) is not None]
-    return sum(len(text.split()) for text in texts) / len(texts) if texts else None

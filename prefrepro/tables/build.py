@@ -1,4 +1,4 @@
-"""The table node of the DAG: cells of one table, its files in every format, and the three CSVs of the folder."""
+"""The table node of the DAG: cells of one table, its files in every format, and the four CSVs of the folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prefrepro.tables.schema import read_csv, write_csv
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
-    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv} and bring cells, runs and verdicts.csv up to date.
+    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv} and bring the four CSVs up to date.
 
     Raises UserError where a cell has no value: a table with a hole is not a finished table.
     """

@@ -54,7 +54,7 @@ def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], VerdictSet]) ->
 def missing(cells_frame: pd.DataFrame) -> list[str]:
     """`paper/table row × column` of every cell without a value; a caller that gets any exits non-zero."""
     cells = cells_frame.to_dict("records")
-    lost = [cell for cell in cells if cell["status"] == "not_run" and cell["reason"] != CITED]
+    lost = [cell for cell in cells if cell["reason"] == NO_VERDICTS]
     return [f"{cell['paper']}/{cell['table']} {cell['row']} × {cell['column']}" for cell in lost]
 
 
@@ -92,7 +92,7 @@ def _row(cell: Cell, baseline: Cell | None, sets: Sets) -> dict[str, Any]:
         **asdict(ours),
         "n_seeds": len(own or []),
         "delta": delta,
-        **_status(cell, ours),
+        **_status(cell, ours, own),
         "p_vs_baseline": _p_value(cell, baseline, ours, sets),
         "baseline": cell["baseline"],
         "run_id": SEPARATOR.join(cell["run_ids"]),
@@ -108,10 +108,12 @@ def _statistic(cell: Cell) -> str:
     return "wr" if is_alpaca else cell["metric"]
 
 
-def _status(cell: Cell, ours: Summary) -> dict[str, str | None]:
+def _status(cell: Cell, ours: Summary, own: list[VerdictSet] | None) -> dict[str, str | None]:
     """The first of these that holds: no value; nothing it may be held against; another judge; in or out."""
     if ours.value is None or ours.ci_low is None or ours.ci_high is None:
-        return {"status": "not_run", "reason": CITED if cell["is_cited"] else NO_VERDICTS}
+        told = [one.metrics.get(cell["metric"], {}).get("reason") for one in own or []]
+        reasons = [CITED] if cell["is_cited"] else [reason for reason in told if reason] or [NO_VERDICTS]
+        return {"status": "not_run", "reason": reasons[0]}
     if not cell["comparable"]:
         return {"status": "not_comparable", "reason": f"scale {cell['scale']}: other models and data than the paper's"}
     if cell["reported"] is None:

@@ -1,4 +1,4 @@
-"""The three CSVs of a results folder, rebuilt from what its stages left behind.
+"""The four CSVs of a results folder, rebuilt from what its stages left behind.
 
 Always rebuilt whole, never appended to: the same inputs give the same bytes, whatever ran in which order.
 """
@@ -15,12 +15,13 @@ from typing import Any
 import pandas as pd
 
 from prefrepro.errors import UserError
+from prefrepro.stats.judging import judging_quality
 from prefrepro.tables.check import load_schema
 from prefrepro.tables.schema import read_csv, validate_frame, write_csv
 
 
 def collect(results: Path) -> None:
-    """Rebuild cells.csv, runs.csv and verdicts.csv of `results`; one process at a time does so.
+    """Rebuild cells.csv, runs.csv, verdicts.csv and judging.csv of `results`; one process at a time does so.
 
     Raises UserError that names the input file where one is bad or half-written; then nothing is replaced.
     """
@@ -32,6 +33,7 @@ def collect(results: Path) -> None:
             "runs": [_run(path) for path in sorted(results.glob("runs/*/run.json"))],
             "verdicts": [read_csv(path, "verdicts") for path in sorted(results.glob("verdicts/*/verdicts.csv"))],
         }
+        frames["judging"] = [_judging(frame) for frame in frames["verdicts"]]
         joined = {name: _joined(parts, name) for name, parts in frames.items()}
         for name, frame in joined.items():
             validate_frame(frame, name, f"{results}/{name}.csv, joined from its parts")
@@ -50,6 +52,10 @@ def _joined(parts: list[pd.DataFrame], name: str) -> pd.DataFrame:
     columns = pd.Index(load_schema(name).columns)
     rows = [part.astype(object) for part in parts if len(part)]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def _judging(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame([{"verdict_set_id": frame["verdict_set_id"].iloc[0], **judging_quality(frame)}], dtype=object)
 
 
 def _run(path: Path) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from prefrepro.tables.collect import collect
 from prefrepro.tables.schema import read_csv, write_csv
 
 README = Path(__file__).parents[2] / "results" / "README.md"
-NAMES = ("cells", "runs", "verdicts")
+NAMES = ["cells", "runs", "verdicts", "judging"]
 
 
 @pytest.fixture
@@ -44,9 +44,10 @@ def contents(results: Path) -> dict[str, bytes]:
 
 def test_collect_joins_everything(results: Path) -> None:
     collect(results)
-    cells, runs, verdicts = (read_csv(results / f"{name}.csv", name) for name in NAMES)
+    cells, runs, verdicts, judging = (read_csv(results / f"{name}.csv", name) for name in NAMES)
     assert list(cells["row"]) == ["dpo", "rpo"] and list(runs["run_id"]) == ["r-dpo", "r-rpo"]
     assert len(verdicts) == 40 and list(verdicts["verdict_set_id"].unique()) == ["dpo", "rpo"]
+    assert list(judging["verdict_set_id"]) == ["dpo", "rpo"] and list(judging["n_verdicts"]) == [20, 20]
     run = runs.iloc[0]
     assert json.loads(run["hparams"]) == {"beta": 0.1, "tau": 0.5}
     assert run["final_loss"] == 0.1 + 0.2 and pd.isna(run["peak_mem_gb"]) and not run["dirty"]
