@@ -10,7 +10,6 @@ import hashlib
 import math
 import operator
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -167,16 +166,29 @@ def hparam_problems(method: Method, given: dict[str, Any]) -> list[str]:
 
 
 @cache
-def _file_digest(path: Path) -> str:
-    """Digest of what a file does: Python without comments and docstrings, other files byte by byte."""
-    if path.suffix != ".py":
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    tree = parse(path)
+def _digest_line(path: Path) -> str:
+    """Name and digest of what a file does: Python without comments and docstrings, other files byte by byte."""
+    content = _python(path)[0] if path.suffix == ".py" else path.read_bytes()
+    return f"{path.relative_to(ROOT)} {hashlib.sha256(content).hexdigest()}"
+
+
+@cache
+def _python(path: Path) -> tuple[bytes, frozenset[str]]:
+    """What a Python file does, blind to comments and docstrings, and the modules of ours that it imports.
+
+    Read together, because parsing is most of what a plan costs.
+    """
+    tree, names = parse(path), set[str]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             # Strings that stand alone are docstrings, of fields too.
             node.body = [n for n in node.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    ours = frozenset(name for name in names if name.split(".")[0] in ("prefrepro", "methods"))
+    return ast.dump(tree).encode(), ours
 
 
 def _module_file(name: str) -> Path | None:
@@ -185,17 +197,6 @@ def _module_file(name: str) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
-
-
-@cache
-def _imports(path: Path) -> frozenset[str]:
-    names: set[str] = set()
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return frozenset(name for name in names if name.split(".")[0] in ("prefrepro", "methods"))
 
 
 @cache
@@ -208,7 +209,7 @@ def code_files(module: str) -> tuple[Path, ...]:
         if path is None or path in found:
             continue
         found.add(path)
-        queue += _imports(path)
+        queue += _python(path)[1]
     data = {
         file
         for folder in {path.parent for path in found}
@@ -217,8 +218,8 @@ def code_files(module: str) -> tuple[Path, ...]:
     return tuple(sorted(found | data))
 
 
-def code_digest(module: str, extra: Iterable[Path] = ()) -> str:
+@cache
+def code_digest(module: str, extra: tuple[Path, ...] = ()) -> str:
     """Comment-blind digest of everything `module` runs through, and of `extra` files."""
-    files = sorted({*code_files(module), *extra})
-    lines = [f"{path.relative_to(ROOT)} {_file_digest(path)}" for path in files]
+    lines = [_digest_line(path) for path in sorted({*code_files(module), *extra})]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -118,11 +118,19 @@ def unknown_keys(mapping: dict[str, Any], known: list[str], where: str) -> list[
 def read_yaml(path: Path) -> Any:
     """A YAML file's content. Raises UserError naming file, line and column."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{show(path)} does not exist") from None
     except yaml.YAMLError as error:
         raise UserError(f"{show(path)} is not valid YAML: {error}") from None
+
+
+def _load_yaml(text: str) -> Any:
+    """What yaml.safe_load makes of `text`, by libyaml where PyYAML has it: ten times as fast."""
+    try:
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError:
+        return yaml.safe_load(text)  # its messages show the line
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError, exit_on_user_error
-from prefrepro.nodes import Node, Plan
-from prefrepro.plan import make_plan
+from prefrepro.threads import let_waiting_threads_sleep
+from prefrepro.worker.client import hand_over
+
+if TYPE_CHECKING:
+    from prefrepro.nodes import Node, Plan
 
 WORK = {
     "data": "prefrepro.data.build:build",
@@ -61,8 +63,10 @@ def do(plan: Plan, node: Node) -> None:
     getattr(importlib.import_module(module), function)(spec, inputs, plan.results / node.folder)
 
 
-def main(*kinds: str) -> None:
-    """Command line of a stage that does nodes of these kinds."""
+def main(*kinds: str, warm: bool = False) -> None:
+    """Command line of a stage that does nodes of these kinds; `warm`: in the workflow's worker, where there is one."""
+    if warm:
+        hand_over()
     parser = argparse.ArgumentParser(
         prog=f"python -m prefrepro.{Path(sys.argv[0]).parent.name}",
         description=f"Do one node of the plan ({', '.join(kinds)}); snakemake -n --printshellcmds lists the commands.",
@@ -70,11 +74,11 @@ def main(*kinds: str) -> None:
     parser.add_argument("id", help="the node's id: its folder's name below results/<scale>/")
     parser.add_argument("config", nargs="*", metavar="KEY=VALUE", help="what the workflow was given with --config")
     arguments = parser.parse_args()
-    # Threads that wait for each other sleep: spinning ones take the cores from the other jobs of a small machine
-    # (a pre-training beside another job: 17 to 35 s spinning, 4 to 5 s sleeping). Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_waiting_threads_sleep()
 
     def work() -> None:
+        from prefrepro.plan import make_plan  # not needed to hand over
+
         plan = make_plan(parse_config(arguments.config))
         node = plan.node(arguments.id)
         if node.kind not in kinds:

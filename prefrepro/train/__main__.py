@@ -3,4 +3,4 @@
 from prefrepro.stage import main
 
 if __name__ == "__main__":
-    main("base", "sft", "run", "reward_model", "reference", "embeddings", "reference_rewards")
+    main("base", "sft", "run", "reward_model", "reference", "embeddings", "reference_rewards", warm=True)

@@ -8,6 +8,7 @@ sys.path.insert(0, workflow.basedir)
 
 from prefrepro.errors import UserError
 from prefrepro.plan import make_plan
+from prefrepro.worker.start import start
 
 try:
     PLAN = make_plan(config)
@@ -57,3 +58,9 @@ def table_files(target):
     name = f"{table['paper']}_{table['table']}"
     files = [f"{RESULTS}/tables/{name}.{suffix}" for suffix in TABLE_SUFFIXES]
     return files + inputs_of(PLAN.tables[target])
+
+
+onstart:
+    # One process imports torch for all jobs of this machine; a cluster's jobs import for themselves.
+    if workflow.is_main_process and workflow.local_exec:
+        start()
