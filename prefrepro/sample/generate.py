@@ -17,7 +17,7 @@ from prefrepro.data.template import render_for
 from prefrepro.files import replacing, write_json
 from prefrepro.train.decode import Answer, decode, sampling_arguments
 from prefrepro.train.examples import read_rows
-from prefrepro.train.load import checkpoint_of, load_model, tokenizer_of
+from prefrepro.train.load import checkpoint_of, hub_commit, load_model, tokenizer_of
 from prefrepro.train.seeds import seed_for
 
 
@@ -88,6 +88,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
         "finish": {kind: finishes.count(kind) for kind in ("eos", "role_tag", "length")},
         "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
         "engine": "transformers",
+        "model_commit": hub_commit(inputs, "run", released),
         "wall_s": time.perf_counter() - started,
     }
     write_json(out / "manifest.json", manifest)
