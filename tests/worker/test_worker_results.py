@@ -19,7 +19,7 @@ COLD = {"PREFREPRO_WORKER": "off"}
 THREADS = """
 import hashlib, numpy, scipy.linalg, torch
 from threadpoolctl import threadpool_info
-pools = sorted((pool["internal_api"], Path(pool["filepath"]).name, pool["num_threads"]) for pool in threadpool_info())
+pools = {pool["num_threads"] for pool in threadpool_info()}
 numbers = numpy.random.default_rng(0).random((700, 700))
 tensor = torch.from_numpy(numbers).float()
 results = [numbers @ numbers, scipy.linalg.inv(numbers), (tensor @ tensor).numpy(), tensor.sum(0).numpy()]
