@@ -17,7 +17,7 @@ MACHINERY = sorted((ROOT / "prefrepro").rglob("*.py"))
 OTHER_LIBRARIES = {"rpo_ot": {"ot"}}
 """What one method imports beside torch: the Sinkhorn algorithm of a well-kept library, not one of our own."""
 METHOD_NAMES = {path.stem for path in METHODS} - {"__init__", "contract"}
-LIGHT = ("spec", "nodes", "plan", "introspect", "cli", "errors", "files", "new_method")
+LIGHT = ("spec", "nodes", "plan", "introspect", "cli", "errors", "files", "new_method", "stage")
 """Modules of prefrepro that a Snakefile, parsed again in every job, or a help page loads."""
 HEAVY = {"torch", "transformers", "pandas"}
 LONGEST = 400

@@ -60,10 +60,19 @@ class Job:
         tempfile.tempdir = None
         importlib.invalidate_caches()
         use_threads(int(self.request.environment["OMP_NUM_THREADS"]))
+        _draw_anew()
 
     def _main(self) -> None:
         sys.argv = ["", *self.request.arguments]
         runpy.run_module(self.request.module, run_name="__main__", alter_sys=True)
+
+
+def _draw_anew() -> None:
+    """What is not seeded differs from job to job, as it does between processes; Python's `random` knows of forks."""
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.seed()
 
 
 def _exit_code(main: Callable[[], None]) -> int:

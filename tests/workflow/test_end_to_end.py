@@ -129,7 +129,7 @@ def forget(checkout: Checkout, methods: tuple[str, ...]) -> None:
 
 
 def kill_in_training(checkout: Checkout) -> None:
-    """kill -9 Snakemake, and dpo's training with it, once that has a checkpoint; other jobs live on as orphans."""
+    """kill -9 Snakemake, and dpo's training with it, once that has a checkpoint."""
     workflow = subprocess.Popen(
         checkout.command("-m", "snakemake", "table1", "--cores", "2"),
         cwd=checkout.root,
@@ -144,18 +144,21 @@ def kill_in_training(checkout: Checkout) -> None:
             assert workflow.poll() is None, "Snakemake ended before it could be killed"
             assert time.monotonic() < deadline, "no checkpoint within five minutes"
             time.sleep(0.005)
-        children = psutil.Process(workflow.pid).children(recursive=True)
+        trainings = [child.pid for child in psutil.Process(workflow.pid).children() if is_training_dpo(child)]
     finally:
         workflow.kill()
         workflow.wait()
-    trainings = []
-    for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            command = child.cmdline()
-            if "prefrepro.train" in command and any(word.startswith("dpo_") for word in command):
-                trainings.append(child.pid)
     assert trainings, "dpo was not being trained"
     for pid in trainings:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # the worker ends with Snakemake, and takes its jobs along
+            os.kill(pid, signal.SIGKILL)
     assert list(checkout.results.glob("checkpoints/dpo_*/step-*.pt"))
     assert not list(checkout.results.glob("runs/dpo_*/run.json"))
+
+
+def is_training_dpo(process: psutil.Process) -> bool:
+    try:
+        command = process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
+    return "prefrepro.train" in command and any(word.startswith("dpo_") for word in command)

@@ -1,0 +1,137 @@
+"""A process that stands for Snakemake: it starts a worker and runs jobs, as the local executor does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from checkout import Checkout
+
+WITHIN_S = 60.0
+"""The longest that anything here is waited for, on a machine that does much else."""
+WORKFLOW = """
+import json, os, subprocess, sys
+from prefrepro.worker.start import start
+start()
+print(json.dumps(os.environ.get("PREFREPRO_WORKER")), flush=True)
+for line in sys.stdin:
+    command, environment, log = json.loads(line)
+    with open(log, "w") as stream:
+        job = subprocess.Popen([sys.executable, *command], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
+                               env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+    print(job.pid, flush=True)
+    print(job.wait(), flush=True)
+"""
+PROBE = '''
+"""A stage that does what its argument says."""
+import json, os, signal, sys, time
+from pathlib import Path
+
+from prefrepro.worker.client import hand_over
+
+def me():
+    print(json.dumps({"pid": os.getpid(), "parent": os.getppid()}), flush=True)
+
+if __name__ == "__main__":
+    hand_over()
+    exec(sys.argv[1])
+'''
+needs_pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the worker needs Linux's pidfd_open")
+
+
+def with_probe(checkout: Checkout) -> Checkout:
+    """The copy's judge stage runs its argument, and its worker imports next to nothing."""
+    (checkout.root / "prefrepro/judge/__main__.py").write_text(PROBE, encoding="utf-8")
+    few = 'LIBRARIES = ("threadpoolctl",)\nALL = ('
+    checkout.edit("prefrepro/worker/libraries.py", "LIBRARIES = (", few)
+    return checkout
+
+
+class Workflow:
+    """One job at a time; `environment` is the jobs' alone."""
+
+    def __init__(self, checkout: Checkout, **environment: str) -> None:
+        self.log = checkout.root / "job.log"
+        self.process = subprocess.Popen(
+            checkout.command("-c", WORKFLOW),
+            cwd=checkout.root,
+            env=checkout.environment | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.address: str | None = json.loads(self._line())
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def begin(self, *command: str, **environment: str) -> int:
+        """Start `python command`; its process id."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps([command, environment, str(self.log)]) + "\n")
+        self.process.stdin.flush()
+        return int(self._line())
+
+    def end(self) -> tuple[int, str]:
+        """The job's exit code, negative for a signal, and its log."""
+        return int(self._line()), self.log.read_text(encoding="utf-8")
+
+    def run(self, *command: str, **environment: str) -> tuple[int, str]:
+        self.begin(*command, **environment)
+        return self.end()
+
+    def probe(self, statement: str, **environment: str) -> tuple[int, str]:
+        return self.run("-m", "prefrepro.judge", statement, **environment)
+
+    def begin_probe(self, statement: str) -> tuple[int, dict[str, int]]:
+        """Start one that says who it is and then does `statement`: the job's process, and what it says."""
+        client = self.begin("-m", "prefrepro.judge", f"me(); {statement}")
+        until(lambda: self.log.read_text(encoding="utf-8").endswith("}\n"), "the job did not begin")
+        return client, json.loads(self.log.read_text(encoding="utf-8").splitlines()[-1])
+
+
+@contextlib.contextmanager
+def workflow(checkout: Checkout, **environment: str) -> Iterator[Workflow]:
+    """A workflow that has ended, and its worker with it, when the block ends."""
+    opened = Workflow(checkout, **environment)
+    try:
+        yield opened
+    finally:
+        assert opened.process.stdin is not None and opened.process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            opened.process.stdin.close()
+        opened.process.wait(WITHIN_S)
+        opened.process.stdout.close()
+
+
+def until(is_so: Callable[[], Any], otherwise: str) -> None:
+    """Wait for a condition, within bounds."""
+    deadline = time.monotonic() + WITHIN_S
+    while not is_so():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.02)
+
+
+def gone(*pids: int) -> bool:
+    """Has every process ended? A zombie has."""
+    return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def folder_of(address: str | None) -> Path:
+    """The worker's folder."""
+    assert address is not None
+    return Path(address).parent
