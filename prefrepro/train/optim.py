@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,12 @@ from torch import Tensor
 
 from prefrepro.errors import UserError, nearest
 
-OPTIMIZERS = ("rmsprop", "adamw")
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "rmsprop": partial(torch.optim.RMSprop, alpha=0.99, eps=1e-8, momentum=0, weight_decay=0),
+    "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.999), eps=1e-8, weight_decay=0),
+}
+"""rmsprop: torch's defaults, spelled out, as the released trainers.py:350. adamw: no weight decay, the default of the
+HF Trainer that the NCA and zephyr recipes run on."""
 
 
 def warmup_lr(step: int, lr: float, warmup_steps: int) -> float:
@@ -21,13 +27,10 @@ def warmup_lr(step: int, lr: float, warmup_steps: int) -> float:
 def build_optimizer(params: Iterable[Tensor], training: Mapping[str, Any]) -> torch.optim.Optimizer:
     """The optimiser that `training` names (keys `optimizer`, `lr`); the trainer sets `lr` anew at each step.
 
-    rmsprop: torch's defaults, spelled out, as the released trainers.py:350. adamw: no weight decay, the
-    default of the HF Trainer that the NCA and zephyr recipes run on. Raises UserError on any other name.
+    Raises UserError on an unknown name.
     """
-    name, lr = training["optimizer"], training["lr"]
-    if name == "rmsprop":
-        return torch.optim.RMSprop(params, lr=lr, alpha=0.99, eps=1e-8, momentum=0, weight_decay=0)
-    if name == "adamw":
-        return torch.optim.AdamW(params, lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0)
-    known = ", ".join(OPTIMIZERS)
-    raise UserError(f'training.optimizer: "{name}" is unknown. Known: {known}.{nearest(str(name), OPTIMIZERS)}')
+    name = str(training["optimizer"])
+    if name not in OPTIMIZERS:
+        known = ", ".join(OPTIMIZERS)
+        raise UserError(f'training.optimizer: "{name}" is unknown. Known: {known}.{nearest(name, OPTIMIZERS)}')
+    return OPTIMIZERS[name](params, lr=training["lr"])

@@ -12,7 +12,7 @@ from prefrepro.data.world.acceptance import broken_bounds, distinct_2, words
 def line(method: str, **changes: Any) -> dict[str, Any]:
     low = {"sft": 45.0, "dpo": 65.0}[method]
     values = {
-        "method": method, "seed": 1, "win_rate": low + 6, "ci_low": low, "ci_high": low + 12,
+        "row": method, "method": method, "seed": 1, "win_rate": low + 6, "ci_low": low, "ci_high": low + 12,
         "reward_accuracy": 0.7, "words_ratio": 0.6, "distinct_2_ratio": 1.0,
     }  # fmt: skip
     return values | changes
@@ -37,6 +37,10 @@ def test_each_bound_is_held(changes: dict[str, float], said: str) -> None:
     (broken,) = broken_bounds([line("sft"), line("dpo", **changes)])
     assert said in broken
     assert broken.startswith("dpo, seed 1")
+
+
+def test_a_table_without_sft_is_held_to_what_it_has() -> None:
+    assert broken_bounds([line("dpo", win_rate=40.0)]) == []
 
 
 def test_what_is_measured() -> None:

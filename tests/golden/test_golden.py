@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from golden_runners import RUNNERS, Case, Outputs, tensor
+from unseen import unseen_cases
 
 FLOAT64_ONLY = {"rmsprop_warmup", "rpo_paired_bf16_as_run", *(op for op in RUNNERS if op.endswith("_order"))}
 """Updates of 3e-9 vanish in float32 weights (PROTOCOL.md §1.7), one op names its own two precisions, and an order
@@ -91,6 +92,16 @@ def test_float32(case: Case) -> None:
     """Within 1e-5 relative, and absolute what the rounding of the inputs explains (module docstring)."""
     actual = RUNNERS[case["op"]](case, torch.float32)
     assert_matches(case, actual, 1e-5, lambda name: input_rounding(case, name))
+
+
+@pytest.mark.parametrize("seed", [20261121])
+def test_other_shapes(seed: int) -> None:
+    """Cases recomputed apart from our code and from torch: M ≠ N, one pair, K from 2 to 6 (unseen.py)."""
+    cases = unseen_cases(seed)
+    assert {case["op"] for case in cases} <= set(RUNNERS)
+    for case in cases:
+        test_float64(case)
+        test_float32(case)
 
 
 def test_no_op_is_left_out(pytestconfig: pytest.Config) -> None:

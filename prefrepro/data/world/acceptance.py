@@ -1,8 +1,8 @@
 """Does the embedded world tell methods apart, and does no method degenerate in it?
 
-`python -m prefrepro.data.world.acceptance [KEY=VALUE …]` reads what `snakemake embedded_world table1` left behind for
-the same config, prints one line per method and seed, and exits with 1 where a bound of docs/embedded-world.md is
-broken. It trains nothing.
+`python -m prefrepro.data.world.acceptance [TABLE …] [KEY=VALUE …]` reads what `snakemake TABLE …` (by default
+embedded_world and table1) left behind for the same config, prints one line per row and seed, and exits with 1 where a
+bound of docs/embedded-world.md is broken. It trains nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.data.template import render_history
+from prefrepro.data.world.reward import reward
+from prefrepro.errors import UserError, exit_on_user_error, nearest
 from prefrepro.nodes import Node, Plan
 from prefrepro.plan import make_plan
 from prefrepro.stage import parse_config
@@ -30,6 +32,7 @@ REWARD_ACCURACY = 0.65
 """of DPO, on held-out pairs"""
 LENGTH = (0.4, 1.6)
 """mean words of a method's responses, as a multiple of the chosen responses'"""
+DEFAULT_TABLES = ["embedded_world", "table1"]
 DISTINCT_2 = 0.9
 """mean share of distinct word pairs in a response, as a multiple of the chosen responses', at least"""
 
@@ -50,7 +53,7 @@ def measure(plan: Plan, verdict: Node) -> dict[str, Any]:
     sample = plan.node(verdict.inputs["sample"])
     run = plan.node(sample.inputs["run"])
     if not (plan.results / verdict.done).is_file():
-        raise UserError(f"{verdict.id} is not there; first: snakemake embedded_world table1 --config …")
+        raise UserError(f"{verdict.id} is not there; first run snakemake with the same tables and --config")
     verdicts = read_csv(plan.results / verdict.folder / "verdicts.csv", "verdicts")
     rate = summarise("win_rate_pct", [VerdictSet(verdicts, {})], plan.config.protocol)
     rows = read_rows(plan.results / sample.folder / "samples.jsonl")
@@ -59,6 +62,7 @@ def measure(plan: Plan, verdict: Node) -> dict[str, Any]:
     return {
         "method": run.spec["method"],
         "seed": run.spec["seed"],
+        "known_reward": sum(reward(render_history(row["prompt"]), row["response"]) for row in rows) / len(rows),
         "win_rate": rate.value,
         "ci_low": rate.ci_low,
         "ci_high": rate.ci_high,
@@ -74,8 +78,8 @@ def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
     broken = []
     sft = {line["seed"]: line for line in lines if line["method"] == "sft"}
     for line in lines:
-        who = f"{line['method']}, seed {line['seed']}"
-        if line["method"] == CONTROL:
+        who = f"{line['row']}, seed {line['seed']}"
+        if line["method"] == CONTROL and line["seed"] in sft:
             base = sft[line["seed"]]
             if line["win_rate"] - base["win_rate"] < WIN_RATE_GAIN or line["ci_low"] <= base["ci_high"]:
                 broken.append(f"{who}: {line['win_rate']:.1f} is not clear of SFT's {base['win_rate']:.1f}")
@@ -90,10 +94,15 @@ def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
 
 def main() -> None:
     """Print the report; exit 1 where a bound is broken."""
-    plan = make_plan(parse_config(sys.argv[1:]))
-    nodes = plan.needed_by([target for target in ("embedded_world", "table1") if target in plan.tables])
-    lines = [measure(plan, node) for node in nodes if node.kind == "verdict"]
-    lines.sort(key=lambda line: (line["method"], line["seed"]))
+    tables = [word for word in sys.argv[1:] if "=" not in word]
+    plan = make_plan(parse_config([word for word in sys.argv[1:] if "=" in word]))
+    for table in tables:
+        if table not in plan.tables:
+            raise UserError(f'"{table}" is no table. Known: {", ".join(plan.tables)}.{nearest(table, plan.tables)}')
+    chosen = tables or [table for table in DEFAULT_TABLES if table in plan.tables]
+    cells = [cell for table in chosen for cell in plan.tables[table].spec["cells"]]
+    rows = {verdict: cell["row"] for cell in cells for verdict in cell["verdict_ids"]}  # what tables share comes once
+    lines = [{"row": row, **measure(plan, plan.node(verdict))} for verdict, row in rows.items()]
     sys.stdout.write(tabulate(lines, headers="keys", tablefmt="github", floatfmt=".3f") + "\n")
     if broken := broken_bounds(lines):
         sys.stdout.write("\n".join(["Broken:", *broken]) + "\n")
