@@ -7,13 +7,14 @@ from functools import cached_property
 from typing import Any
 
 from prefrepro.forecast.judging import calls_of, cost_of, label_of
-from prefrepro.forecast.measured import Measured
-from prefrepro.forecast.settings import Settings, read_settings
+from prefrepro.forecast.measured import PER_JOB, Measured
+from prefrepro.forecast.settings import BY_MODEL, Settings, read_settings
 from prefrepro.forecast.sizes import Size, size_of
 from prefrepro.forecast.work import (
     Work,
     device_seconds,
     embedding_work,
+    reference_reward_work,
     reference_work,
     sampling_work,
     training_work,
@@ -21,6 +22,8 @@ from prefrepro.forecast.work import (
 from prefrepro.nodes import Node, Plan
 
 TRAININGS = ("base", "sft", "reward_model", "run")
+SCORED_ONCE = {"reference": reference_work, "reference_rewards": reference_reward_work, "embeddings": embedding_work}
+"""Kind -> its work, of jobs that read their texts once, without a backward pass."""
 AMOUNTS: tuple[str, ...] = (
     "sequences", "tokens", "answers", "hours", "calls", "prompt_tokens", "completion_tokens", "cost_usd",
 )  # fmt: skip
@@ -75,15 +78,15 @@ class Forecaster:
         return Job(node.kind, node.id, is_done, amounts, basis)
 
     def _device_job(self, node: Node) -> tuple[dict[str, float | None], str]:
-        work, tokens = self._work(node)
-        units = {"data": 1.0, "reference": 1.0, "embeddings": 1.0}.get(node.kind, tokens)
-        per_unit = self.measured.seconds_per_unit(node.kind, node.id)
-        if per_unit is not None and units is not None:
-            seconds, basis = per_unit * units, "measured"
-        else:
+        """Amounts of a job that holds a device, and what its hours rest on."""
+        work = self._work(node)
+        tokens = work.sampled_tokens if node.kind == "sample" else work.tokens
+        units = 1.0 if node.kind in PER_JOB else tokens
+        per_unit, basis = self.measured.seconds_per_unit(node.kind, node.id), "measured"
+        if per_unit is None or units is None:
             seconds, basis = self._seconds(node, work), "config"
-        if seconds is not None and basis == "config" and node.kind != "data":
-            seconds += self.settings.start_s
+        else:
+            seconds = per_unit * units
         amounts: dict[str, float | None] = {"hours": None if seconds is None else seconds / HOUR}
         if node.kind == "sample":
             amounts |= {"answers": work.answers, "tokens": tokens}
@@ -91,29 +94,26 @@ class Forecaster:
             amounts |= {"sequences": work.sequences, "tokens": tokens}
         return amounts, basis
 
-    def _work(self, node: Node) -> tuple[Work, float | None]:
-        """A job's work, and those of its tokens that runs.csv or the sample set counts."""
+    def _work(self, node: Node) -> Work:
         if node.kind == "data":
-            return Work(), None
+            return Work()
         size = self.size(node.inputs["data"])
         if node.kind == "sample":
-            work = sampling_work(node, size, self.measured.answer_tokens(node.id))
-            return work, work.sampled_tokens
-        make = {"reference": reference_work, "embeddings": embedding_work}.get(node.kind, training_work)
-        work = make(node, size)
-        return work, work.tokens
+            return sampling_work(node, size, self.measured.answer_tokens(node.id))
+        return SCORED_ONCE.get(node.kind, training_work)(node, size)
 
     def _seconds(self, node: Node, work: Work) -> float | None:
-        """By the scale's rates, without the start."""
+        """By the scale's rates."""
         if node.kind == "data":
-            return 0.0
-        if node.kind == "embeddings":
-            return device_seconds(work, self.settings.embedding_tokens_per_s, None, None)
+            return 0.0  # loads no model
         model = node.spec["model"] if node.kind in TRAININGS else node.id.split("_")[1]
-        rates = {stage: self.settings.rate(stage, model) for stage in ("training", "scoring", "sampling")}
-        if node.kind == "reference":
+        rates = {stage: self.settings.rate(stage, model) for stage in BY_MODEL}
+        if node.kind == "embeddings":
+            rates["training"] = self.settings.embedding_tokens_per_s
+        elif node.kind in SCORED_ONCE:
             rates["training"] = rates["scoring"]
-        return device_seconds(work, **rates)
+        seconds = device_seconds(work, **rates)
+        return None if seconds is None else self.settings.start_s + seconds
 
     def _verdict(self, node: Node) -> tuple[dict[str, float | None], str]:
         spec, judge = node.spec, node.spec["judge"]

@@ -20,8 +20,8 @@ Group = tuple[str, ...]
 """What jobs have in common: their kind, then parts of their readable names."""
 RULES = {"run": "align", "verdict": "judge"}
 """Kind -> the rule whose benchmark it is, where the names differ."""
-PER_JOB = {"data": "data", "reference": "reference", "embeddings": "embeddings"}
-"""Kind -> folder, of jobs that leave no count of tokens: what is measured is the whole job."""
+PER_JOB = ("data", "reference", "reference_rewards", "embeddings")
+"""Kinds, each in a folder of its name, that leave no count of tokens: what is measured is the whole job."""
 
 
 def groups_of(kind: str, node_id: str) -> list[Group]:
@@ -57,8 +57,8 @@ class Measured:
             self._sample(path)
         for path in self._manifests("verdicts"):
             self._verdict(path)
-        for kind, folder in PER_JOB.items():
-            for path in self._manifests(folder):
+        for kind in PER_JOB:
+            for path in self._manifests(kind):
                 self._add(kind, path.parent.name, 1.0, read_json(path).get("wall_s"))
 
     def seconds_per_unit(self, kind: str, node_id: str) -> float | None:

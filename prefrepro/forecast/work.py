@@ -41,7 +41,8 @@ def training_work(node: Node, size: Size) -> Work:
     needs = {} if node.kind == "base" else read_method(spec["method"]).needs
     rollout = training.get("rollout")
     drawn = "pretrain" if node.kind == "base" else needs.get("rows", "pairs")
-    if rollout and rollout["responses"] == "policy":
+    is_sampled = bool(rollout) and rollout["responses"] == "policy"
+    if is_sampled:
         drawn = "demonstrations"
     factor = _pairs_of_group(spec["pairs"], size.responses)
     universe, per_row = {
@@ -56,8 +57,8 @@ def training_work(node: Node, size: Size) -> Work:
     steps = max(1, math.floor(universe // batch * training["epochs"]))
     steps = steps if training["max_steps"] is None else min(steps, training["max_steps"])
     sequences = steps * batch * per_row * (2 if needs.get("mismatched") else 1)
-    each = _with_answer(size, training) if rollout and rollout["responses"] == "policy" else size.sequence_tokens
-    tokens = _times(sequences, each)
+    answer = _answer(training, rollout["max_new_tokens"], size) if is_sampled else None
+    tokens = _times(sequences, _with_answer(size, answer) if is_sampled else size.sequence_tokens)
     scored = None if tokens is None else 0.0
     if needs.get("reference", True) or needs.get("output") == "score":
         evaluations = 1 + (steps // training["eval_every"] if training["eval_every"] else 0)
@@ -66,13 +67,12 @@ def training_work(node: Node, size: Size) -> Work:
     if not rollout or tokens is None or scored is None:
         return work
     # Old log-probs and the reference's, and where the policy answers, the reward model's scores.
-    is_sampled = rollout["responses"] == "policy"
     return Work(
         sequences=sequences,
         tokens=tokens,
         scored_tokens=scored + tokens * (3 if is_sampled else 2),
         passes=float(rollout["ppo_epochs"]),
-        sampled_tokens=_times(sequences, _answer(training, rollout["max_new_tokens"], size)) if is_sampled else 0.0,
+        sampled_tokens=_times(sequences, answer) if is_sampled else 0.0,
     )
 
 
@@ -83,8 +83,7 @@ def _pairs_of_group(selection: str | None, responses: int) -> int:
     return math.comb(responses, 2) if selection == "all_pairs" else 1
 
 
-def _with_answer(size: Size, training: dict[str, Any]) -> float | None:
-    answer = _answer(training, training["rollout"]["max_new_tokens"], size)
+def _with_answer(size: Size, answer: float | None) -> float | None:
     return None if answer is None or size.prompt_tokens is None else size.prompt_tokens + answer
 
 
@@ -108,6 +107,17 @@ def reference_work(node: Node, size: Size) -> Work:
         return Work(sequences=None, tokens=None)
     sequences = (train * (2 if node.spec["mismatched"] else 1) + held_out) * size.responses
     return Work(sequences=sequences, tokens=_times(sequences, size.sequence_tokens))
+
+
+def reference_reward_work(node: Node, size: Size) -> Work:
+    """Responses of the reference to every unique prompt of train, sampled and then scored by a reward model."""
+    spec, train = node.spec, size.rows.get("train")
+    if train is None:
+        return Work(sequences=None, tokens=None)
+    sequences = round(train * size.unique_share) * spec["samples"]
+    answer = _answer(spec, spec["max_new_tokens"], size)
+    tokens = _times(sequences, _with_answer(size, answer))
+    return Work(sequences=sequences, tokens=tokens, sampled_tokens=_times(sequences, answer))
 
 
 def embedding_work(node: Node, size: Size) -> Work:

@@ -12,7 +12,7 @@ from checkout import ROOT, Checkout
 from prefrepro.cli import main
 from prefrepro.errors import EXIT_USER_ERROR, UserError
 from prefrepro.forecast.settings import read_settings
-from prefrepro.spec import read_scale
+from prefrepro.spec import names_in, read_scale
 
 LOADED = """
 import sys
@@ -119,7 +119,7 @@ def test_what_is_no_mapping_is_said(section: Any) -> None:
     assert "expected a mapping" in problems_of(section)
 
 
-@pytest.mark.parametrize("name", ["embedded", "paper"])
+@pytest.mark.parametrize("name", names_in("scales"))
 def test_every_scale_knows_the_models_and_data_it_names(name: str) -> None:
     scale = read_scale(name)
     settings = read_settings(scale, name)

@@ -152,7 +152,7 @@ def test_a_built_data_set_is_counted_as_it_is() -> None:
     rows = {"train": 160, "eval": 10, "prompts": 40, "pretrain": 64, "judge": 0}
     write(RESULTS / f"data/{data.id}/manifest.json", {"rows": rows})
     found = of("table1")
-    assert planned == 2 * 4000
+    assert planned == 2 * data.spec["source"]["rows"]["train"]
     assert job_of(found, run).amounts["sequences"] == 2 * 160
     assert job_of(found, one(plan, "verdict", "dpo")).amounts["calls"] == 40
 

@@ -8,7 +8,13 @@ from dataclasses import replace
 import pytest
 
 from prefrepro.forecast.sizes import Size
-from prefrepro.forecast.work import device_seconds, embedding_work, reference_work, training_work
+from prefrepro.forecast.work import (
+    device_seconds,
+    embedding_work,
+    reference_reward_work,
+    reference_work,
+    training_work,
+)
 from prefrepro.nodes import Node
 from prefrepro.plan import make_plan
 from prefrepro.train.batches import step_rows, steps_per_epoch
@@ -79,6 +85,15 @@ def test_rollouts_of_a_policy_are_sampled_scored_and_passed_more_than_once() -> 
     assert work.passes == rollout["ppo_epochs"] > 1
     assert work.tokens == (work.sequences or 0) * (20 + rollout["max_new_tokens"])
     assert (work.scored_tokens or 0) > 3 * (work.tokens or 0)
+
+
+def test_responses_of_the_reference_are_sampled_and_scored() -> None:
+    (node,) = PLANS["paper"].of_kind("reference_rewards")
+    work, n = reference_reward_work(node, SIZE), ROWS // 2 * node.spec["samples"]
+    assert work.sequences == n
+    assert work.sampled_tokens == n * node.spec["max_new_tokens"]
+    assert work.tokens == n * (20 + node.spec["max_new_tokens"])
+    assert reference_reward_work(node, replace(SIZE, answer_tokens=7.0)).sampled_tokens == n * 7
 
 
 def test_references_and_embeddings_read_every_text_once() -> None:
