@@ -37,7 +37,7 @@ def _main() -> None:
     parser = argparse.ArgumentParser(
         prog="prefrepro", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{plan,show,…}")
     plan = commands.add_parser("plan", help="list the jobs of a table, or of all tables")
     plan.add_argument("target", nargs="?", default="tables", help="table1, … or tables (default)")
     plan.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
