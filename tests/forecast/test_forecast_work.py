@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import replace
 
 import pytest
@@ -58,10 +59,11 @@ def test_as_many_sequences_as_the_trainer_draws(node: Node) -> None:
     batch, responses = training["batch_size"], 4 if needs.rows == "groups" or factor > 1 else 2
     rows = step_rows(prompt_ids, needs, batch, 0)(0)
     per_step = (len(rows.chosen) * (4 if needs.rows == "groups" else 1)) + len(rows.rejected)
-    steps = min(max(steps_per_epoch(prompt_ids, needs, batch), 1), training["max_steps"] or 10**9)
+    per_epoch = steps_per_epoch(prompt_ids, needs, batch)
+    steps = min(max(math.floor(per_epoch * training["epochs"]), 1), training["max_steps"] or 10**9)
     expected = steps * per_step * (2 if needs.mismatched else 1)
     if needs.rows == "demonstrations" and factor == 1:
-        assert steps == 125 // batch, "half of the rows repeat a prompt"
+        assert per_epoch == 125 // batch, "half of the rows repeat a prompt"
     assert training_work(node, replace(SIZE, responses=responses)).sequences == expected
 
 

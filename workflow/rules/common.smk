@@ -65,9 +65,7 @@ def table_files(target):
 def refuse_over_budget_of(jobs):
     """Nothing is started where what is to be judged does not fit the budget."""
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
-    made = [
-        TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"
-    ]
+    made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
         refuse_over_budget(Forecaster(PLAN), judged, made)
     except UserError as error:
