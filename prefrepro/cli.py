@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prefrepro.calibration import cli as calibration_cli
 from prefrepro.errors import UserError, exit_on_user_error, nearest
+from prefrepro.forecast import cli as forecast_cli
 from prefrepro.introspect import ROOT, method_names
 from prefrepro.judge import cli as judge_cli
 from prefrepro.new_method import SHAPES, new_method
@@ -19,7 +20,7 @@ from prefrepro.stage import parse_config
 
 EPILOG = """examples:
   prefrepro plan table1                      what table 1 needs, each job once
-  prefrepro plan tables seeds=3 --json       the same for a program
+  prefrepro forecast table4 scale=paper      what it takes and costs, before anything starts
   prefrepro show rpo/table1                  a finished table, on the terminal
   prefrepro new-method my_dpo --shape paired methods/my_dpo.py, which works, to be changed
   prefrepro check methods/my_dpo.py          does it meet the contract, and what does not"""
@@ -36,7 +37,7 @@ def _main() -> None:
     parser = argparse.ArgumentParser(
         prog="prefrepro", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{plan,show,…}")
     plan = commands.add_parser("plan", help="list the jobs of a table, or of all tables")
     plan.add_argument("target", nargs="?", default="tables", help="table1, … or tables (default)")
     plan.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
@@ -55,9 +56,10 @@ def _main() -> None:
     new.add_argument("--shape", choices=SHAPES, required=True, help="what its loss receives")
     judge_cli.add_parser(commands)
     calibration_cli.add_parser(commands)
+    forecast_cli.add_parser(commands)
     arguments = parser.parse_args()
     does = {"plan": _plan, "show": _show, "collect": _collect, "check": _check, "new-method": _new_method}
-    does |= {"judge": judge_cli.run, "calibration": calibration_cli.run}
+    does |= {"judge": judge_cli.run, "calibration": calibration_cli.run, "forecast": forecast_cli.run}
     does[arguments.command](arguments)
 
 

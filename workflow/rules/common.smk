@@ -7,6 +7,8 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 
 from prefrepro.errors import UserError
+from prefrepro.forecast.budget import refuse_over_budget
+from prefrepro.forecast.jobs import Forecaster
 from prefrepro.plan import make_plan
 from prefrepro.worker.start import start
 
@@ -60,7 +62,19 @@ def table_files(target):
     return files + inputs_of(PLAN.tables[target])
 
 
+def refuse_over_budget_of(jobs):
+    """Nothing is started where what is to be judged does not fit the budget."""
+    judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
+    made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
+    try:
+        refuse_over_budget(Forecaster(PLAN), judged, made)
+    except UserError as error:
+        raise WorkflowError(str(error))
+
+
+# Once in the main process, before its first job, and not in a dry-run.
 onstart:
+    refuse_over_budget_of(list(workflow.dag.needrun_jobs()))
     # One process imports torch for all jobs of this machine; a cluster's jobs import for themselves.
     if workflow.is_main_process and workflow.local_exec:
         start()

@@ -1,0 +1,18 @@
+# Jobs, hours, judge calls and USD of every printed table, shown and written down.
+import time
+
+
+rule forecast:
+    output:
+        f"{RESULTS}/forecast.csv",
+        f"{RESULTS}/forecast.md",
+    log:
+        f"{LOGS}/forecast.log",
+    localrule: True
+    params:
+        python=python,
+        config=config_arguments,
+        # All results are its input: a param that is never the same makes it anew each time it is asked for.
+        asked_at=lambda wildcards: time.time(),
+    shell:
+        "{params.python} -m prefrepro.forecast {params.config} 2>&1 | tee {log}"
