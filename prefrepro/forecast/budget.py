@@ -62,7 +62,7 @@ def _dearest(forecaster: Forecaster, costs: dict[str, float], targets: Sequence[
 def paid_for_finished(results: Path, but_not: Sequence[str]) -> float:
     """USD that the finished verdict sets of a scale cost, but for those named; of one reply in two of them once."""
     paths = [path for path in (results / "verdicts").glob("*/manifest.json") if path.parent.name not in but_not]
-    listed = sum(read_json(path)["cost_usd"] for path in paths)
+    listed = sum(read_json(path).get("cost_usd", 0.0) for path in paths)
     return min(listed, spent_usd(results)) if listed else 0.0
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from prefrepro.forecast.judging import calls_of, cost_of, label_of
-from prefrepro.forecast.measured import PER_JOB, Measured
+from prefrepro.forecast.measured import COUNTED, Measured
 from prefrepro.forecast.settings import BY_MODEL, Settings, read_settings
 from prefrepro.forecast.sizes import Size, size_of
 from prefrepro.forecast.work import (
@@ -81,7 +81,7 @@ class Forecaster:
         """Amounts of a job that holds a device, and what its hours rest on."""
         work = self._work(node)
         tokens = work.sampled_tokens if node.kind == "sample" else work.tokens
-        units = 1.0 if node.kind in PER_JOB else tokens
+        units = {"data": 1.0}.get(node.kind, work.sequences if node.kind in COUNTED else tokens)
         per_unit, basis = self.measured.seconds_per_unit(node.kind, node.id), "measured"
         if per_unit is None or units is None:
             seconds, basis = self._seconds(node, work), "config"

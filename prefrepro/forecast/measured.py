@@ -1,14 +1,16 @@
 """What earlier jobs at this scale took: seconds per unit of work, and tokens of an answer and of a judge's call.
 
 Read from run.json and manifest.json (what runs.csv is made of), verdicts.csv and Snakemake's benchmarks. A job of an
-older plan counts too: other code of the same kind and model is a better guess than none. Knows nothing of the plan.
+older plan counts too: other code of the same kind and model is a better guess than none; where an older version left
+other fields it tells nothing. Knows nothing of the plan.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,22 @@ Group = tuple[str, ...]
 """What jobs have in common: their kind, then parts of their readable names."""
 RULES = {"run": "align", "verdict": "judge"}
 """Kind -> the rule whose benchmark it is, where the names differ."""
-PER_JOB = ("data", "reference", "reference_rewards", "embeddings")
-"""Kinds, each in a folder of its name, that leave no count of tokens: what is measured is the whole job."""
+COUNTED: dict[str, Callable[[dict[str, Any]], float]] = {
+    "data": lambda manifest: 1.0,
+    "reference": lambda manifest: sum(part["sequences"] for part in manifest["truncation"].values()),
+    "reference_rewards": lambda manifest: manifest["prompts"] * manifest["spec"]["samples"],
+    "embeddings": lambda manifest: manifest["texts"],
+}
+"""Kinds, each in a folder of its name, that leave no count of tokens -> units of work: sequences, or the whole job."""
 
 
 def groups_of(kind: str, node_id: str) -> list[Group]:
     """The groups that a job belongs to, the narrowest first: of trainings and samples kind, method, model.
 
-    Node ids read <method>_<model>_<dataset>…_<digest>; jobs that are measured whole are like those of the same name.
+    Node ids read <method>_<model>_<dataset>…_<digest>; jobs that are not trainings are like those of the same name.
     """
     parts = node_id.split("_")[:-1]
-    if kind in PER_JOB:
+    if kind in COUNTED:
         return [(kind, *parts)]
     if kind == "base":
         return [(kind, parts[0])]
@@ -50,19 +57,15 @@ class Measured:
         self._rates: dict[Group, list[float]] = {}
         self._answers: dict[Group, list[float]] = {}
         self._calls: dict[Group, list[tuple[float, float]]] = {}
-        for folder in ("runs", "base"):
-            for path in self._manifests(folder, "run.json"):
-                self._training(path)
-        for path in self._manifests("samples"):
-            self._sample(path)
-        for path in self._manifests("verdicts"):
-            self._verdict(path)
-        for kind in PER_JOB:
-            for path in self._manifests(kind):
-                self._add(kind, path.parent.name, 1.0, read_json(path).get("wall_s"))
+        readers = {"runs": self._training, "base": self._training, "samples": self._sample, "verdicts": self._verdict}
+        for folder, read in (readers | dict.fromkeys(COUNTED, self._counted)).items():
+            name = "run.json" if read == self._training else "manifest.json"
+            for path in sorted((results / folder).glob(f"*/{name}")):
+                with contextlib.suppress(KeyError, TypeError):  # fields of an older version
+                    read(path)
 
     def seconds_per_unit(self, kind: str, node_id: str) -> float | None:
-        """Median of the narrowest group that this job belongs to and that has jobs: per token, call or whole job."""
+        """Median of the narrowest group of this job that has any: per token, sequence or whole job."""
         for group in groups_of(kind, node_id):
             if group in self._rates:
                 return statistics.median(self._rates[group])
@@ -79,9 +82,6 @@ class Measured:
         if not found:
             return None
         return statistics.median(prompt for prompt, _ in found), statistics.median(answer for _, answer in found)
-
-    def _manifests(self, folder: str, name: str = "manifest.json") -> list[Path]:
-        return sorted((self.results / folder).glob(f"*/{name}"))
 
     def _add(self, kind: str, node_id: str, units: float, wall_s: float | None) -> None:
         seconds = self._benchmark(kind, node_id) or wall_s
@@ -110,6 +110,10 @@ class Measured:
                 self._rates.setdefault(group, []).append(run["train_s"] / max(run["row"]["tokens"], 1))
         else:
             self._add(kind, node_id, run["row"]["tokens"], wall_s)
+
+    def _counted(self, path: Path) -> None:
+        kind, manifest = path.parent.parent.name, read_json(path)
+        self._add(kind, path.parent.name, COUNTED[kind](manifest), manifest.get("wall_s"))
 
     def _sample(self, path: Path) -> None:
         manifest, node_id = read_json(path), path.parent.name

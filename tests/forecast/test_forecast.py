@@ -125,6 +125,17 @@ def test_a_run_that_went_on_after_a_kill_counts_all_its_attempts() -> None:
     assert job.amounts["hours"] == pytest.approx((job.amounts["tokens"] or 0) * 0.005 / SECONDS)
 
 
+def test_references_and_embeddings_follow_earlier_ones_by_their_sequences() -> None:
+    reference = {"truncation": {"train": {"sequences": 80}, "eval": {"sequences": 20}}, "wall_s": 5.0}
+    write(RESULTS / "reference/sft_mistral-7b_embedded-dialogue_00000000/manifest.json", reference)
+    write(RESULTS / "embeddings/all-MiniLM-L6-v2_hh_00000000/manifest.json", {"texts": 10, "wall_s": 20.0})
+    found, plan = of("table1"), make_plan()
+    for kind, seconds in (("reference", 0.05), ("embeddings", 2.0)):
+        job = job_of(found, one(plan, kind, ""))
+        assert job.basis == "measured"
+        assert job.amounts["hours"] == pytest.approx((job.amounts["sequences"] or 0) * seconds / SECONDS)
+
+
 def test_answers_and_their_time_follow_earlier_samples() -> None:
     earlier_sample("ipo_mistral-7b_hh_00000000", n=10, mean_tokens=50.0, wall_s=100.0)
     job = job_of(of("table1"), one(make_plan(), "sample", "dpo"))
@@ -143,6 +154,14 @@ def test_a_judge_call_follows_earlier_ones_to_the_same_judge() -> None:
     assert (job.amounts["prompt_tokens"], job.amounts["completion_tokens"]) == (256 * 100, 256 * 4)
     assert job.amounts["hours"] == pytest.approx(256 * 2 / SECONDS)
     assert job.amounts["cost_usd"] == 0
+
+
+def test_what_an_older_version_left_tells_nothing() -> None:
+    before = as_text(of("table1"))
+    for path in ("runs/dpo_mistral-7b_hh_0/run.json", "samples/dpo_mistral-7b_hh_0/manifest.json"):
+        write(RESULTS / path, {"spec": {}, "row": {"tokens": None}})
+    write(RESULTS / "verdicts/dpo_mistral-7b_hh_0/manifest.json", {"spec": {"judge": {"name": "gpt"}}, "n": 256})
+    assert as_text(of("table1")) == before
 
 
 def test_a_built_data_set_is_counted_as_it_is() -> None:
