@@ -41,7 +41,6 @@ class Job:
         """Do the job and leave; never returns, never unwinds into the worker's code."""
         code = 1
         try:
-            self._settle()
             code = _exit_code(self._main)
         finally:
             _leave(code)
@@ -63,6 +62,7 @@ class Job:
         _draw_anew()
 
     def _main(self) -> None:
+        self._settle()
         sys.argv = ["", *self.request.arguments]
         runpy.run_module(self.request.module, run_name="__main__", alter_sys=True)
 

@@ -34,9 +34,11 @@ LIBRARIES = (
 HARMLESS_THREADS = {"jemalloc_bg_thd"}
 """pyarrow's allocator: it stops and starts its thread around a fork by itself."""
 
+GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri")
+
 
 class Libraries:
-    """Imported once; afterwards nothing but their code is in memory: no thread, no GPU, no random state used."""
+    """Imported once; afterwards nothing but their code is in memory: no thread, no GPU."""
 
     def __init__(self) -> None:
         before = _files()
@@ -59,7 +61,7 @@ class Libraries:
         if started:
             return f"a library has started threads ({', '.join(sorted(started))})"
         opened = {os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()}
-        return "a library has opened a GPU" if any(name.startswith("/dev/nvidia") for name in opened) else None
+        return "a library has opened a GPU" if any(name.startswith(GPUS) for name in opened) else None
 
 
 def _files() -> dict[str, tuple[int, int] | None]:

@@ -76,12 +76,12 @@ class Worker:
         if why is None and _has_gone(connection):
             why = "the job has ended"
         if why is not None:
-            reply(connection, refused=why)
-            connection.close()
-            _close(streams)
-            return None
+            return _refuse(connection, streams, why)
         worker = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory, or no more processes
+            return _refuse(connection, streams, f"it cannot fork ({error})")
         if pid == 0:
             self._forget()
             return Job(request, streams, worker, connection)
@@ -148,6 +148,12 @@ class Worker:
         for fork in set(self.forks.values()):
             fork.connection.close()
             os.close(fork.pidfd)
+
+
+def _refuse(connection: socket.socket, streams: list[int], why: str) -> None:
+    reply(connection, refused=why)
+    connection.close()
+    _close(streams)
 
 
 def _has_gone(connection: socket.socket) -> bool:

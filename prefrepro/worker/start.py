@@ -30,7 +30,12 @@ def start() -> None:
     folder = tempfile.mkdtemp(prefix="prefrepro-worker-")
     with socket.socket(socket.AF_UNIX) as listener:
         # Bound here and not by the worker, so that no job can come too early.
-        listener.bind(f"{folder}/socket")
+        try:
+            listener.bind(f"{folder}/socket")
+        except OSError as error:  # a path of over 107 bytes
+            Path(folder).rmdir()
+            sys.stderr.write(f"no warm worker, every job imports its libraries itself: {folder}/socket: {error}\n")
+            return
         listener.listen(BACKLOG)
         os.environ[ADDRESS] = f"{folder}/socket"
         command = [sys.executable, "-m", "prefrepro.worker", str(listener.fileno()), str(os.getpid())]

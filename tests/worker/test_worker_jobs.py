@@ -68,7 +68,7 @@ def test_a_job_has_what_its_process_has(shared: Workflow, tmp_path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_reaches_the_work(shared: Workflow, number: signal.Signals) -> None:
-    client, fork = shared.begin_probe("time.sleep(600)")
+    client, fork = shared.begin_probe()
     os.kill(client, number)
     code, _ = shared.end()
     assert code == -number
@@ -77,15 +77,13 @@ def test_a_signal_reaches_the_work(shared: Workflow, number: signal.Signals) -> 
 
 
 def test_an_interrupt_may_be_handled_by_the_work(shared: Workflow) -> None:
-    client, _ = shared.begin_probe(
-        "signal.signal(signal.SIGINT, lambda *_: sys.exit(9)); print('{}'); me(); time.sleep(600)"
-    )
+    client, _ = shared.begin_probe("signal.signal(signal.SIGINT, lambda *_: sys.exit(9))")
     os.kill(client, signal.SIGINT)
     assert shared.end()[0] == 9
 
 
 def test_a_killed_client_takes_its_work_along(shared: Workflow) -> None:
-    client, fork = shared.begin_probe("time.sleep(600)")
+    client, fork = shared.begin_probe()
     kill(client)
     assert shared.end()[0] == -signal.SIGKILL
     until(lambda: gone(fork["pid"]), "the work outlived its job")
@@ -93,7 +91,7 @@ def test_a_killed_client_takes_its_work_along(shared: Workflow) -> None:
 
 
 def test_killed_work_is_not_done_again(shared: Workflow) -> None:
-    _, fork = shared.begin_probe("time.sleep(600)")
+    _, fork = shared.begin_probe()
     kill(fork["pid"])
     code, log = shared.end()
     assert code == -signal.SIGKILL
@@ -104,7 +102,7 @@ def test_killed_work_is_not_done_again(shared: Workflow) -> None:
 def test_work_of_a_killed_worker_is_done_by_the_job(probed: Checkout) -> None:
     """After the fork has ended too, so that nothing is done twice at the same time."""
     with workflow(probed) as opened:
-        again = "Path('forked').exists() and sys.exit(5); Path('forked').touch(); time.sleep(600)"
+        again = "Path('forked').exists() and (me(), sys.exit(5)); Path('forked').touch()"
         client, fork = opened.begin_probe(again)
         kill(fork["parent"])
         code, log = opened.end()
@@ -120,7 +118,7 @@ def test_work_of_a_killed_worker_is_done_by_the_job(probed: Checkout) -> None:
 
 def test_worker_and_work_end_with_a_killed_workflow(probed: Checkout) -> None:
     with workflow(probed) as opened:
-        client, fork = opened.begin_probe("time.sleep(600)")
+        client, fork = opened.begin_probe()
         kill(opened.process.pid)
         until(lambda: gone(client, fork["pid"], fork["parent"]), "a process outlived its workflow")
         until(lambda: not folder_of(opened.address).exists(), "the socket's folder is left")

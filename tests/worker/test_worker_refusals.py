@@ -111,6 +111,15 @@ def test_nobody_else_may_enter_the_folder(shared: Workflow) -> None:
     assert Path(str(shared.address)).parent.stat().st_mode & 0o077 == 0
 
 
+def test_a_socket_of_too_long_a_name(probed: Checkout) -> None:
+    folder = probed.root / ("long" * 30)
+    folder.mkdir()
+    with workflow(probed, TMPDIR=str(folder)) as opened:
+        assert opened.address is None
+        assert is_own(opened, opened.probe("me()")[1])
+    assert not list(folder.iterdir())
+
+
 def test_a_worker_does_not_start_for_a_dead_parent(probed: Checkout) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()

@@ -93,11 +93,19 @@ class Workflow:
     def probe(self, statement: str, **environment: str) -> tuple[int, str]:
         return self.run("-m", "prefrepro.judge", statement, **environment)
 
-    def begin_probe(self, statement: str) -> tuple[int, dict[str, int]]:
-        """Start one that says who it is and then does `statement`: the job's process, and what it says."""
-        client = self.begin("-m", "prefrepro.judge", f"me(); {statement}")
+    def begin_probe(self, statement: str = "") -> tuple[int, dict[str, int]]:
+        """Start one that does `statement`, says who it is and stays: the job's process, and what it says."""
+        client = self.begin("-m", "prefrepro.judge", f"{statement}; me(); time.sleep(600)".lstrip("; "))
         until(lambda: self.log.read_text(encoding="utf-8").endswith("}\n"), "the job did not begin")
+        until(lambda: _catches(client, signal.SIGTERM), "the job hands no signals on")
         return client, json.loads(self.log.read_text(encoding="utf-8").splitlines()[-1])
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    """Has a process a handler for a signal?"""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 @contextlib.contextmanager
