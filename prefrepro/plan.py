@@ -71,10 +71,18 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
             for column in table.columns[:1]
             for seed in _seeds(expander)
         ]
-        spec = shared | {"cells": cells, "trained": trained}
+        spec = shared | {"cells": cells, "trained": trained, "notes": [*table.notes, *_capped(expander, cells)]}
         inputs = {node: node for cell in cells for node in cell["verdict_ids"]} | {node: node for node in trained}
     node_id = plan.add("table", f"{table.paper}_{table.name}", spec, inputs)
     plan.tables[table.target] = plan.nodes[node_id]
+
+
+def _capped(expander: Expander, cells: list[dict[str, Any]]) -> list[str]:
+    """What a table says where the scale takes fewer responses of a prompt than the paper."""
+    most = expander.scale["max_draws"]
+    samples = {sample for cell in cells for sample in cell["sample_ids"]}
+    drawn = [expander.plan.nodes[sample].spec["sampling"].get("generations") for sample in samples]
+    return [f"At this scale at most {most} response of each temperature."] if most and any(drawn) else []
 
 
 def _seeds(expander: Expander) -> range:
