@@ -5,6 +5,8 @@ Imports neither torch nor Snakemake.
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from prefrepro.data.hub import local_files
@@ -65,7 +67,7 @@ class Expander:
         if file == HH_FILES:
             spec["files"] = self.config.hh_files
         if files := local_files(spec):
-            spec["files_sha256"] = {show(path): sha256_file(path) for path in files}  # other content, other dataset
+            spec["files_sha256"] = {show(path): _sha256(path, path.stat().st_mtime_ns) for path in files}
         sampling = self.settings("sampling", self._of_prompt_set(name))
         chosen = self.reading.section("source")
         spec |= {key: chosen[key] for key in SWITCHED.get(spec["kind"], ()) if key in chosen} | {
@@ -366,3 +368,9 @@ class Expander:
         label = evaluation.get("annotator")
         readable = "_".join(filter(None, (self.plan.nodes[sample].id.rpartition("_")[0], label, name)))
         return self.plan.add("verdict", readable, spec, inputs, code_files(EVALUATIONS[kind]))
+
+
+@cache
+def _sha256(path: Path, changed_ns: int) -> str:
+    """Content hash of a local file as it was last changed: other content is another dataset."""
+    return sha256_file(path)
