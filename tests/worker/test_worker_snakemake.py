@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +40,20 @@ ADDRESS = "PREFREPRO_WORKER"
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Checkout:
-    """A tiny world whose training says who does it, and trains nothing; temporary folders stand in `tmp`."""
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
+    """A tiny world whose training says who does it, and trains nothing; temporary folders stand in `tmp`.
+
+    They are reached by a short link: a socket's path may have 107 bytes, and a test's folder under xdist has more.
+    """
     checkout = Checkout(tmp_path)
     make_tiny(checkout)
     (tmp_path / "tmp").mkdir()
     (tmp_path / "prefrepro/train/__main__.py").write_text(TRAIN, encoding="utf-8")
     checkout.edit("prefrepro/worker/libraries.py", "LIBRARIES = (", 'LIBRARIES = ("threadpoolctl",)\nALL = (')
-    return checkout
+    with tempfile.TemporaryDirectory(prefix="pw-") as short:
+        (Path(short) / "t").symlink_to(tmp_path / "tmp")
+        monkeypatch.setenv("TMPDIR", f"{short}/t")
+        yield checkout
 
 
 def base(checkout: Checkout) -> str:
@@ -58,7 +66,7 @@ def begin(checkout: Checkout, *arguments: str, **environment: str) -> subprocess
     return subprocess.Popen(
         checkout.command("-m", "snakemake", base(checkout), "--cores", "2", *arguments),
         cwd=checkout.root,
-        env=checkout.environment | {"TMPDIR": str(checkout.root / "tmp")} | environment,
+        env=checkout.environment | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
