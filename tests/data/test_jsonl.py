@@ -69,7 +69,7 @@ def test_a_damaged_gzip_stops(tmp_path: Path) -> None:
         list(read_jsonl(tmp_path / "damaged.jsonl.gz"))
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"", mtime=0)])
 def test_an_empty_file_stops(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "empty.jsonl.gz" if content[:1] == b"\x1f" else tmp_path / "empty.jsonl").write_bytes(content)
     with pytest.raises(UserError, match=r"the file is empty\. Expected one JSON object per line"):
