@@ -15,10 +15,7 @@ import torch
 from torch import Tensor
 
 from methods.contract import Needs, PairedBatch, RankedBatch, RolloutBatch, UnpairedBatch
-from prefrepro.train.examples import Groups, Pairs, Tokens, by_length
-
-SIDE_BY_SIDE = 8
-"""Sequences padded to one width: few, and of like length, so that little is padded."""
+from prefrepro.train.examples import Groups, Pairs, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +151,6 @@ def sequences_of(rows: Rows, inputs: Inputs, needs: Needs) -> list[Tokens]:
         found += [inputs.mismatched.chosen[i] for i in rows.chosen]
         found += [inputs.mismatched.rejected[i] for i in rows.rejected]
     return found
-
-
-def forward(sequences: Sequence[Tokens], policy: Callable[[Sequence[Tokens]], Tensor]) -> Tensor:
-    """(S, …) what the policy says of each sequence; the graph of all of them is kept."""
-    order = by_length(sequences)
-    starts = range(0, len(order), SIDE_BY_SIDE)
-    values = torch.cat([policy([sequences[i] for i in order[start : start + SIDE_BY_SIDE]]) for start in starts])
-    return values[torch.tensor(order, device=values.device).argsort()]
 
 
 def make_batch(

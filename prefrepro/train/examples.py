@@ -1,4 +1,4 @@
-"""Rows of text as token ids: encode, truncate, count, pad.
+"""Rows of text as token ids: encode, truncate, count.
 
 Knows nothing of methods, losses or models. Truncation: PROTOCOL of the released code, see data/truncate.py.
 """
@@ -150,33 +150,3 @@ def pairs_of_groups(groups: Groups, selection: str, seed: int, reference: Tensor
 def by_length(sequences: Sequence[Tokens]) -> list[int]:
     """Positions of the sequences, shortest first; equal lengths in their order."""
     return sorted(range(len(sequences)), key=lambda i: len(sequences[i].prompt_ids) + len(sequences[i].response_ids))
-
-
-@dataclass(frozen=True, slots=True)
-class Padded:
-    """Right-padded token batch of S sequences of at most T tokens."""
-
-    input_ids: Tensor
-    """(S, T)"""
-    attention_mask: Tensor
-    """(S, T), 1 = token"""
-    labels: Tensor
-    """(S, T), -100 except at response tokens"""
-
-    @property
-    def tokens(self) -> int:
-        return int(self.attention_mask.sum())
-
-
-def pad(sequences: Sequence[Tokens], pad_id: int) -> Padded:
-    """Collate sequences to the longest of them."""
-    width = max(len(s.prompt_ids) + len(s.response_ids) for s in sequences)
-    ids = torch.full((len(sequences), width), pad_id, dtype=torch.long)
-    labels = torch.full((len(sequences), width), -100, dtype=torch.long)
-    mask = torch.zeros((len(sequences), width), dtype=torch.long)
-    for row, sequence in enumerate(sequences):
-        start, end = len(sequence.prompt_ids), len(sequence.prompt_ids) + len(sequence.response_ids)
-        ids[row, :end] = torch.tensor(sequence.prompt_ids + sequence.response_ids)
-        labels[row, start:end] = ids[row, start:end]
-        mask[row, :end] = 1
-    return Padded(ids, mask, labels)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from methods.contract import LossOutput, Needs, RankedBatch, RolloutBatch
 from prefrepro.errors import UserError
-from prefrepro.train.batches import Inputs, Rows, forward, make_batch, sequences_of, step_rows, steps_per_epoch
+from prefrepro.train.batches import Inputs, Rows, make_batch, sequences_of, step_rows, steps_per_epoch
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.examples import Tokens
 from prefrepro.train.optim import build_optimizer, warmup_lr
@@ -115,7 +115,7 @@ def _gradient_step(
     for chunk in rows.groups(chunk_size):
         groups = list(chunk.groups(group_size if needs.gather else chunk_size))
         sequences = [sequences_of(group, inputs, needs) for group in groups]
-        values = forward([sequence for part in sequences for sequence in part], policy)
+        values = policy([sequence for part in sequences for sequence in part])
         chunk_loss = values.new_zeros(())
         for group, part in zip(groups, values.split([len(part) for part in sequences]), strict=True):
             batch = make_batch(group, part, inputs, needs)

@@ -5,58 +5,101 @@ Knows nothing of methods, optimisers or files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from prefrepro.train.examples import Tokens, by_length, pad
-from prefrepro.train.logps import response_logps, response_token_logps
+from prefrepro.train.attention import can_pack, hidden_states
+from prefrepro.train.examples import Pairs, Tokens, by_length
+from prefrepro.train.logps import summed, token_logps
+from prefrepro.train.packing import Laid, pack, pad
+
+Layout = Literal["shared", "packed", "padded"]
+"""shared: no padding, and a prompt encoded once for all its responses; packed: no padding; padded: a rectangle."""
+SIDE_BY_SIDE = 8
+"""Sequences padded to one width: few, and of like length, so that little is padded."""
 
 
 class Policy:
-    """A causal model read as log-probs, or a sequence classifier with one label read as scores."""
+    """A causal model read as log-probs, or a sequence classifier with one label read as scores.
 
-    def __init__(self, model: Any, pad_id: int, output: str = "logp") -> None:
-        self.model, self.pad_id, self.output = model, pad_id, output
-        if output == "score":  # transformers finds the last token by it, and Llama 2's config names none
-            model.config.get_text_config().pad_token_id = pad_id
+    An architecture whose packed results are not known to equal the padded ones is padded, and the log says so.
+    """
+
+    def __init__(self, model: Any, pad_id: int, output: str = "logp", layout: Layout = "shared") -> None:
+        self.model, self.pad_id, self.output, self.layout = model, pad_id, output, layout
+        if layout != "padded" and not can_pack(model):
+            kind = model.config.get_text_config().model_type
+            logging.getLogger(__name__).warning("%s: not known to be packed rightly, so its batches are padded", kind)
+            self.layout = "padded"
 
     def __call__(self, sequences: Sequence[Tokens]) -> Tensor:
-        """(S,) float32: log-probs in nats, summed over response tokens, EOS included; or rewards."""
-        if self.output == "score":
-            batch, device = pad(sequences, self.pad_id), self.model.device
-            ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
-            return self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, 0].float()
-        hidden, weight, labels, bias = self._read(sequences)
-        return response_logps(hidden, weight, labels, bias)
+        """(S,) float32 or wider: log-probs in nats, summed over response tokens, EOS included; or rewards."""
+        values = [torch.empty(0, device=self.model.device)]  # of no sequences
+        for laid in self._laid(sequences):
+            hidden = hidden_states(self.model, laid)
+            if self.output == "score":
+                scores = self.model.score(hidden[laid.ends])[:, 0]
+                values.append(scores.to(torch.promote_types(scores.dtype, torch.float32)))
+            else:
+                values.append(summed(self._logps(hidden[laid.sources], laid.targets), laid.owners, len(laid.ends)))
+        return torch.cat(values)[self._places(sequences)]
 
-    def tokens(self, sequences: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
-        """Log-probs (S, T-1) of the response tokens, 0 elsewhere, and hidden states (S, T-1, H).
+    def tokens(self, sequences: Sequence[Tokens], width: int) -> tuple[Tensor, Tensor]:
+        """Log-probs (S, width) of the response tokens and hidden states (S, width, H), 0 where there is no such token.
 
-        Position t stands for token t + 1 and the state before it; T is the longest sequence's length.
+        Position t stands for token t + 1 and the state before it; `width` is at least the longest length less one.
         """
-        hidden, weight, labels, bias = self._read(sequences)
-        return response_token_logps(hidden, weight, labels, bias), hidden[:, :-1]
-
-    def _read(self, sequences: Sequence[Tokens]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Hidden states, the head's weight, labels and the head's bias."""
-        batch, device = pad(sequences, self.pad_id), self.model.device
-        ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
-        hidden = self.model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        head = self.model.get_output_embeddings()
-        return hidden, head.weight, batch.labels.to(device), getattr(head, "bias", None)
+        logps, states = [], []
+        for laid in self._laid(sequences):
+            hidden = hidden_states(self.model, laid)[laid.sources]
+            at = laid.owners, laid.position_ids.flatten()[laid.sources]
+            found = self._logps(hidden, laid.targets)
+            logps.append(found.new_zeros(len(laid.ends), width).index_put(at, found))
+            states.append(hidden.new_zeros(len(laid.ends), width, hidden.shape[-1]).index_put(at, hidden))
+        places = self._places(sequences)
+        return torch.cat(logps)[places], torch.cat(states)[places]
 
     @torch.inference_mode()
     def score_all(self, sequences: Sequence[Tokens], batch_size: int) -> Tensor:
-        """(S,) of any number of sequences without gradient; batches are sorted by length, results are not."""
-        order = by_length(sequences)
+        """(S,) of any number of sequences without gradient, `batch_size` at a time; results are in their order.
+
+        Responses that share a prompt are best given side by side.
+        """
+        order = by_length(sequences) if self.layout == "padded" else range(len(sequences))
         values = torch.empty(len(sequences))
         was_training = self.model.training
         self.model.eval()
         for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+            rows = list(order[start : start + batch_size])
             values[rows] = self([sequences[row] for row in rows]).float().cpu()
         self.model.train(was_training)
         return values
+
+    def score_pairs(self, pairs: Pairs, batch_size: int) -> Tensor:
+        """(rows, 2) as `score_all`: chosen, then rejected."""
+        sides = zip(pairs.chosen, pairs.rejected, strict=True)
+        return self.score_all([response for pair in sides for response in pair], batch_size).view(-1, 2)
+
+    def _logps(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        head = self.model.get_output_embeddings()
+        return token_logps(hidden, head.weight, targets, getattr(head, "bias", None))
+
+    def _laid(self, sequences: Sequence[Tokens]) -> Iterator[Laid]:
+        """What goes through the model at a time: all in one row, or a few of like length padded."""
+        if self.layout != "padded":
+            if sequences:
+                yield pack(sequences, self.layout == "shared").to(self.model.device)
+            return
+        order = by_length(sequences)
+        for start in range(0, len(order), SIDE_BY_SIDE):
+            few = [sequences[number] for number in order[start : start + SIDE_BY_SIDE]]
+            yield pad(few, self.pad_id).to(self.model.device)
+
+    def _places(self, sequences: Sequence[Tokens]) -> Tensor:
+        """(S,) where the value of each sequence stands among those of `_laid`, one after another."""
+        order = by_length(sequences) if self.layout == "padded" else range(len(sequences))
+        return torch.tensor(order, dtype=torch.long, device=self.model.device).argsort()

@@ -35,8 +35,7 @@ def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
 
     def of_pairs(rows: list[dict[str, Any]], name: str) -> None:
         pairs = encode_pairs(rows, tokenizer, limits)
-        sides = [policy.score_all(side, batch_size) for side in (pairs.chosen, pairs.rejected)]
-        tensors[name], counts[name] = torch.stack(sides, dim=1), pairs.counts
+        tensors[name], counts[name] = policy.score_pairs(pairs, batch_size), pairs.counts
 
     for part in PARTS:
         rows = read_rows(inputs["data"] / f"{part}.jsonl")

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from methods.contract import Needs
 from prefrepro.errors import UserError
-from prefrepro.train.batches import Inputs, Responses, Rows, forward
+from prefrepro.train.batches import Inputs, Responses, Rows
 from prefrepro.train.decode import decode, sampling_arguments
 from prefrepro.train.examples import Tokens, by_length
 from prefrepro.train.policy import Policy
@@ -82,8 +82,8 @@ class Rollouts:
         width = max(len(s.prompt_ids) + len(s.response_ids) for s in sequences) - 1
         read = partial(_read, self.policy, self.head, width)
         with torch.no_grad():
-            old = forward(sequences, read)
-            ref = forward(sequences, partial(_read, self.reference, None, width))[..., 0]
+            old = read(sequences)
+            ref = _read(self.reference, None, width, sequences)[..., 0]
         mask, at_end = torch.zeros(2, len(sequences), width, device=old.device, dtype=torch.bool)
         for row, sequence in enumerate(sequences):
             start, end = len(sequence.prompt_ids) - 1, len(sequence.prompt_ids) + len(sequence.response_ids) - 1
@@ -104,11 +104,9 @@ class Rollouts:
 
 
 def _read(policy: Policy, head: ValueHead | None, width: int, sequences: Sequence[Tokens]) -> Tensor:
-    """(S, width, 2): token log-probs and values; 0 after the end of a sequence."""
-    logps, hidden = policy.tokens(sequences)
-    values = torch.zeros_like(logps) if head is None else head(hidden).to(logps)
-    missing = width - logps.shape[1]
-    return torch.nn.functional.pad(torch.stack([logps, values], dim=-1), (0, 0, 0, missing))
+    """(S, width, 2): token log-probs and values; log-probs are 0 where there is no response token."""
+    logps, hidden = policy.tokens(sequences, width)
+    return torch.stack([logps, torch.zeros_like(logps) if head is None else head(hidden).to(logps)], dim=-1)
 
 
 def _of_data(inputs: Inputs, rows: Rows) -> tuple[list[Tokens], Tensor]:

@@ -216,9 +216,8 @@ def _is_finished(spec: dict[str, Any], out: Path) -> bool:
 
 def reward_accuracy(policy: Policy, held_out: Inputs, batch_size: int) -> float:
     """Share of held-out pairs whose chosen response has the higher reward (log-ratio, or score), 0 to 1."""
-    chosen = policy.score_all(held_out.pairs.chosen, batch_size)
-    rejected = policy.score_all(held_out.pairs.rejected, batch_size)
-    margins = chosen - rejected
+    values = policy.score_pairs(held_out.pairs, batch_size)
+    margins = values[:, 0] - values[:, 1]
     if held_out.reference is not None:
         margins = margins - (held_out.reference[:, 0] - held_out.reference[:, 1])
     return float((margins > 0).float().mean())

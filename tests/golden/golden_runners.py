@@ -33,7 +33,7 @@ from methods import (
 from methods.contract import LossOutput, PairedBatch, RankedBatch, RolloutBatch, UnpairedBatch
 from prefrepro.data.splits import eval_prompt_order, paired_order, unpaired_order
 from prefrepro.judge.order import paper_order
-from prefrepro.train.logps import response_logps, sequence_logps
+from prefrepro.train.logps import IGNORED, sequence_logps, summed, token_logps
 from prefrepro.train.optim import build_optimizer, warmup_lr
 
 Case = dict[str, Any]
@@ -302,7 +302,10 @@ def run_sequence_logps(case: Case, dtype: torch.dtype) -> Outputs:
     labels = torch.tensor(case["inputs"]["labels"])
     total, token_level, n_tokens = sequence_logps(logits, labels)
     (grad,) = torch.autograd.grad(total.sum(), logits)
-    at_responses = response_logps(logits, torch.eye(logits.shape[-1], dtype=dtype), labels, chunk=5)
+    rows, places = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+    one_hot = torch.eye(logits.shape[-1], dtype=dtype)
+    tokens = token_logps(logits[rows, places], one_hot, labels[rows, places + 1], chunk=5)
+    at_responses = summed(tokens, rows, len(labels))
     torch.testing.assert_close(at_responses, total)
     torch.testing.assert_close(torch.autograd.grad(at_responses.sum(), logits)[0], grad)
     return {

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from train_helpers import tokenizer, world_rows
 
 from prefrepro.data.template import render_prompt
 from prefrepro.data.truncate import Mode, TruncationCounts
-from prefrepro.train.examples import Limits, Tokens, by_length, encode, encode_pairs, pad
+from prefrepro.train.examples import Limits, Tokens, by_length, encode, encode_pairs
 
 WIDE = Limits(max_length=1000, max_prompt_length=500, truncation_mode="keep_end")
-
-
-def test_padding_labels_and_mask() -> None:
-    """Pad id 9. Prompt 1 2, response 3 4; prompt 5, no response token to predict but 6."""
-    batch = pad([Tokens([1, 2], [3, 4]), Tokens([5], [6])], pad_id=9)
-    assert batch.input_ids.tolist() == [[1, 2, 3, 4], [5, 6, 9, 9]]
-    assert batch.attention_mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
-    assert batch.labels.tolist() == [[-100, -100, 3, 4], [-100, 6, -100, -100]]
-    assert batch.tokens == 6
-
-
-def test_a_pad_token_that_is_eos_keeps_the_closing_eos_labelled() -> None:
-    """Hub tokenizers without a pad token pad with EOS."""
-    batch = pad([Tokens([1, 2], [3, 9]), Tokens([5], [9])], pad_id=9)
-    assert batch.labels.tolist() == [[-100, -100, 3, 9], [-100, 9, -100, -100]]
 
 
 def test_prompt_and_response_are_encoded_apart_and_closed() -> None:
@@ -101,4 +85,3 @@ def test_pairs_keep_the_order_of_the_file() -> None:
 def test_by_length_is_stable() -> None:
     sequences = [Tokens([1], [1, 1]), Tokens([1], [1]), Tokens([1, 1], [1]), Tokens([], [1])]
     assert by_length(sequences) == [3, 1, 0, 2]
-    assert torch.equal(pad(sequences, 0).attention_mask.sum(1), torch.tensor([3, 2, 3, 1]))

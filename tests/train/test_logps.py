@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from prefrepro.errors import UserError
-from prefrepro.train.logps import IGNORED, response_logps, sequence_logps
+from prefrepro.train.logps import IGNORED, sequence_logps, summed, token_logps
 from prefrepro.train.optim import build_optimizer, warmup_lr
 
 
@@ -21,6 +21,28 @@ def inputs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
     labels = torch.randint(0, 11, (4, 9), generator=generator)
     labels[0, :4] = labels[1, :] = labels[2, 6:] = IGNORED
     return hidden.to(dtype), head.to(dtype), bias.to(dtype), labels
+
+
+def response_logps(
+    hidden: torch.Tensor,
+    head: torch.Tensor,
+    labels: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    chunk: int | None = None,
+) -> torch.Tensor:
+    """Sums of the labelled tokens of each row, logits made for these alone."""
+    rows, places = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+    found = token_logps(hidden[rows, places], head, labels[rows, places + 1], bias, chunk)
+    return summed(found, rows, len(labels))
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "made-again"])
+def test_gradients_are_those_of_finite_differences(monkeypatch: pytest.MonkeyPatch, is_kept: bool) -> None:
+    monkeypatch.setattr("prefrepro.train.logps.KEPT_NUMBERS", 10**9 if is_kept else 0)
+    hidden, head, bias, _ = inputs(torch.float64)
+    leaves = [tensor.requires_grad_() for tensor in (hidden[0], head, bias)]
+    targets = torch.arange(9)
+    assert torch.autograd.gradcheck(lambda h, w, b: token_logps(h, w, targets, b, 4), leaves)
 
 
 def test_sequence_logps_by_hand() -> None:
@@ -36,8 +58,12 @@ def test_sequence_logps_by_hand() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 4, 100])
 @pytest.mark.parametrize("biased", [False, True])
-def test_response_logps_equal_sequence_logps(chunk: int, biased: bool) -> None:
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "made-again"])
+def test_token_logps_equal_sequence_logps(
+    monkeypatch: pytest.MonkeyPatch, chunk: int, biased: bool, is_kept: bool
+) -> None:
     """Values, and gradients of an uneven sum of the rows, in float64."""
+    monkeypatch.setattr("prefrepro.train.logps.KEPT_NUMBERS", 10**9 if is_kept else 0)
     hidden, head, bias, labels = inputs(torch.float64)
     leaves = [tensor.requires_grad_() for tensor in ((hidden, head, bias) if biased else (hidden, head))]
     offset = bias if biased else None

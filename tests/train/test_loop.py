@@ -20,25 +20,11 @@ from prefrepro.train.policy import Policy
 from prefrepro.train.run import write_metrics
 
 
-def policy_of(name: str) -> Policy:
-    """A policy of the kind the method needs: log-probs, or scores by a linear head."""
-    policy = make_policy()
-    if method_of(name).NEEDS.output == "score":
-        from transformers import AutoModelForSequenceClassification
-
-        torch.manual_seed(0)
-        config = policy.model.config
-        config.num_labels = 1
-        model = AutoModelForSequenceClassification.from_config(config).to(torch.float64)
-        policy = Policy(model, policy.pad_id, "score")
-    return policy
-
-
 @pytest.mark.parametrize("name", method_names())
 def test_every_method_trains(name: str, store: CheckpointStore) -> None:
     """Three steps with its defaults: losses are numbers, weights move, nothing is NaN."""
     needs = method_of(name).NEEDS
-    policy, inputs = policy_of(name), inputs_for(needs)
+    policy, inputs = make_policy(output=method_of(name).NEEDS.output), inputs_for(needs)
     before = weights(policy)
     rollout = OF_DATA if needs.shape == "rollout" else None
     outcome = run_method(policy, name, store, inputs, max_steps=3, rollout=rollout)
@@ -59,7 +45,7 @@ def test_weights_do_not_depend_on_the_micro_batch(name: str, tmp_path_factory: p
     """Three steps in float64. A loss with `gather` keeps its groups of four whatever fits into memory."""
     found = []
     for micro_batch in (1, 4, 6, 64):
-        policy = policy_of(name)
+        policy = make_policy(output=method_of(name).NEEDS.output)
         store = CheckpointStore(tmp_path_factory.mktemp("store"))
         outcome = run_method(policy, name, store, max_steps=3, micro_batch=micro_batch)
         found.append((weights(policy), outcome.metrics))

@@ -11,10 +11,10 @@ from train_helpers import make_inputs, make_policy, model_config, tokenizer
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from methods.contract import Needs
-from prefrepro.train.batches import SIDE_BY_SIDE, Rows, forward, sequences_of
+from prefrepro.train.batches import Rows, sequences_of
 from prefrepro.train.examples import Tokens
 from prefrepro.train.logps import sequence_logps
-from prefrepro.train.policy import Policy
+from prefrepro.train.policy import SIDE_BY_SIDE, Policy
 
 MODELS = [
     pytest.param("llama", {}, id="llama"),
@@ -63,8 +63,8 @@ def test_values_do_not_depend_on_what_is_batched_together(model_type: str, chang
     chosen, rejected = inputs.pairs.chosen, inputs.pairs.rejected
     with torch.no_grad():
         alone = [torch.cat([policy([tokens]) for tokens in side]) for side in (chosen, rejected)]
-        together = forward(sequences_of(Rows(rows, rows), inputs, needs), policy)
-        few = forward(sequences_of(Rows(rows[3:5], rows[4:5]), inputs, needs), policy)
+        together = policy(sequences_of(Rows(rows, rows), inputs, needs))
+        few = policy(sequences_of(Rows(rows[3:5], rows[4:5]), inputs, needs))
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(few, torch.cat([alone[0][3:5], alone[1][4:5]]), rtol=1e-5, atol=1e-5)
     for batch_size in (1, 5, 100):

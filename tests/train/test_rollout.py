@@ -16,7 +16,7 @@ from train_helpers import LIMITS, OF_DATA, make_inputs, make_policy, method_of, 
 from methods.contract import LossOutput, RolloutBatch
 from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
-from prefrepro.train.batches import Inputs, Responses, forward, make_batch, step_rows
+from prefrepro.train.batches import Inputs, Responses, make_batch, step_rows
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.decode import ROLE_TAGS
 from prefrepro.train.examples import Tokens
@@ -70,7 +70,8 @@ def run_ppo(
 def test_token_log_probs_sum_to_the_sequence() -> None:
     policy, sequences = make_policy(), make_inputs().pairs.chosen[:5]
     with torch.no_grad():
-        tokens, hidden = policy.tokens(sequences)
+        width = max(len(s.prompt_ids) + len(s.response_ids) for s in sequences)
+        tokens, hidden = policy.tokens(sequences, width)
         torch.testing.assert_close(tokens.sum(dim=1), policy(sequences))
     assert tokens.shape == hidden.shape[:2]
     for row, sequence in zip(tokens, sequences, strict=True):
@@ -166,7 +167,7 @@ def test_the_ratio_is_one_before_the_first_update() -> None:
     assert [sorted(updates[i].chosen + updates[i + 1].chosen) for i in (0, 2)] == [list(range(8))] * 2
     assert updates[0] != updates[2], "shuffled anew in each pass"
     for update in updates:
-        values = forward([drawn.responses.sequences[row] for row in update.chosen], read)
+        values = read([drawn.responses.sequences[row] for row in update.chosen])
         batch = make_batch(update, values, drawn, PPO.NEEDS)
         assert isinstance(batch, RolloutBatch)
         torch.testing.assert_close(batch.policy_logps, batch.old_logps, rtol=1e-9, atol=1e-9)

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from transformers import AutoModelForSequenceClassification
 
 from methods.contract import Needs
 from prefrepro.data.template import prompt_id, render_prompt
@@ -26,7 +27,7 @@ from prefrepro.train.batches import Inputs
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.examples import Limits, encode_groups, encode_pairs, mismatched
 from prefrepro.train.loop import Outcome, Training, train
-from prefrepro.train.policy import Policy
+from prefrepro.train.policy import Layout, Policy
 from prefrepro.train.rollout import RolloutSettings
 
 LIMITS = Limits(max_length=96, max_prompt_length=48, truncation_mode="keep_end")
@@ -67,10 +68,20 @@ def tokenizer() -> Any:
     return build_tokenizer(texts, 400, LIMITS.max_length)
 
 
-def make_policy(model_type: str = "llama", dtype: torch.dtype = torch.float64, **changes: Any) -> Policy:
+def make_policy(
+    model_type: str = "llama",
+    dtype: torch.dtype = torch.float64,
+    layout: Layout = "shared",
+    output: str = "logp",
+    **changes: Any,
+) -> Policy:
     """A policy whose weights depend on its config alone."""
-    model = build_model(model_config(model_type, **changes), tokenizer(), seed=0).to(dtype)
-    return Policy(model, tokenizer().pad_token_id)
+    model = build_model(model_config(model_type, **changes), tokenizer(), seed=0)
+    if output == "score":
+        torch.manual_seed(0)
+        model.config.num_labels = 1
+        model = AutoModelForSequenceClassification.from_config(model.config)
+    return Policy(model.to(dtype), tokenizer().pad_token_id, output, layout)
 
 
 def method_of(name: str) -> ModuleType:
