@@ -5,6 +5,7 @@ Imports neither torch nor Snakemake.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,8 @@ class Expander:
         return {"init": self._pretrained(column, name, model)}, ""
 
     def _pretrained(self, column: Column, name: str, model: dict[str, Any]) -> str:
+        """A base model of the column's dataset, or of the one whose language the scale says it shares."""
+        column = replace(column, model=name, dataset=self.scale["pretrained_on"].get(column.dataset, column.dataset))
         data, data_name = self.dataset(column.dataset)
         spec = {
             "config": model["config"],

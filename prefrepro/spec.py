@@ -178,7 +178,7 @@ ROLLOUT_KEYS = ["ppo_epochs", "minibatches", "max_head_grad_norm", "max_new_toke
 """prefrepro/train/rollout.py says what they mean."""
 SCALE_KEYS = [
     "description", "is_comparable", *STAND_INS, "external", "files_judge", *SETTINGS, "rollout", "prompt_sets",
-    "evaluations", "max_draws", "forecast",
+    "evaluations", "max_draws", "forecast", "pretrained_on",
 ]  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def read_scale(name: str) -> dict[str, Any]:
     needed = ("description", "is_comparable", *STAND_INS)
     problems = unknown_keys(scale, SCALE_KEYS, where)
     problems += [f'{where}: "{key}" is missing' for key in needed if scale.get(key) is None]
-    sections = (*STAND_INS, *SETTINGS, "rollout", "external", "prompt_sets", "evaluations")
+    sections = (*STAND_INS, *SETTINGS, "rollout", "external", "prompt_sets", "evaluations", "pretrained_on")
     mappings = {key: as_mapping(scale.get(key), f"{where}, {key}", problems) for key in sections}
     mappings["rollout"] = _rollout_sections(mappings["rollout"], where, problems)
     most = scale.get("max_draws")

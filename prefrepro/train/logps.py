@@ -10,8 +10,8 @@ from torch import Tensor
 
 IGNORED = -100
 """Label of a position that is not a response token, as collators and torch's cross_entropy have it."""
-CHUNK_NUMBERS = 2**24
-"""Logits that live at once: 64 MiB in float32."""
+CHUNK_ROWS, CHUNK_NUMBERS = 1024, 2**20
+"""Tokens whose logits are made at once: this many, or more where the vocabulary is small."""
 KEPT_NUMBERS = 2**26
 """Logits kept for backward, 256 MiB in float32; of more, they are computed again (15-20 % more time, less memory)."""
 
@@ -86,7 +86,7 @@ def token_logps(
     """
     if not len(targets):
         return _float32_or_wider(hidden.sum(dim=-1))
-    rows = chunk or max(1, CHUNK_NUMBERS // len(lm_head_weight))
+    rows = chunk or max(CHUNK_ROWS, CHUNK_NUMBERS // len(lm_head_weight))
     return _TokenLogps.apply(hidden, lm_head_weight, bias, targets, rows)  # pyright: ignore[reportReturnType]
 
 
