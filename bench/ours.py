@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,25 +115,39 @@ def ours_padded(workload: Workload, folder: Path, clock: Clock) -> None:
 
 def padded_live(workload: Workload, folder: Path, clock: Clock) -> None:
     """The plain loop that released repositories have: padded to the longest, all logits, the reference model beside."""
-    model = load_model(folder, "float32")
-    reference = load_model(folder, "float32").eval()
-    method, hp = method_of(workload.k)
-    inputs, needs = workload.inputs(workload.rows()), NEEDS[workload.k]
+    inputs, order = workload.inputs(workload.rows()), workload.step_rows()
+    models = load_model(folder, "float32"), load_model(folder, "float32").eval()
+    plain_loop(*models, *method_of(workload.k), inputs, order, LR, clock.tick)
+
+
+def plain_loop(
+    model: Any,
+    reference: Any,
+    method: Any,
+    hp: Any,
+    inputs: Inputs,
+    order: Sequence[Rows],
+    lr: float,
+    tick: Callable[[float], None],
+) -> None:
+    """Train `model` on pairs or groups, one forward pass a step; `tick` is told each step's loss."""
+    k = 2 if inputs.groups is None else inputs.groups.width
     parameters = list(model.parameters())
-    optimizer = build_optimizer(parameters, {"optimizer": "rmsprop", "lr": LR})
-    table = torch.zeros(len(inputs.prompt_ids), workload.k)
-    for rows in workload.step_rows():
-        sequences = sequences_of(rows, inputs, needs)
+    optimizer = build_optimizer(parameters, {"optimizer": "rmsprop", "lr": lr})
+    table = torch.zeros(len(inputs.prompt_ids), k)
+    for rows in order:
+        sequences = sequences_of(rows, inputs, method.NEEDS)
         with torch.no_grad():
-            table[rows.chosen] = as_rows(full_logits_logps(reference, sequences), workload.k)
+            table[rows.chosen] = as_rows(full_logits_logps(reference, sequences), k).cpu()
         values = full_logits_logps(model, sequences)
-        out = method.loss(make_batch(rows, values, dataclasses.replace(inputs, reference=table), needs), hp)
+        batch = make_batch(rows, values, dataclasses.replace(inputs, reference=table), method.NEEDS)
+        out = method.loss(batch, hp)
         loss = out.losses.mean() if out.valid is None else out.losses.sum() / out.valid.sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
-        clock.tick(float(loss.detach()))
+        tick(float(loss.detach()))
 
 
 def full_logits_logps(model: Any, sequences: list[Tokens]) -> Tensor:

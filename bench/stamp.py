@@ -49,7 +49,9 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, o
 
 
 def _short(value: object) -> object:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else value
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return "" if value is None else value
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
