@@ -138,7 +138,7 @@ def run(targets: Sequence[str], folder: Path, cores: int) -> Whole:
     done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, check=False)
     whole = Whole(time.perf_counter() - started, _children_cpu_s() - before)
     if done.returncode:
-        raise UserError(f"snakemake {' '.join(targets)} failed with code {done.returncode} in {folder}; its logs say why")
+        raise UserError(f"snakemake {' '.join(targets)} ended with code {done.returncode}; see its logs in {folder}")
     return whole
 
 

@@ -1,7 +1,7 @@
 """make bench-gpu: tokens per second, share of the matrix unit's rate and peak memory of a training step on a GPU.
 
-Random weights of a real model's shape, pairs of HH-like lengths, RPO-Paired with one contrast matrix a step. The rate is
-that of a large bfloat16 product measured on the same device; what counts are the operations that unique tokens need,
+Random weights of a real model's shape, pairs of HH-like lengths, RPO-Paired with one contrast matrix a step. The rate
+is that of a large bfloat16 product measured on the same device; what counts are the operations that unique tokens need,
 whatever a candidate computes beside them. Without a CUDA device nothing is measured, and the command says so.
 """
 
@@ -31,7 +31,6 @@ from prefrepro.train.batches import Inputs, step_rows
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.examples import Pairs, Tokens
 from prefrepro.train.loop import Training, train
-from prefrepro.train.policy import Policy
 
 LIVE = "padded_live"
 CANDIDATES = (LIVE, "padded", "packed", "shared")
@@ -53,7 +52,7 @@ def matmul_rate(device: torch.device, size: int, dtype: torch.dtype) -> float:
     for _ in range(13):
         _settle(device)
         started = time.perf_counter()
-        a @ b
+        torch.mm(a, b)
         _settle(device)
         seconds.append(time.perf_counter() - started)
     return 2 * size**3 / min(seconds[3:])
@@ -101,7 +100,7 @@ def make_model(shape: Shape, device: torch.device, dtype: torch.dtype, is_checkp
     finally:
         torch.set_default_dtype(before)
     if is_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     return model.train()
 
 

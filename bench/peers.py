@@ -25,7 +25,7 @@ def every_response_once(row: Row) -> list[tuple[int, int]]:
     """The fewest comparisons of a positive with a negative that no response is left out of."""
     positives, negatives = list(range(row.positives())), list(range(row.positives(), len(row.responses)))
     n = max(len(positives), len(negatives))
-    return list(zip(itertools.islice(itertools.cycle(positives), n), itertools.islice(itertools.cycle(negatives), n)))
+    return [(positives[i % len(positives)], negatives[i % len(negatives)]) for i in range(n)]
 
 
 def trl_live(workload: Workload, folder: Path, clock: Clock) -> float:
@@ -62,7 +62,7 @@ def _dpo(
     """
     try:
         from datasets import Dataset
-        from trl import DPOConfig, DPOTrainer
+        from trl import DPOConfig, DPOTrainer  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(f"TRL cannot be imported ({error}); make bench-train installs it") from error
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -26,6 +26,7 @@ OURS = ("ours", "ours_packed", "ours_padded", "padded_live")
 TRL = ("trl_live", "trl_precomputed", "trl_defaults", "trl_padding_free")
 CANDIDATES = {2: (*OURS, *TRL), 4: (*OURS, *TRL, "trl_precomputed_cover")}
 VOCABULARIES = {"2k": 2048, "32k": 32000, "tiny": 64}
+FIGURES = ("pairs_per_s", "cpu_s_per_pair", "peak_rss_mb", "other_cores")
 EXACT = {2: (*OURS, "trl_live", "trl_precomputed"), 4: OURS}
 """Candidates that train the same loss in the same precision: step by step it must be the same number."""
 COLUMNS = (
@@ -65,8 +66,7 @@ def summary(size: str, k: int, found: dict[str, list[dict[str, Any]]]) -> list[d
     where the candidate trains something else (other comparisons, bfloat16).
     """
     median = {
-        name: {key: statistics.median(run[key] for run in runs) for key in runs[0] if key not in ("candidate", "losses")}
-        for name, runs in found.items()
+        name: {key: statistics.median(run[key] for run in runs) for key in FIGURES} for name, runs in found.items()
     }
     trl = [name for name in median if name.startswith("trl")]
     best = max(trl, key=lambda name: median[name]["pairs_per_s"]) if trl else None
@@ -122,10 +122,13 @@ def run(
                             f"others {result['other_cores']:.2f} cores",
                             flush=True,
                         )
-            rows = [row | stamped for (size, k), runs in sorted(found.items()) for row in summary(size, k, runs)]
-            rows.sort(key=lambda row: (row["vocab"], row["k"], CANDIDATES[row["k"]].index(row["candidate"])))
-            write_rows(out, COLUMNS, rows)
+            rows = [row | stamped for (size, k), runs in found.items() for row in summary(size, k, runs)]
+            write_rows(out, COLUMNS, sorted(rows, key=_place))
     return [f"{label}: {reason}" for label, reason in skipped.items()]
+
+
+def _place(row: dict[str, Any]) -> tuple[int, int, int]:
+    return row["vocab"], row["k"], CANDIDATES[row["k"]].index(row["candidate"])
 
 
 def _stamp(trl: Path | None) -> dict[str, str]:
