@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from bench.clock import peak_rss_mb
+from bench.matmul import matmul_rate, settle
 from bench.ours import make_policy, plain_loop
 from bench.shapes import CAP, SHAPES, Lengths, Shape, draw_lengths, padded_tokens, step_flops
 from bench.stamp import RESULTS, STAMP, cpu, stamp, write_rows
@@ -43,24 +44,6 @@ WARM_UP = 2
 EMBEDDING = 384
 LR = 5e-7
 SEED = 0
-
-
-def matmul_rate(device: torch.device, size: int, dtype: torch.dtype) -> float:
-    """FLOP/s of a square product, the best of ten."""
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    seconds = []
-    for _ in range(13):
-        _settle(device)
-        started = time.perf_counter()
-        torch.mm(a, b)
-        _settle(device)
-        seconds.append(time.perf_counter() - started)
-    return 2 * size**3 / min(seconds[3:])
-
-
-def _settle(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def make_inputs(rows: Sequence[Lengths], vocab: int) -> Inputs:
@@ -114,7 +97,7 @@ def step_times(
     ended: list[float] = []
 
     def tick(_: object) -> None:
-        _settle(device)
+        settle(device)
         ended.append(time.perf_counter())
 
     model = make_model(shape, device, dtype, is_checkpointing)

@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 SHOWN = {
     "train": (
         "vocab", "k", "candidate", "pairs_per_s", "cpu_s_per_pair", "peak_rss_mb", "ratio_to_best_trl",
-        "rss_ratio_to_best_trl", "ratio_to_padded", "max_loss_difference",
+        "rss_ratio_to_best_trl", "ratio_to_padded", "flops_share", "max_loss_difference",
     ),
     "dag": ("rule", "jobs", "job_s", "job_share", "median_job_s", "start_share", "cpu_s", "cpu_share", "wall_s"),
     "judge": ("concurrency", "replies", "requests_per_s", "client_cpu_ms_per_request"),

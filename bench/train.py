@@ -26,12 +26,13 @@ OURS = ("ours", "ours_packed", "ours_padded", "padded_live")
 TRL = ("trl_live", "trl_precomputed", "trl_defaults", "trl_padding_free")
 CANDIDATES = {2: (*OURS, *TRL), 4: (*OURS, *TRL, "trl_precomputed_cover")}
 VOCABULARIES = {"2k": 2048, "32k": 32000, "tiny": 64}
-FIGURES = ("pairs_per_s", "cpu_s_per_pair", "peak_rss_mb", "other_cores")
+FIGURES = ("pairs_per_s", "cpu_s_per_pair", "peak_rss_mb", "flops_share", "matmul_tflops", "other_cores")
 EXACT = {2: (*OURS, "trl_live", "trl_precomputed"), 4: OURS}
 """Candidates that train the same loss in the same precision: step by step it must be the same number."""
 COLUMNS = (
     "vocab", "k", "candidate", "pairs_per_s", "pairs_per_s_min", "pairs_per_s_max", "cpu_s_per_pair", "peak_rss_mb",
-    "ratio_to_best_trl", "ratio_to_padded", "rss_ratio_to_best_trl", "rounds", "steps", "loss_first", "loss_last",
+    "ratio_to_best_trl", "ratio_to_padded", "rss_ratio_to_best_trl", "flops_share", "matmul_tflops",
+    "rounds", "steps", "loss_first", "loss_last",
     "max_loss_difference", "other_cores", *STAMP,
 )  # fmt: skip
 PACKAGES = ("torch", "transformers", "trl", "accelerate")
@@ -152,7 +153,7 @@ def main() -> None:
     sizes, rounds = (["tiny"], 1) if arguments.smoke else (arguments.vocab, arguments.rounds)
     if arguments.smoke and arguments.out == RESULTS / "train.csv":
         raise UserError("--smoke measures nothing; name another file: --out /tmp/train.csv")
-    skipped = run(sizes, arguments.k, arguments.only, rounds, arguments.trl, arguments.out)
+    skipped = run(sizes, arguments.k, arguments.only, rounds, arguments.trl and arguments.trl.resolve(), arguments.out)
     print(f"{arguments.out} is written; skipped: {len(skipped)}")
 
 

@@ -7,10 +7,10 @@ answer one prompt. Knows nothing of candidates.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from bench.shapes import Lengths, Shape
 from methods.contract import Needs
 from prefrepro.train.batches import Inputs, Rows, step_rows
 from prefrepro.train.examples import Groups, Pairs, Tokens
@@ -18,8 +18,9 @@ from prefrepro.train.examples import Groups, Pairs, Tokens
 PAD, BOS, EOS, UNKNOWN = range(4)
 WORDS = 4
 """First token that is a word."""
-LAYERS = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4}
-TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+LAYERS = {"num_hidden_layers": 4, "hidden_size": 256, "intermediate_size": 688}
+TINY = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 32}
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 4}
 SEED = 0
 BATCH = 8
 LR = 1e-4
@@ -33,8 +34,7 @@ SWEPO_BETA = 0.01
 class Size:
     """A model and the lengths of what it reads."""
 
-    vocab: int
-    layers: dict[str, int]
+    shape: Shape
     prompt: tuple[int, int]
     """Tokens, uniformly"""
     response: tuple[int, int]
@@ -44,9 +44,9 @@ class Size:
 
 
 SIZES = {
-    "2k": Size(2048, LAYERS, (16, 256), (16, 256), 6),
-    "32k": Size(32000, LAYERS, (16, 256), (16, 256), 4),
-    "tiny": Size(64, TINY, (2, 12), (2, 12), 2),
+    "2k": Size(Shape(**LAYERS, **HEADS, vocab_size=2048), (16, 256), (16, 256), 6),
+    "32k": Size(Shape(**LAYERS, **HEADS, vocab_size=32000), (16, 256), (16, 256), 4),
+    "tiny": Size(Shape(**TINY, **HEADS, vocab_size=64), (2, 12), (2, 12), 2),
 }
 NEEDS = {
     2: Needs(shape="paired", reference=True),
@@ -61,6 +61,11 @@ class Row:
     prompt: list[int]
     responses: list[list[int]]
     scores: list[float]
+
+    @property
+    def lengths(self) -> Lengths:
+        """Tokens of its parts."""
+        return Lengths(len(self.prompt), tuple(map(len, self.responses)))
 
     def positives(self) -> int:
         """Responses above the mean score: Swepo's positives stand first."""
@@ -83,10 +88,10 @@ class Workload:
 
     def rows(self) -> list[Row]:
         """As many as the steps want, in file order."""
-        draw = random.Random(f"{SEED}/{self.size.vocab}")
+        draw = random.Random(f"{SEED}/{self.size.shape.vocab_size}")
 
         def words(n: int) -> list[int]:
-            return [draw.randrange(WORDS, self.size.vocab) for _ in range(n)]
+            return [draw.randrange(WORDS, self.size.shape.vocab_size) for _ in range(n)]
 
         rows = []
         for _ in range(self.steps * BATCH):
@@ -121,13 +126,9 @@ def make_model(size: Size, folder: Path) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(SEED)
-    layers: dict[str, Any] = size.layers
     # Wider than usual: with the usual 0.02 a random model says much the same of any text.
     config = LlamaConfig(
-        **layers,
-        vocab_size=size.vocab,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        **asdict(size.shape),
         max_position_embeddings=1024,
         initializer_range=0.06,
         tie_word_embeddings=False,
@@ -137,7 +138,7 @@ def make_model(size: Size, folder: Path) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     special = {"<pad>": PAD, "<s>": BOS, "</s>": EOS, "<unk>": UNKNOWN}
-    words = {f"t{number}": number for number in range(WORDS, size.vocab)}
+    words = {f"t{number}": number for number in range(WORDS, size.shape.vocab_size)}
     tokenizer = Tokenizer(models.WordLevel(special | words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", BOS)])  # pyright: ignore
