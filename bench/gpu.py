@@ -17,13 +17,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
 from bench.clock import peak_rss_mb
 from bench.matmul import matmul_rate, settle
-from bench.ours import make_policy, plain_loop
+from bench.ours import plain_loop
 from bench.shapes import CAP, SHAPES, Lengths, Shape, draw_lengths, padded_tokens, step_flops
 from bench.stamp import RESULTS, STAMP, cpu, stamp, write_rows
 from bench.workload import BOS, EOS, PAD, WORDS
@@ -32,9 +32,12 @@ from prefrepro.train.batches import Inputs, step_rows
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.examples import Pairs, Tokens
 from prefrepro.train.loop import Training, train
+from prefrepro.train.policy import Policy
 
 LIVE = "padded_live"
-CANDIDATES = (LIVE, "padded", "packed", "shared")
+Candidate = Literal["padded_live", "padded", "packed", "shared"]
+"""The plain loop with a live reference, or a layout of our trainer's"""
+CANDIDATES: tuple[Candidate, ...] = get_args(Candidate)
 COLUMNS = (
     "shape", "candidate", "checkpointing", "pairs_per_step", "step_s", "pairs_per_s", "unique_tokens_per_s",
     "computed_tokens_per_unique", "flops_share", "matmul_tflops", "peak_memory_gib", "ratio_to_padded_live", "steps",
@@ -88,7 +91,12 @@ def make_model(shape: Shape, device: torch.device, dtype: torch.dtype, is_checkp
 
 
 def step_times(
-    candidate: str, shape: Shape, rows: Sequence[Lengths], batch: int, device: torch.device, is_checkpointing: bool
+    candidate: Candidate,
+    shape: Shape,
+    rows: Sequence[Lengths],
+    batch: int,
+    device: torch.device,
+    is_checkpointing: bool,
 ) -> list[float]:
     """Seconds of each step after the first few, of a fresh model. One step is one contrast matrix."""
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -102,14 +110,14 @@ def step_times(
 
     model = make_model(shape, device, dtype, is_checkpointing)
     steps = len(rows) // batch
-    if candidate == LIVE:
+    if candidate == "padded_live":
         reference = make_model(shape, device, dtype, False).eval()
         order = step_rows(inputs.prompt_ids, method.NEEDS, batch, SEED)
         plain_loop(model, reference, method, hp, inputs, [order(step) for step in range(steps)], LR, tick)
     else:
         with tempfile.TemporaryDirectory() as folder:
             store = CheckpointStore(Path(folder))
-            policy = make_policy(model, candidate)
+            policy = Policy(model, PAD, layout=candidate)
             train(policy, method.loss, hp, method.NEEDS, inputs, _training(batch, steps), SEED, store, on_log=tick)
     return [after - before for before, after in zip(ended[WARM_UP - 1 :], ended[WARM_UP:], strict=False)]
 
@@ -138,7 +146,7 @@ def _training(batch: int, steps: int) -> Training:
 
 def measure(
     name: str,
-    candidates: Sequence[str],
+    candidates: Sequence[Candidate],
     batch: int,
     steps: int,
     device: torch.device,
@@ -210,6 +218,7 @@ def main() -> None:
     if not torch.cuda.is_available() and not arguments.tiny:
         print("skipped: there is no CUDA device. python -m bench.gpu --tiny --out FILE runs the same code on the CPU")
         return
+    torch.set_num_threads(1)  # the CPU only hands out work
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     is_large = device.type == "cuda"
     rate = matmul_rate(device, 8192 if is_large else 256, torch.bfloat16 if is_large else torch.float32)

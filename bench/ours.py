@@ -19,12 +19,13 @@ from bench.clock import Clock
 from bench.workload import BATCH, BETA, CLIP, LR, NEEDS, PAD, SEED, SWEPO_BETA, THREADS, Workload
 from prefrepro.train.batches import Inputs, Rows, make_batch, sequences_of
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.examples import Tokens, pad
+from prefrepro.train.examples import Tokens
 from prefrepro.train.load import load_model
-from prefrepro.train.logps import sequence_logps
+from prefrepro.train.logps import IGNORED, sequence_logps
 from prefrepro.train.loop import Training, train
 from prefrepro.train.optim import build_optimizer
-from prefrepro.train.policy import Policy
+from prefrepro.train.packing import pad
+from prefrepro.train.policy import Layout, Policy
 
 METHODS = {2: ("dpo", BETA), 4: ("swepo", SWEPO_BETA)}
 
@@ -59,19 +60,12 @@ def training(workload: Workload) -> Training:
     )
 
 
-def make_policy(model: Any, layout: str) -> Policy:
-    import inspect
-
-    options = {"layout": layout} if "layout" in inspect.signature(Policy).parameters else {}
-    return Policy(model, PAD, **options)
-
-
-def with_reference(inputs: Inputs, workload: Workload, policy: Policy) -> Inputs:
+def with_reference(inputs: Inputs, policy: Policy, batch_size: int) -> Inputs:
     """What the shared node gives a run: log-probs of every response under the model as it starts."""
-    rows = Rows(list(range(len(inputs.prompt_ids))), list(range(len(inputs.prompt_ids))))
-    sequences = sequences_of(rows, inputs, NEEDS[workload.k])
-    flat = policy.score_all(sequences, BATCH * workload.k)
-    return dataclasses.replace(inputs, reference=as_rows(flat, workload.k))
+    if inputs.groups is None:
+        return dataclasses.replace(inputs, reference=policy.score_pairs(inputs.pairs, batch_size))
+    flat = policy.score_all([response for group in inputs.groups.responses for response in group], batch_size)
+    return dataclasses.replace(inputs, reference=as_rows(flat, inputs.groups.width))
 
 
 def as_rows(flat: Tensor, k: int) -> Tensor:
@@ -79,10 +73,9 @@ def as_rows(flat: Tensor, k: int) -> Tensor:
     return flat.view(2, -1).T if k == 2 else flat.view(-1, k)
 
 
-def _trained(workload: Workload, folder: Path, clock: Clock, layout: str) -> None:
-    model = load_model(folder, "float32")
-    policy = make_policy(model, layout)
-    inputs = with_reference(workload.inputs(workload.rows()), workload, policy)
+def _trained(workload: Workload, folder: Path, clock: Clock, layout: Layout) -> None:
+    policy = Policy(load_model(folder, "float32"), PAD, layout=layout)
+    inputs = with_reference(workload.inputs(workload.rows()), policy, BATCH * workload.k)
     method, hp = method_of(workload.k)
     with tempfile.TemporaryDirectory() as checkpoints:
         train(
@@ -152,10 +145,8 @@ def plain_loop(
 
 def full_logits_logps(model: Any, sequences: list[Tokens]) -> Tensor:
     """(S,) in nats, of one padded batch and the logits of all its positions."""
-    batch = pad(sequences, PAD)
-    logits = model(
-        input_ids=batch.input_ids.to(model.device),
-        attention_mask=batch.attention_mask.to(model.device),
-        use_cache=False,
-    ).logits
-    return sequence_logps(logits, batch.labels.to(model.device))[0]
+    laid = pad(sequences, PAD).to(model.device)
+    labels = torch.full_like(laid.input_ids, IGNORED)
+    labels.view(-1)[laid.sources + 1] = laid.targets
+    logits = model(input_ids=laid.input_ids, attention_mask=laid.attention_mask, use_cache=False).logits
+    return sequence_logps(logits, labels)[0]
