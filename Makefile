@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tables table1 test lint readme lock clean
+.PHONY: help setup demo tables table1 test lint readme lock clean bench bench-train bench-dag bench-judge bench-gpu bench-page
 
 PYTHON ?= python3
 VENV := .venv
@@ -62,6 +62,31 @@ lock: ## pin requirements.in anew
 	{ echo '# Made by `make lock` from requirements.in. torch is installed apart (see Makefile): every other package is checked by hash.'; awk '/^[^ ]/{skip = /^torch==/} !skip' .venv-lock/all.lock; } > requirements.lock
 	{ echo '# Made by `make lock`: requirements.lock without hashes, and torch. For environment.yml.'; echo '$(TORCH)'; sed -nE 's/^([A-Za-z0-9_.-]+==[^ ]+).*/\1/p' requirements.lock; } > requirements.txt
 	rm -rf .venv-lock
+
+TRL := $(shell sed -nE 's/^bench = \[(.*)\].*/\1/p' pyproject.toml | tr -d '",')
+PEERS := $(VENV)/bench
+
+$(PEERS)/.installed: $(STAMP) pyproject.toml
+	rm -rf $(PEERS)
+	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps --target $(PEERS) $(TRL)
+	@touch $@
+
+bench: bench-train bench-dag bench-judge bench-gpu bench-page ## measure everything: leave the machine alone meanwhile
+
+bench-train: setup $(PEERS)/.installed ## training beside TRL
+	$(BIN)/python -m bench.train --trl $(PEERS) $(ARGS)
+
+bench-dag: setup ## time and CPU of the tables, by rule
+	$(BIN)/python -m bench.dag $(ARGS)
+
+bench-judge: setup ## requests per second
+	$(BIN)/python -m bench.judge $(ARGS)
+
+bench-gpu: setup ## training steps of 1B and 7B shapes
+	$(BIN)/python -m bench.gpu $(ARGS)
+
+bench-page: setup ## figures into docs/performance.md
+	$(BIN)/python -m bench.page
 
 clean: ## remove generated results, keep .venv
 	rm -rf results/embedded .snakemake

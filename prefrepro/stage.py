@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.threads import let_waiting_threads_sleep
+from prefrepro.work_time import recorded
 from prefrepro.worker.client import hand_over
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def do(plan: Plan, node: Node) -> None:
     if node.kind == "verdict":
         # What judging may cost is the user's purse, not part of what a verdict is.
         spec["budget_usd"] = plan.config.budget_usd
-    getattr(importlib.import_module(module), function)(spec, inputs, plan.results / node.folder)
+    work = getattr(importlib.import_module(module), function)
+    with recorded(plan.results / "benchmarks" / "work" / f"{node.id}.json"):
+        work(spec, inputs, plan.results / node.folder)
 
 
 def main(*kinds: str, warm: bool = False) -> None:

@@ -12,6 +12,8 @@ rule table:
         ),
     log:
         f"{LOGS}/table/{{name}}.log",
+    benchmark:
+        f"{TIMES}/table/{{name}}.tsv"
     wildcard_constraints:
         name="|".join(TABLE_OF),
     params:
