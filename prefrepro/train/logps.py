@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from prefrepro.train.products import product, weight_gradient
 
 IGNORED = -100
 """Label of a position that is not a response token, as collators and torch's cross_entropy have it."""
@@ -43,7 +44,7 @@ class _TokenLogps(torch.autograd.Function):
         is_kept = len(targets) * len(weight) <= KEPT_NUMBERS
         found, normalisers, kept = [], [], []
         for h, t in zip(hidden.split(chunk), targets.split(chunk), strict=True):
-            logits = F.linear(h, weight, bias)
+            logits = product(h, weight, bias)
             wide = _float32_or_wider(logits)
             normalisers.append(wide.logsumexp(dim=-1))
             found.append(wide.gather(1, t[:, None])[:, 0] - normalisers[-1])
@@ -60,18 +61,15 @@ class _TokenLogps(torch.autograd.Function):
         of_weight = torch.zeros_like(weight, dtype=normalisers.dtype)
         of_bias = None if bias is None else torch.zeros_like(bias, dtype=normalisers.dtype)
         for number, (h, t, normaliser, grad) in enumerate(parts):
-            logits = kept[number] if kept else F.linear(h, weight, bias)
+            logits = kept[number] if kept else product(h, weight, bias)
             # d log p_target / d logits = one-hot − softmax
             slope = _float32_or_wider(logits).sub(normaliser[:, None]).exp_().mul_(-grad[:, None])
             slope.scatter_add_(1, t[:, None], grad[:, None].to(slope))
             if of_bias is not None:
                 of_bias += slope.sum(dim=0)
             slope = slope.to(weight.dtype)
-            of_hidden.append(slope @ weight)
-            if of_weight.dtype == weight.dtype:
-                of_weight.addmm_(slope.t(), h)
-            else:
-                of_weight += slope.t() @ h
+            of_hidden.append(product(slope, weight.t()))
+            of_weight += weight_gradient(slope, h)
         bias_grad = None if of_bias is None else of_bias.to(weight.dtype)
         return torch.cat(of_hidden), of_weight.to(weight.dtype), bias_grad, None, None
 

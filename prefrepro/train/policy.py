@@ -16,6 +16,7 @@ from prefrepro.train.attention import can_pack, hidden_states
 from prefrepro.train.examples import Pairs, Tokens, by_length
 from prefrepro.train.logps import summed, token_logps
 from prefrepro.train.packing import Laid, pack, pad
+from prefrepro.train.products import use_products
 
 Layout = Literal["shared", "packed", "padded"]
 """shared: no padding, and a prompt encoded once for all its responses; packed: no padding; padded: a rectangle."""
@@ -31,6 +32,7 @@ class Policy:
 
     def __init__(self, model: Any, pad_id: int, output: str = "logp", layout: Layout = "shared") -> None:
         self.model, self.pad_id, self.output, self.layout = model, pad_id, output, layout
+        use_products(model)
         if layout != "padded" and not can_pack(model):
             kind = model.config.get_text_config().model_type
             logging.getLogger(__name__).warning("%s: not known to be packed rightly, so its batches are padded", kind)
