@@ -7,6 +7,7 @@ file. Knows nothing of HTTP, and never sees a key: headers do not come here.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +28,9 @@ PROTOCOL_VERSION = 1
 RESERVED_FOR_S = 6 * 3600.0
 """A reservation ends with its process; where that cannot be seen (another host), after this time, which is longer than
 any one request is retried for."""
+
+CLAIM_POLL_S = 0.005
+"""Between two looks at a request that another process is asking. Rare, so it need not be woken."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
@@ -82,7 +86,8 @@ class ReplyCache:
             self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._create()
-        except sqlite3.Error as error:
+            self._claims = path.with_name(f"{path.name}.lock").open("ab")
+        except (sqlite3.Error, OSError) as error:
             raise UserError(
                 f"{path}: the judge's reply cache cannot be opened: {error}. Expected "
                 "an SQLite file on a local disk. Next: free or move the file; without it every reply is "
@@ -100,6 +105,25 @@ class ReplyCache:
                 if "locked" not in str(error) or not remaining:
                     raise
                 time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def claimed(self, key: str) -> Iterator[None]:
+        """Keep every other process from asking the same; who waited here finds the reply, or a killed process's claim.
+
+        A lock of one byte, which ends with its process. Threads of one process are not kept apart. Not waited for in
+        the kernel, which takes processes whose threads wait for each other for a deadlock.
+        """
+        place = int(key[:15], 16)
+        while True:
+            try:
+                fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+                break
+            except (BlockingIOError, PermissionError):
+                time.sleep(CLAIM_POLL_S)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, place)
 
     def get(self, key: str) -> Row | None:
         """The stored reply, or None."""
@@ -188,3 +212,4 @@ class ReplyCache:
         """Close the file."""
         with self._lock:
             self._db.close()
+            self._claims.close()
