@@ -32,6 +32,9 @@ any one request is retried for."""
 CLAIM_POLL_S = 0.005
 """Between two looks at a request that another process is asking. Rare, so it need not be woken."""
 
+SMALLEST_FILE = 4096
+"""Bytes: SQLite's page, which it writes as a whole."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, repeat INTEGER NOT NULL, request TEXT NOT NULL,
@@ -83,16 +86,21 @@ class ReplyCache:
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if path.is_file() and 0 < path.stat().st_size < SMALLEST_FILE:
+                raise sqlite3.DatabaseError("it is cut")  # SQLite would take it for a new file
             self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._create()
             self._claims = path.with_name(f"{path.name}.lock").open("ab")
+            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         except (sqlite3.Error, OSError) as error:
+            found = str(error)
+        if found != "ok":
             raise UserError(
-                f"{path}: the judge's reply cache cannot be opened: {error}. Expected "
-                "an SQLite file on a local disk. Next: free or move the file; without it every reply is "
-                "asked (and paid) again."
-            ) from error
+                f"{path}: the judge's reply cache cannot be opened: {found}. Expected an SQLite file on a local disk "
+                "that may be written. Next: free the file; where it is torn, get back what it still holds with: "
+                f"python -m prefrepro.judge.salvage {path}. Without the file every reply is asked (and paid) again."
+            )
 
     def _create(self) -> None:
         """Turning a new file to WAL answers «locked» at once when several processes do it: then try again."""
@@ -127,10 +135,15 @@ class ReplyCache:
 
     def get(self, key: str) -> Row | None:
         """The stored reply, or None."""
-        with self._lock:
-            found = self._db.execute(
-                "SELECT body, cost_usd, attempts, created FROM replies WHERE key = ?", (key,)
-            ).fetchone()
+        query = "SELECT body, cost_usd, attempts, created FROM replies WHERE key = ?"
+        try:
+            with self._lock:
+                found = self._db.execute(query, (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{self._path}: the reply cache cannot be read: {error}. Next: check the disk; where the file is torn, "
+                f"python -m prefrepro.judge.salvage {self._path}"
+            ) from error
         return Row(*found) if found else None
 
     def put(self, key: str, identity: str, repeat: int, request: dict[str, Any], row: Row) -> Row:

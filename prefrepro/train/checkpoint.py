@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import zipfile
@@ -17,7 +18,10 @@ from typing import IO, Any
 
 import torch
 
+from prefrepro.errors import UserError
 from prefrepro.files import replacing
+
+log = logging.getLogger(__name__)
 
 KEEP = 2
 
@@ -51,9 +55,19 @@ class CheckpointStore:
         return sorted(self.folder.glob("step-*.pt"))
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write `state` after `step` finished steps; older ones are removed but for one."""
-        with replacing(self.folder / f"step-{step:09d}.pt") as temporary:
-            torch.save(state | {"step": step}, temporary)
+        """Write `state` after `step` finished steps; older ones are removed but for one.
+
+        Raises UserError where the disk does not take it: those before stay.
+        """
+        path = self.folder / f"step-{step:09d}.pt"
+        try:
+            with replacing(path) as temporary:
+                torch.save(state | {"step": step}, temporary)
+        except (RuntimeError, OSError) as error:  # torch's writer of zip archives knows no OSError
+            raise UserError(
+                f"{path}: no checkpoint could be written after step {step}: {str(error).splitlines()[0]}. The last "
+                f"good one is {self.last()}. Next: free the disk and run again, which goes on from there."
+            ) from error
         for old in self._files()[:-KEEP]:
             old.unlink()
 
@@ -62,8 +76,14 @@ class CheckpointStore:
         for path in reversed(self._files()):
             if _is_whole(path):
                 return torch.load(path, map_location="cpu", weights_only=True)
+            log.warning("%s is torn: it is removed, and the training goes on from the checkpoint before", path)
             path.unlink()
         return None
+
+    def last(self) -> str:
+        """The newest checkpoint's file, in words."""
+        files = self._files()
+        return str(files[-1]) if files else f"none yet (below {self.folder})"
 
     def clear(self) -> None:
         """Forget everything: the run is finished."""

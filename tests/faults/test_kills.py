@@ -1,4 +1,4 @@
-"""kill -9, at any moment and of anything: the same command ends with the same bytes, and no stored reply is paid twice."""
+"""kill -9, at any moment and of anything: the same command ends with the same bytes; no stored reply is paid again."""
 
 from __future__ import annotations
 
