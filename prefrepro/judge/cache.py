@@ -32,8 +32,8 @@ any one request is retried for."""
 CLAIM_POLL_S = 0.005
 """Between two looks at a request that another process is asking. Rare, so it need not be woken."""
 
-SMALLEST_FILE = 4096
-"""Bytes: SQLite's page, which it writes as a whole."""
+PAGE = 4096
+"""Bytes that SQLite writes as a whole: its page, unless told otherwise."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
@@ -86,8 +86,8 @@ class ReplyCache:
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if path.is_file() and 0 < path.stat().st_size < SMALLEST_FILE:
-                raise sqlite3.DatabaseError("it is cut")  # SQLite would take it for a new file
+            if path.is_file() and path.stat().st_size % PAGE:
+                raise sqlite3.DatabaseError("it is cut")  # SQLite would take it for new, or read zeros
             self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._create()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prefrepro.errors import UserError, exit_on_user_error
-from prefrepro.judge.cache import ReplyCache, Row, cache_key
+from prefrepro.judge.cache import PAGE, ReplyCache, Row, cache_key
 
 SMALLEST_ROW = 100
 """Bytes of a reply at least: bounds the rows to look for where the file does not say how many it had."""
@@ -52,6 +53,8 @@ def _replies(path: Path, folder: Path) -> Iterator[tuple[str, str, int, str, Row
     for suffix in ("", "-wal"):
         if (source := path.with_name(path.name + suffix)).exists():
             shutil.copyfile(source, copy.with_name(copy.name + suffix))
+    # The rest of a page that was cut would be read as zeros.
+    os.truncate(copy, copy.stat().st_size // PAGE * PAGE)
     with contextlib.closing(sqlite3.connect(copy)) as database:
         # Else a file that is shorter than its header says is refused as a whole.
         with contextlib.suppress(sqlite3.DatabaseError):
@@ -76,7 +79,10 @@ def _is_whole(key: str, endpoint: str, repeat: int, request: str, body: str) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m prefrepro.judge.salvage", description=__doc__.splitlines()[0])
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m prefrepro.judge.salvage", description="Get back what a torn cache holds."
+    )
     parser.add_argument("cache", type=Path, help="the torn judge_cache.sqlite")
     count, torn = salvage(parser.parse_args().cache)
     sys.stdout.write(f"{count} replies are back in place; the torn file is kept as {torn}\n")
