@@ -272,5 +272,6 @@ def _manifest(
         "init_commit": hub_commit(inputs, "init", spec.get("init", "")),
         "truncation": data.pairs.counts,
         "train_s": outcome.train_s,
+        "on_nan": {"setting": spec["training"].get("on_nan", "stop"), "skipped_steps": outcome.skipped},
         "cpus": os.cpu_count(),
     }
