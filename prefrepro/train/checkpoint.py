@@ -74,8 +74,9 @@ class CheckpointStore:
     def load(self) -> dict[str, Any] | None:
         """The newest whole state; a torn one is removed and the one before is taken. None: start from the beginning."""
         for path in reversed(self._files()):
-            if _is_whole(path):
-                return torch.load(path, map_location="cpu", weights_only=True)
+            state = _read(path)
+            if state is not None:
+                return state
             log.warning("%s is torn: it is removed, and the training goes on from the checkpoint before", path)
             path.unlink()
         return None
@@ -90,10 +91,18 @@ class CheckpointStore:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether every record of a file of torch.save, a zip archive, has its checksum; torch does not look."""
+def _read(path: Path) -> dict[str, Any] | None:
+    """The state in a file of torch.save, or None where it is torn.
+
+    The file is a zip archive: every record's checksum is held, which torch does not look at; and torch may refuse what
+    zipfile lets pass, such as a changed bit in the archive's directory.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError):
-        return False
+            if archive.testzip() is not None:
+                return None
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except torch.OutOfMemoryError:
+        raise
+    except (zipfile.BadZipFile, EOFError, ValueError, KeyError, RuntimeError):
+        return None

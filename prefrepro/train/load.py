@@ -94,5 +94,5 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     try:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{folder}: the model could not be saved: {error}. Next: free the disk, run again.") from error

@@ -18,22 +18,24 @@ import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import psutil
+import yaml
 from checkout import Checkout
 from tiny_world import make_tiny
 
 from prefrepro.judge.cache import canonical
 from prefrepro.judge.endpoint import Endpoint
 
+TABLE = "paper_tables/rpo/table1.yaml"
+ROWS = ("dpo", "rpo-paired")
+"""Of table 1: with every kind of node, and two of what a table has many of."""
 KEY = "PREFREPRO_FAULT_KEY"
 POLL_S = 0.03
 SOONEST_S = 2.0
 """What every kind of job is given at least to be hit in: a loaded machine may be slower than it was."""
 JOBS_BETWEEN_ENDS = 8
 """Snakemake, or the worker, is killed beside one of its next jobs."""
-TABLES = ("csv", "md", "tex", "html", "cells.csv")
 
 
 def make_world(root: Path, judge: Endpoint) -> Checkout:
@@ -41,6 +43,8 @@ def make_world(root: Path, judge: Endpoint) -> Checkout:
     root.mkdir()
     checkout = Checkout(root)
     make_tiny(checkout)
+    table = yaml.safe_load((root / TABLE).read_text(encoding="utf-8"))
+    checkout.write_yaml(TABLE, table | {"rows": {name: table["rows"][name] for name in ROWS}})
     values = {"name": "embedded-world", "kind": "api", "model": "embedded-world-judge", "base_url": judge.base_url}
     values |= {"api_key_env": KEY, "price_usd_per_mtok": {"input": 1.0, "output": 1.0}, "concurrency": 4}
     checkout.write_yaml("config/judges/embedded-world.yaml", values)
@@ -218,8 +222,3 @@ class Torment:
             with contextlib.suppress(psutil.Error, OSError):
                 if Path(process.cwd()) == self.workflow.checkout.root:
                     process.kill()
-
-
-def figures(torments: list[Torment]) -> dict[str, Any]:
-    """Kills of each kind over several torments."""
-    return dict(sum((torment.kills for torment in torments), Counter()))
