@@ -61,8 +61,8 @@ def earlier(checkout: Checkout) -> Iterator[Path]:
 def tell(request: pytest.FixtureRequest) -> Tell:
     """Ask that every fault was recovered from or refused, and nothing lost or wrong; one line of the reliability table.
 
-    `recovered`: the result is that of a run without the fault. Lines of one fault are added up. `refused`: nothing was read or written half, and a
-    message names the file and what to do.
+    `recovered`: the result is that of a run without the fault. `refused`: nothing was read or written half, and a
+    message names the file and what to do. Lines of one fault are added up.
     """
     since = time.perf_counter()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +32,12 @@ FAULTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "infinite loss": lambda losses: losses + math.inf,
     "exploding gradient": lambda losses: losses + (losses - losses.detach()) * 1e30 * 1e30,
 }
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Threads that wait for each other crawl on a loaded machine."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -130,7 +137,7 @@ def test_a_step_without_memory_stops_the_run(store: CheckpointStore, tell: Tell)
     """Under an rlimit; where the kernel kills instead (a cgroup), it is a kill -9 like any other."""
     done = subprocess.run(
         [sys.executable, "-c", HUNGRY, str(store.folder)],
-        capture_output=True, text=True, check=False, env=child_environment(),
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     message = json.loads(done.stdout)
@@ -140,9 +147,3 @@ def test_a_step_without_memory_stops_the_run(store: CheckpointStore, tell: Tell)
     state = store.load()
     assert state is not None and state["step"] == 4
     tell("out of memory (rlimit)", 1, refused=1)
-
-
-def child_environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
