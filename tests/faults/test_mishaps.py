@@ -135,10 +135,9 @@ except UserError as error:
 
 def test_a_step_without_memory_stops_the_run(store: CheckpointStore, tell: Tell) -> None:
     """Under an rlimit; where the kernel kills instead (a cgroup), it is a kill -9 like any other."""
-    done = subprocess.run(
-        [sys.executable, "-c", HUNGRY, str(store.folder)],
-        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", HUNGRY, str(store.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     message = json.loads(done.stdout)
     assert f"step {BAD_STEP}: there is not enough memory" in message
