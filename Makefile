@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tables table1 test lint readme lock clean bench bench-train bench-dag bench-judge bench-gpu bench-page
+.PHONY: help setup demo tables table1 test faults lint readme lock clean bench bench-train bench-dag bench-judge bench-gpu bench-page
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 STAMP := $(VENV)/.installed
 SNAKEMAKE := $(BIN)/snakemake
+FIGURES := results/faults.jsonl
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -43,6 +44,11 @@ table1: setup ## RPO Table 1 at embedded scale
 
 test: setup lint ## lint, types and the whole suite
 	$(BIN)/python -m pytest --cov=prefrepro --cov=methods --cov-report=term:skip-covered --cov-fail-under=85
+
+faults: setup ## break everything on purpose (half an hour), and put the table into docs/reliability.md
+	mkdir -p $(dir $(FIGURES)) && rm -f $(FIGURES)
+	PREFREPRO_FAULT_FIGURES=$(CURDIR)/$(FIGURES) $(BIN)/python -m pytest tests/faults -n 0 -m 'not network'
+	@$(BIN)/python tests/faults/reliability.py $(FIGURES)
 
 lint: setup ## ruff, pyright, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

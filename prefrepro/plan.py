@@ -12,6 +12,7 @@ from prefrepro.expand import Expander
 from prefrepro.nodes import Plan
 from prefrepro.readings import reading_of
 from prefrepro.spec import (
+    ON_NAN,
     REFERENCE_KEYS,
     ROLLOUT_KEYS,
     ROLLOUT_SOURCES,
@@ -110,6 +111,12 @@ def _check_settings(expander: Expander) -> None:
         here = f"{expander.where}, column {column.key}"
         problems += unknown_keys(column.training, known["training"], f"{here}, training")
         problems += unknown_keys(column.sampling, known["sampling"], f"{here}, sampling")
+    given = {f"config/scales/{name}.yaml, {section}": scale[section] for section in SETTINGS}
+    given |= {f"{expander.where}, row {row.key}, training": row.training for row in expander.table.rows}
+    given |= {f"{expander.where}, column {column.key}, training": column.training for column in expander.table.columns}
+    for where, values in given.items():
+        if values.get("on_nan", "stop") not in ON_NAN:
+            problems.append(f"{where}: on_nan is {values['on_nan']!r}; expected {' or '.join(ON_NAN)}")
     report(problems)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.intact import check_intact, record_of
 from prefrepro.threads import let_waiting_threads_sleep
 from prefrepro.work_time import recorded
 from prefrepro.worker.client import hand_over
@@ -55,7 +56,10 @@ def do(plan: Plan, node: Node) -> None:
             raise UserError(
                 f"{plan.results / source.done} is missing; make it with: snakemake {plan.results / source.done}"
             )
+        if node.kind != "table" or source.kind == "verdict":  # a table reads no weights
+            check_intact(plan.results, source.folder)
         inputs[role] = plan.results / source.folder
+    record_of(plan.results, node.folder).unlink(missing_ok=True)  # it would be of what is about to be overwritten
     module, _, function = WORK[node.kind].partition(":")
     spec = dict(node.spec)
     if node.kind == "verdict":

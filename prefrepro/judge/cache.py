@@ -7,6 +7,7 @@ file. Knows nothing of HTTP, and never sees a key: headers do not come here.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +28,12 @@ PROTOCOL_VERSION = 1
 RESERVED_FOR_S = 6 * 3600.0
 """A reservation ends with its process; where that cannot be seen (another host), after this time, which is longer than
 any one request is retried for."""
+
+CLAIM_POLL_S = 0.005
+"""Between two looks at a request that another process is asking. Rare, so it need not be woken."""
+
+PAGE = 4096
+"""Bytes that SQLite writes as a whole: its page, unless told otherwise."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
@@ -79,15 +86,21 @@ class ReplyCache:
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if path.is_file() and path.stat().st_size % PAGE:
+                raise sqlite3.DatabaseError("it is cut")  # SQLite would take it for new, or read zeros
             self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._create()
-        except sqlite3.Error as error:
+            self._claims = path.with_name(f"{path.name}.lock").open("ab")
+            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except (sqlite3.Error, OSError) as error:
+            found = str(error)
+        if found != "ok":
             raise UserError(
-                f"{path}: the judge's reply cache cannot be opened: {error}. Expected "
-                "an SQLite file on a local disk. Next: free or move the file; without it every reply is "
-                "asked (and paid) again."
-            ) from error
+                f"{path}: the judge's reply cache cannot be opened: {found}. Expected an SQLite file on a local disk "
+                "that may be written. Next: free the file; where it is torn, get back what it still holds with: "
+                f"python -m prefrepro.judge.salvage {path}. Without the file every reply is asked (and paid) again."
+            )
 
     def _create(self) -> None:
         """Turning a new file to WAL answers «locked» at once when several processes do it: then try again."""
@@ -101,12 +114,36 @@ class ReplyCache:
                     raise
                 time.sleep(0.05)
 
+    @contextlib.contextmanager
+    def claimed(self, key: str) -> Iterator[None]:
+        """Keep every other process from asking the same; who waited here finds the reply, or a killed process's claim.
+
+        A lock of one byte, which ends with its process. Threads of one process are not kept apart. Not waited for in
+        the kernel, which takes processes whose threads wait for each other for a deadlock.
+        """
+        place = int(key[:15], 16)
+        while True:
+            try:
+                fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+                break
+            except (BlockingIOError, PermissionError):
+                time.sleep(CLAIM_POLL_S)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, place)
+
     def get(self, key: str) -> Row | None:
         """The stored reply, or None."""
-        with self._lock:
-            found = self._db.execute(
-                "SELECT body, cost_usd, attempts, created FROM replies WHERE key = ?", (key,)
-            ).fetchone()
+        query = "SELECT body, cost_usd, attempts, created FROM replies WHERE key = ?"
+        try:
+            with self._lock:
+                found = self._db.execute(query, (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{self._path}: the reply cache cannot be read: {error}. Next: check the disk; where the file is torn, "
+                f"python -m prefrepro.judge.salvage {self._path}"
+            ) from error
         return Row(*found) if found else None
 
     def put(self, key: str, identity: str, repeat: int, request: dict[str, Any], row: Row) -> Row:
@@ -188,3 +225,4 @@ class ReplyCache:
         """Close the file."""
         with self._lock:
             self._db.close()
+            self._claims.close()

@@ -104,7 +104,10 @@ class JudgeClient:
             cached = row is not None
             if row is None:
                 try:
-                    row = self._pay(key, request, repeat)
+                    with self._cache.claimed(key):  # and by two processes, such as the orphan of a killed workflow
+                        row = self._cache.get(key)
+                        cached = row is not None
+                        row = row or self._pay(key, request, repeat)
                 except JudgeFailedError as error:
                     return _failure(error, request, key)
         with self._lock:

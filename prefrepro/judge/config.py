@@ -42,6 +42,8 @@ class JudgeConfig:
     base_url: str | None = None
     api_key_env: str | None = None
     """Environment variable that holds the key; none where the endpoint wants no key."""
+    served_as: str | None = None
+    """What replies call the model, where that is neither its name nor a dated snapshot of it."""
     note: str = ""
     temperature: float = 0.0  # compare.py:229-235
     max_tokens: int = 10  # compare.py:229-235
@@ -144,6 +146,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "scorer": (_or_none(lambda value: value in SCORERS), "one of " + ", ".join(SCORERS)),
     "base_url": (_or_none(_url), "http(s)://host/v1 without user, password or query"),
     "api_key_env": (_or_none(lambda v: _text(v) and v.isidentifier()), "an environment variable's name"),
+    "served_as": (_or_none(_text), "the model's name in replies, or null"),
     "note": (lambda value: isinstance(value, str), "text"),
     "temperature": (_number(0, 2), "a number from 0 to 2"),
     "max_tokens": (_whole(1), "a whole number ≥ 1"),

@@ -3,12 +3,47 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 
-KINDS = ("rate_limit", "server_error", "truncated", "no_choices", "timeout", "nonsense", "reset")
+STATUS = {"rate_limit": 429, "rate_limit_bare": 429, "clock_skew": 429, "server_error": 500, "unavailable": 503}
+"""Kinds that are refused with a status; `bare` names no time to wait, `clock_skew` a date by a clock gone wrong."""
+SPOILED = ("truncated", "no_choices", "nonsense", "refusal", "wrong_schema", "wrong_model", "drip")
+"""Kinds that are answered, in a way that is of no use."""
+KINDS = (
+    "rate_limit", "server_error", "truncated", "no_choices", "timeout", "nonsense", "reset", "rate_limit_bare",
+    "clock_skew", "unavailable", "refusal", "wrong_schema", "wrong_model", "drip",
+)  # fmt: skip
 DEFAULT_KINDS = KINDS[:4]
+RETRY_AFTER = "0.02"
+SKEW_S = 86_400.0
+"""How far `clock_skew` is ahead of everybody."""
+REFUSAL = "I'm sorry, but I can't help with that."
+
+
+def headers_of(kind: str) -> dict[str, str]:
+    """What a refusal of this kind says of the time, beside its status."""
+    if kind == "clock_skew":
+        now = formatdate(time.time() + SKEW_S, usegmt=True)
+        return {"Date": now, "Retry-After": now}
+    return {} if kind in ("rate_limit_bare", "unavailable") else {"Retry-After": RETRY_AFTER}
+
+
+def spoiled(kind: str | None, answer: dict[str, Any]) -> dict[str, Any]:
+    """A whole chat completion, or what a fault of this kind makes of its content."""
+    if kind == "no_choices":
+        return {**answer, "choices": []}
+    if kind == "wrong_schema":
+        return {**answer, "choices": [{**choice, "message": choice["message"]["role"]} for choice in answer["choices"]]}
+    if kind == "wrong_model":
+        return {**answer, "model": "somebody-else"}
+    if kind == "refusal":
+        message = {"role": "assistant", "content": None, "refusal": REFUSAL}
+        return {**answer, "choices": [{"index": 0, "logprobs": None, "message": message, "finish_reason": "stop"}]}
+    return answer
 
 
 class Faults:

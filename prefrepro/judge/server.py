@@ -28,8 +28,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.judge.cache import canonical
 from prefrepro.judge.dialects import dialects
-from prefrepro.judge.faults import DEFAULT_KINDS, KINDS, Faults, Limits
+from prefrepro.judge.faults import DEFAULT_KINDS, KINDS, SPOILED, STATUS, Faults, Limits, headers_of, spoiled
 from prefrepro.judge.scorers import Scorer, load_scorer
 
 MODEL = "embedded-world-judge"
@@ -38,7 +39,9 @@ BODY_LIMIT = 1_000_000
 PARENT_POLL_S = 0.25
 NONSENSE = "I would rather not say."
 STALL_S = 60.0
-"""The most that a fault `timeout` keeps a client waiting; it ends at once when the client has had enough."""
+"""The most that a fault keeps a client waiting; it ends at once when the client has had enough."""
+DRIP_S = 0.05
+"""Between two bytes of a slow drip."""
 
 
 class Judge(ThreadingHTTPServer):
@@ -52,9 +55,12 @@ class Judge(ThreadingHTTPServer):
         self.scorer = scorer
         self.faults = faults
         self.limits = limits or Limits()
+        self.delay_s = 0.0
         self.token = secrets.token_urlsafe(24)
         self.scoring = threading.Lock()
         self.stats = Counter(requests=0, answered=0, faults=0, refused=0)
+        self.paid: Counter[str] = Counter()
+        """How often each request, by the SHA-256 of its canonical body, got a reply that would have to be paid for."""
 
     def choose(self, request: dict[str, Any], text: str, *, nonsense: bool) -> dict[str, Any]:
         """What becomes choices[0], from the first dialect that knows the messages. Raises ValueError."""
@@ -95,8 +101,11 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, self._model(unquote(self.path.removeprefix("/v1/models/"))))
         elif self.path in ("/stats", "/v1/stats"):
             self._send(200, self.server.stats)
+        elif self.path == "/v1/paid":
+            with self.server.scoring:
+                self._send(200, dict(self.server.paid))
         else:
-            self._refuse(404, f"no such path {self.path}; known: /v1/models, /v1/chat/completions, /stats")
+            self._refuse(404, f"no such path {self.path}; known: /v1/models, /v1/chat/completions, /stats, /v1/paid")
 
     def do_POST(self) -> None:
         """/v1/chat/completions."""
@@ -117,9 +126,12 @@ class Handler(BaseHTTPRequestHandler):
             self.server.stats["faults"] += fault is not None
             if fault is not None:
                 self.server.stats[fault] += 1
-            asked = fault in (None, "truncated", "no_choices", "nonsense")
+            asked = fault is None or fault in SPOILED
             status, answer = self._answer(body, nonsense=fault == "nonsense") if asked else (200, {})
             self.server.stats["answered" if status == 200 and fault is None else "refused"] += fault is None
+            if status == 200 and fault in (None, "nonsense", "refusal"):
+                self.server.paid[hashlib.sha256(canonical(json.loads(body)).encode()).hexdigest()] += 1
+        time.sleep(self.server.delay_s)
         if fault == "timeout":
             select.select([self.connection], [], [], STALL_S)  # readable: the client has hung up
         if fault in ("timeout", "reset"):
@@ -167,19 +179,32 @@ class Handler(BaseHTTPRequestHandler):
         self._send(*_error(status, message))
 
     def _send(self, status: int, answer: dict[str, Any], fault: str | None = None) -> None:
-        payload = json.dumps({**answer, "choices": []} if fault == "no_choices" else answer).encode()
+        payload = json.dumps(spoiled(fault, answer) if status == 200 else answer).encode()
         if fault == "truncated":
             payload = payload[: len(payload) // 2]
-        if fault in ("rate_limit", "server_error"):
-            status = 429 if fault == "rate_limit" else 500
+        headers = {"Date": self.date_time_string()}
+        if fault in STATUS:
+            status, headers = STATUS[fault], headers | headers_of(fault)
             payload = json.dumps(_error(status, "fault on purpose")[1]).encode()
-        self.send_response(status)
-        if fault is not None:
-            self.send_header("Retry-After", "0.02")
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
-        self.wfile.write(payload)
+        if fault == "drip":
+            self._drip(payload)
+        else:
+            self.wfile.write(payload)
+
+    def _drip(self, payload: bytes) -> None:
+        """Byte by byte, so that no single read waits long, until the client has had enough."""
+        self.wfile.flush()
+        for place in range(len(payload)):
+            if select.select([self.connection], [], [], DRIP_S)[0]:  # readable: the client has hung up
+                break
+            self.connection.sendall(payload[place : place + 1])
+        self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
         """No line per request."""
@@ -235,6 +260,7 @@ def main() -> None:
     tests.add_argument("--fault-rate", type=float, default=0.0, help="share of failing requests")
     tests.add_argument("--fault-seed", type=int, default=0)
     tests.add_argument("--fault-kinds", default=",".join(DEFAULT_KINDS), help="of " + ",".join(KINDS))
+    tests.add_argument("--delay-s", type=float, default=0.0, help="seconds that every answer takes")
     tests.add_argument("--no-logprobs", action="store_true")
     tests.add_argument("--no-tools", action="store_true")
     tests.add_argument("--completion-tokens-only", action="store_true", help="refuse max_tokens and temperature ≠ 1")
@@ -248,6 +274,7 @@ def main() -> None:
     scorer = None if args.scorer == "nonsense" else load_scorer(args.scorer)
     limits = Limits(args.no_logprobs, args.no_tools, args.completion_tokens_only, args.shutdown_date)
     with Judge(scorer, Faults(args.fault_rate, args.fault_seed, kinds), limits) as server:
+        server.delay_s = args.delay_s
         try:
             _announce(args.port_file, server)
         except OSError as error:

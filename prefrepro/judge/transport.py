@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -35,6 +38,34 @@ class Answer:
 
     body: str
     attempts: int
+
+
+class _Hurried(httpx2.SyncByteStream):
+    """A response's bytes, all of which must be there in time.
+
+    httpx bounds each read alone, so a server that sends a byte now and then would hold a request for ever.
+    """
+
+    def __init__(self, stream: httpx2.SyncByteStream, until: float) -> None:
+        self._stream, self._until = stream, until
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._stream:
+            if time.monotonic() > self._until:
+                raise httpx2.ReadTimeout("the answer came too slowly")
+            yield part
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def is_model(asked: str, served: str) -> bool:
+    """Whether a reply of model `served` answers for `asked`: itself, with or without an owner, or a dated snapshot.
+
+    gpt-4 may be answered by openai/gpt-4 and by gpt-4-0613, not by gpt-4-mini.
+    """
+    asked, served = (name.lower().rstrip("/").rpartition("/")[2] for name in (asked, served))
+    return re.fullmatch(re.escape(asked) + r"(-\d{4}|-\d{8}|-\d{4}-\d\d-\d\d)?", served) is not None
 
 
 def checked_completion(text: str) -> dict[str, Any]:
@@ -68,8 +99,15 @@ class Transport:
             api_key=endpoint.api_key,
             max_retries=config.max_retries,
             timeout=config.timeout_s,
-            http_client=openai.DefaultHttpxClient(trust_env=not loopback),  # no proxy to our own machine
+            http_client=openai.DefaultHttpxClient(
+                trust_env=not loopback,  # no proxy to our own machine
+                event_hooks={"response": [self._hurry]},
+            ),
         )
+
+    def _hurry(self, response: httpx2.Response) -> None:
+        assert isinstance(response.stream, httpx2.SyncByteStream)  # of a synchronous client
+        response.stream = _Hurried(response.stream, time.monotonic() + self._config.timeout_s)
 
     def close(self) -> None:
         """Close the connections."""
@@ -106,7 +144,7 @@ class Transport:
                 response = self._client.post("/chat/completions", cast_to=httpx2.Response, body=request)
                 attempts += 1 + int(response.request.headers.get("x-stainless-retry-count", 0))
                 text = response.text
-                checked_completion(text)
+                self._check_served(request, checked_completion(text))
                 self._failures = 0
                 return Answer(text, attempts)
             except openai.RateLimitError as error:
@@ -141,6 +179,15 @@ class Transport:
         self._count_failure(cause)
         raise JudgeFailedError(cause, status)
 
+    def _check_served(self, request: dict[str, Any], body: dict[str, Any]) -> None:
+        """Raise ValueError for the words of another model: they are no verdict of this judge."""
+        asked, served = self._config.served_as or request["model"], body.get("model") or ""
+        if not isinstance(served, str) or (served and not is_model(asked, served)):
+            raise ValueError(
+                f"it is of model {served!r}, {asked!r} was asked; where they are one, say so with served_as in "
+                f"config/judges/{self._config.name}.yaml"
+            )
+
     def _count_failure(self, cause: str) -> None:
         with self._lock:
             self._failures += 1
@@ -173,8 +220,14 @@ class Transport:
 
 
 def _retry_after(error: openai.RateLimitError) -> float | None:
-    """Seconds that the server asks for, where they are given as a number."""
+    """Seconds that the server asks for: a number, or a date, held against the server's own clock and not ours."""
+    headers = error.response.headers
+    asked = headers.get("retry-after", "")
     try:
-        return float(error.response.headers["retry-after"])
-    except (KeyError, ValueError):
+        return max(0.0, float(asked))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(asked) - parsedate_to_datetime(headers["date"])).total_seconds())
+    except (KeyError, ValueError, TypeError):
         return None

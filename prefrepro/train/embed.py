@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
-from prefrepro.files import replacing, write_json
+from prefrepro.files import write_json
 from prefrepro.train.embedders import embedder_commit, load_embedder, texts_cut
 from prefrepro.train.examples import Tokens, encode_pairs, read_rows
 from prefrepro.train.load import tokenizer_of
 from prefrepro.train.run import limits_of
+from prefrepro.train.tensors import save_tensors
 
 
 def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
@@ -42,8 +42,9 @@ def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
         convert_to_tensor=True,
         show_progress_bar=False,
     )
-    with replacing(out / "embeddings.safetensors") as temporary:
-        save_file({"vectors": vectors.float().cpu().contiguous(), "index": torch.tensor(index)}, temporary)
+    save_tensors(
+        {"vectors": vectors.float().cpu().contiguous(), "index": torch.tensor(index)}, out / "embeddings.safetensors"
+    )
     cut = texts_cut(embedder, list(numbers))
     manifest = {
         "spec": spec,

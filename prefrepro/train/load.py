@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from prefrepro.data.hub import checkpoint, commit_of
@@ -79,10 +80,19 @@ def load_model(path: Path | str, dtype: str, output: str = "logp", seed: int = 0
     if output == "score":
         config.num_labels = 1
     family: Any = AutoModelForSequenceClassification if output == "score" else AutoModelForCausalLM
-    return family.from_pretrained(path, config=config, dtype=DTYPES[dtype]).to(device())
+    try:
+        return family.from_pretrained(path, config=config, dtype=DTYPES[dtype]).to(device())
+    except SafetensorError as error:
+        raise UserError(
+            f"{path}: its weights cannot be read as safetensors ({error}). A file is cut or changed. Next: delete the "
+            "run's folder and run again; fetch again what came from the hub."
+        ) from error
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """safetensors weights, config and tokenizer, as `from_pretrained` reads them."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    """safetensors weights, config and tokenizer, as `from_pretrained` reads them. Raises UserError on a full disk."""
+    try:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{folder}: the model could not be saved: {error}. Next: free the disk, run again.") from error

@@ -22,6 +22,7 @@ from prefrepro.errors import UserError
 from prefrepro.train.batches import Inputs, Rows, make_batch, sequences_of, step_rows, steps_per_epoch
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.examples import Tokens
+from prefrepro.train.mishaps import Mishaps
 from prefrepro.train.optim import build_optimizer, warmup_lr
 from prefrepro.train.policy import Policy
 from prefrepro.train.rollout import Respond, Rollouts, RolloutSettings, rows_of_rollouts
@@ -62,6 +63,8 @@ class Training:
     """CPU threads of the trainer: a field of the run, because sums depend on it in the last bit."""
     rollout: RolloutSettings | None = None
     """Where the shape is rollout."""
+    on_nan: str = "stop"
+    """stop | skip: what becomes of an update whose loss or gradient is no number; mishaps.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class Outcome:
     metrics: list[dict[str, float]]
     train_s: float
     """Wall seconds in steps, over all attempts of this run"""
+    skipped: list[int]
+    """Steps, from 1, in which an update was left out because it gave no number"""
 
 
 def total_steps(inputs: Inputs, needs: Needs, training: Training) -> int:
@@ -168,7 +173,8 @@ def train(
 ) -> Outcome:
     """Train `policy` in place, from the store's last checkpoint if it has one. `respond`: for rollouts of the policy.
 
-    Raises UserError where the loss stops being a number, naming step and prompts.
+    Raises UserError where a loss or gradient is no number (and `on_nan` is stop) or memory runs out, naming step,
+    prompts and the last good checkpoint.
     """
     rollouts = None
     modules, limits = {"model": policy.model}, {"model": training.max_grad_norm}
@@ -189,10 +195,11 @@ def train(
             module.load_state_dict(state[name])
         optimizer.load_state_dict(state["optimizer"])
         step, tokens, train_s, metrics = state["step"], state["tokens"], state["train_s"], state["metrics"]
+    mishaps = Mishaps(training.on_nan, store, state["skipped"] if state is not None else ())
 
     policy.model.train()
     bar = tqdm(total=steps, initial=step, unit="step", disable=None, mininterval=1.0)
-    started, last_loss = time.perf_counter() - train_s, metrics[-1]["loss"] if metrics else math.nan
+    started, last_loss = time.perf_counter() - train_s, metrics[-1].get("loss", math.nan) if metrics else math.nan
     window_start, window_tokens = time.perf_counter(), 0
     while step < steps:
         rows = rows_of(step)
@@ -200,29 +207,26 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = lr
         drawn, updates, read = rollouts.draw(inputs, rows, step) if rollouts else (inputs, [rows], policy)
-        means: dict[str, float] = {}
+        prompts = [inputs.prompt_ids[row] for row in rows.chosen + rows.rejected]
+        entries: list[dict[str, float]] = []
         for update in updates:
             optimizer.zero_grad(set_to_none=True)
-            last_loss, logged = _gradient_step(update, drawn, needs, loss, hp, read, parameters, training)
+            with mishaps.of_memory(step + 1, prompts, training.micro_batch):
+                value, logged = _gradient_step(update, drawn, needs, loss, hp, read, parameters, training)
             norms = {n: float(torch.nn.utils.clip_grad_norm_(m.parameters(), limits[n])) for n, m in modules.items()}
-            norm = norms["model"]
-            if not all(math.isfinite(value) for value in (last_loss, *norms.values())):
-                prompts = ", ".join(sorted({inputs.prompt_ids[i][:12] for i in rows.chosen + rows.rejected})[:8])
-                raise UserError(
-                    f"step {step + 1}: the loss is {last_loss} and the gradient norm {norm}. "
-                    f"Prompts of this batch: {prompts}. "
-                    f"The last good state stays in {store.folder}. Look at these rows, or lower lr ({training.lr})."
-                )
+            if not all(math.isfinite(number) for number in (value, *norms.values())):
+                mishaps.no_number(step + 1, prompts, value, norms, training.lr)
+                continue
             optimizer.step()
-            for name, value in {"loss": last_loss, **logged, "lr": lr, "grad_norm": norm}.items():
-                means[name] = means.get(name, 0.0) + value / len(updates)
-        last_loss, step = means["loss"], step + 1
+            entries.append({"loss": value, **logged, "lr": lr, "grad_norm": norms["model"]})
+        means = {name: sum(entry[name] for entry in entries) / len(entries) for name in (entries[0] if entries else ())}
+        last_loss, step = means.get("loss", last_loss), step + 1
         sequences = drawn.responses.sequences if drawn.responses else sequences_of(rows, inputs, needs)
         step_tokens = sum(len(s.prompt_ids) + len(s.response_ids) for s in sequences)
         tokens, window_tokens = tokens + step_tokens, window_tokens + step_tokens
         bar.update()
         evaluated = evaluate() if step == steps or (training.eval_every and step % training.eval_every == 0) else None
-        if step % training.log_every == 0 or step == steps or evaluated is not None:
+        if (means and (step % training.log_every == 0 or step == steps)) or evaluated is not None:
             now = time.perf_counter()
             entry = {"step": step, **means}
             entry["tokens_per_second"] = window_tokens / max(now - window_start, 1e-9)
@@ -241,8 +245,10 @@ def train(
                     "tokens": tokens,
                     "train_s": time.perf_counter() - started,
                     "metrics": metrics,
+                    "skipped": mishaps.skipped,
                 },
             )
     bar.close()
+    mishaps.check_end(last_loss)
     accuracy = next((m["eval/rewards/accuracies"] for m in reversed(metrics) if "eval/rewards/accuracies" in m), None)
-    return Outcome(steps, tokens, last_loss, accuracy, metrics, time.perf_counter() - started)
+    return Outcome(steps, tokens, last_loss, accuracy, metrics, time.perf_counter() - started, mishaps.skipped)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
-from prefrepro.files import replacing, write_json
+from prefrepro.files import write_json
 from prefrepro.train.examples import encode_groups, encode_pairs, is_ranked, mismatched, read_rows
 from prefrepro.train.load import checkpoint_of, load_model, tokenizer_of
 from prefrepro.train.policy import Policy
 from prefrepro.train.run import limits_of
+from prefrepro.train.tensors import save_tensors
 
 PARTS = ("train", "eval")
 
@@ -50,6 +50,5 @@ def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
             of_pairs(rows, part)
             if part == "train" and spec.get("mismatched"):
                 of_pairs(mismatched(rows), "mismatched")
-    with replacing(out / "reference.safetensors") as temporary:
-        save_file(tensors, temporary)
+    save_tensors(tensors, out / "reference.safetensors")
     write_json(out / "manifest.json", {"spec": spec, "truncation": counts, "wall_s": time.perf_counter() - started})

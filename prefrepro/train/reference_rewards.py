@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from prefrepro.errors import UserError
-from prefrepro.files import replacing, write_json
+from prefrepro.files import write_json
 from prefrepro.train.batches import first_of_each_prompt
 from prefrepro.train.examples import encode_pairs, read_rows
 from prefrepro.train.load import checkpoint_of, load_model, load_tokenizer
 from prefrepro.train.run import limits_of, rewarded_responder
 from prefrepro.train.seeds import seed_for
+from prefrepro.train.tensors import save_tensors
 
 
 def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
@@ -49,8 +49,9 @@ def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
             "expected a finite reward. Look at the metrics.csv of that reward model, and train it again"
         )
     place = {pairs.prompt_ids[row]: number for number, row in enumerate(firsts)}
-    with replacing(out / "reference_rewards.safetensors") as temporary:
-        save_file({"train": rewards[[place[prompt] for prompt in pairs.prompt_ids]]}, temporary)
+    save_tensors(
+        {"train": rewards[[place[prompt] for prompt in pairs.prompt_ids]]}, out / "reference_rewards.safetensors"
+    )
     tokens = [len(sequence.response_ids) for responses, _ in drawn for sequence in responses]
     manifest = {"spec": spec, "prompts": len(prompts), "mean_tokens": sum(tokens) / len(tokens), **noise(rewards)}
     write_json(out / "manifest.json", manifest | {"wall_s": time.perf_counter() - started})

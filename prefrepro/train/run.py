@@ -17,7 +17,6 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from methods.contract import Needs
@@ -45,6 +44,7 @@ from prefrepro.train.loop import METRICS, Outcome, Training, train
 from prefrepro.train.policy import Policy
 from prefrepro.train.rollout import Respond, RolloutSettings, responder
 from prefrepro.train.seeds import seed_for
+from prefrepro.train.tensors import load_tensors
 
 
 def limits_of(training: dict[str, Any]) -> Limits:
@@ -138,7 +138,7 @@ def _tensors(inputs: dict[str, Path], role: str, n_rows: dict[str, int]) -> dict
     if role not in inputs:
         return {}
     path = inputs[role] / f"{role}.safetensors"
-    tensors = load_file(path)
+    tensors = load_tensors(path)
     for name, tensor in tensors.items():
         if len(tensor) != n_rows.get(name, len(tensor)):
             raise UserError(
@@ -272,5 +272,6 @@ def _manifest(
         "init_commit": hub_commit(inputs, "init", spec.get("init", "")),
         "truncation": data.pairs.counts,
         "train_s": outcome.train_s,
+        "on_nan": {"setting": spec["training"].get("on_nan", "stop"), "skipped_steps": outcome.skipped},
         "cpus": os.cpu_count(),
     }

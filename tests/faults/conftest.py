@@ -1,8 +1,14 @@
-"""What every test of bad input asks: one clear message, another exit code than 0, nothing lost."""
+"""What every test of bad input asks: one clear message, another exit code than 0, nothing lost.
+
+And what every test of faults tells: how often it injected one, and what came of it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +16,9 @@ import pytest
 from checkout import Checkout, Done
 
 Refused = Callable[..., str]
+Tell = Callable[..., None]
+FIGURES = "PREFREPRO_FAULT_FIGURES"
+"""Environment variable: a file of JSON lines, which docs/reliability.md is made of."""
 
 
 def refused(done: Done, *said: str) -> str:
@@ -46,3 +55,25 @@ def earlier(checkout: Checkout) -> Iterator[Path]:
     yield checkout.results
     after = contents(checkout.results)
     assert {path: after.get(path) for path in before} == before
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """Ask that every fault was recovered from or refused, and nothing lost or wrong; one line of the reliability table.
+
+    `recovered`: the result is that of a run without the fault. `refused`: nothing was read or written half, and a
+    message names the file and what to do. Lines of one fault are added up.
+    """
+    since = time.perf_counter()
+
+    def add(fault: str, injected: int, recovered: int = 0, refused: int = 0, lost: int = 0, wrong: int = 0) -> None:
+        figures = {"fault": fault, "injected": injected, "recovered": recovered, "refused": refused}
+        nonlocal since
+        figures |= {"lost": lost, "wrong": wrong, "seconds": round(time.perf_counter() - since, 1)}
+        since = time.perf_counter()
+        if FIGURES in os.environ:
+            with Path(os.environ[FIGURES]).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(figures | {"test": request.node.nodeid}) + "\n")
+        assert (lost, wrong, recovered + refused) == (0, 0, injected), figures
+
+    return add

@@ -15,6 +15,7 @@ from judge_helpers import IDENTITY, ROOT, child_environment, make_items, stats
 
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
+from prefrepro.judge.local import local_judge
 from prefrepro.judge.pairwise import judge_items
 
 JUDGE_IN_A_CHILD = f"""
@@ -22,6 +23,7 @@ import os, sys
 from pathlib import Path
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
+from prefrepro.judge.local import local_judge
 from prefrepro.judge.pairwise import judge_items
 from judge_helpers import make_config, make_items
 cache, start, stop = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -70,6 +72,14 @@ def test_processes_share_one_cache(open_client: Callable[..., JudgeClient], endp
     client = open_client()
     judge(client, 80)
     assert (client.asked, client.cached) == (0, 160)
+
+
+def test_processes_that_ask_the_same_pay_once(tmp_path: Path) -> None:
+    """As the orphan of a killed workflow and the job that the next one starts."""
+    with local_judge("length", "--delay-s", "0.02") as slow:
+        children = [spawn(slow, tmp_path / "cache.sqlite", 0, 40) for _ in range(3)]
+        assert [child.wait(120) for child in children] == [0, 0, 0]
+        assert stats(slow)["requests"] == 80 == stored(tmp_path / "cache.sqlite")
 
 
 def test_killed_midway_pays_nothing_twice(

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -57,7 +58,7 @@ def play() -> Iterator[Callable[..., Endpoint]]:
             def _send(self, step: Step) -> None:
                 status, headers, body = step
                 payload = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
+                self.send_response_only(status)
                 for name, value in {**headers, "Content-Length": str(len(payload))}.items():
                     self.send_header(name, value)
                 self.end_headers()
@@ -123,6 +124,26 @@ def test_a_pause_that_openai_refuses_is_waited_for(
     assert open_client(play(wait, wait, completion(content="Response 1"))).ask(REQUEST).text == "Response 1"
     reply = open_client(play(wait)).ask(REQUEST, repeat=1)
     assert reply.status == "error" and "slow down" in reply.text
+
+
+def test_a_date_to_wait_for_is_read_by_the_servers_clock(
+    play: Callable[..., Endpoint], open_client: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By ours it may be a day ahead, which openai refuses to wait for."""
+    now = time.time() + 86_400
+    headers = {"Date": formatdate(now, usegmt=True), "Retry-After": formatdate(now, usegmt=True)}
+    wait: Step = (429, headers, {"error": {"message": "slow down"}})
+    assert open_client(play(wait, completion(content="Response 1"))).ask(REQUEST).text == "Response 1"
+    assert "wants a pause of 0 s" in caplog.text
+
+
+def test_the_words_of_another_model_are_no_answer(play: Callable[..., Endpoint], open_client: Open) -> None:
+    """Unless the config says that the judge goes by that name."""
+    other = completion(content="Response 1")
+    other[2]["model"] = "n-2026"
+    reply = open_client(play(other), max_retries=0).ask(REQUEST)
+    assert reply.status == "error" and "of model 'n-2026', 'm' was asked" in reply.text
+    assert open_client(play(other), max_retries=0, served_as="n-2026").ask(REQUEST).text == "Response 1"
 
 
 def test_a_time_out_is_an_error_of_its_request(play: Callable[..., Endpoint], open_client: Open) -> None:
