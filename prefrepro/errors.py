@@ -18,9 +18,9 @@ class UserError(Exception):
         self.problems = problems or [message]
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
     """« Did you mean x?» with a leading blank, or nothing where no known name is near."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(str(name)[:80], list(known), n=1)
     return f" Did you mean {close[0]}?" if close else ""
 
 

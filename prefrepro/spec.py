@@ -18,7 +18,7 @@ import yaml
 from prefrepro.data.source_schema import check_named
 from prefrepro.errors import UserError, nearest
 from prefrepro.introspect import ROOT, hparam_problems, read_method, show
-from prefrepro.keys import COUNT, FLAG, TEXT, is_text, one_of
+from prefrepro.keys import COUNT, FLAG, TEXT, is_number, is_text, is_whole, one_of
 from prefrepro.setting_rules import (
     EVALUATION,
     PLANNING,
@@ -79,7 +79,7 @@ def make_config(given: dict[str, Any]) -> Config:
     for key, allowed in (("reading", READINGS), ("protocol", PROTOCOLS), ("external", EXTERNAL)):
         if getattr(config, key) not in allowed:
             problems.append(f'--config {key} is "{getattr(config, key)}"; expected {" or ".join(allowed)}')
-    if not isinstance(config.seeds, int) or isinstance(config.seeds, bool) or config.seeds < 1:
+    if not is_whole(config.seeds, 1):
         problems.append(f"--config seeds is {config.seeds!r}; expected a whole number of at least 1")
     if config.judge is not None and config.judge not in names_in("judges"):
         judges = names_in("judges")
@@ -87,7 +87,7 @@ def make_config(given: dict[str, Any]) -> Config:
             f'--config judge is "{config.judge}". Known: {", ".join(judges)}.{nearest(config.judge, judges)}'
         )
     budget = config.budget_usd
-    if budget is not None and not (isinstance(budget, int | float) and not isinstance(budget, bool) and budget >= 0):
+    if budget is not None and not (is_number(budget) and budget >= 0):
         problems.append(f"--config budget_usd is {config.budget_usd!r}; expected a number of at least 0")
     report(problems)
     return config
@@ -98,13 +98,9 @@ def _plain(key: str, value: Any) -> Any:
     if key in ("hh_files", "published"):
         return None if value in (None, "", "null") else str(value)
     try:
-        plain = yaml.safe_load(value) if isinstance(value, str) else value
-        # 1e-05 is a number to everybody but YAML 1.1.
-        return float(plain) if key == "budget_usd" and isinstance(plain, str) else plain
+        return load_yaml(value) if isinstance(value, str) else value
     except yaml.YAMLError as error:
-        raise UserError(f"--config {key} is {value!r}, which is not valid YAML: {error}") from None
-    except ValueError:
-        return value
+        raise UserError(f"--config {key} is {value!r:.80}, which is not valid YAML: {error}") from None
 
 
 def report(problems: list[str]) -> None:
@@ -223,8 +219,19 @@ def check_scale(scale: dict[str, Any], where: str) -> dict[str, Any]:
     mappings["rollout"] = _rollout_sections(mappings["rollout"], where, problems)
     mappings["prompt_sets"] = _of_mappings(mappings["prompt_sets"], f"{where}, prompt_sets", problems)
     mappings["evaluations"] = _evaluations(mappings["evaluations"], f"{where}, evaluations", problems)
+    for name in ("prompt_sets", "evaluations"):
+        problems += unknown_keys(mappings[name], _names_in_papers(name), f"{where}, {name}")
     report(problems)
     return scale | mappings | {"max_draws": scale.get("max_draws")}
+
+
+def _names_in_papers(section: str) -> list[str]:
+    """The names that any paper gives in a section; a paper whose file is broken is told by planning."""
+    names: list[str] = []
+    for path in sorted((ROOT / "paper_tables").glob("*/paper.yaml")):
+        with contextlib.suppress(UserError):
+            names += as_mapping(read_mapping(path).get(section), "", [])
+    return list(dict.fromkeys(names))
 
 
 def read_paper(path: Path) -> dict[str, Any]:
@@ -265,6 +272,9 @@ def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
         problems += unknown_keys(values, list(SAMPLING), f"{where}, prompt_sets, {name}")
         problems += value_problems(SAMPLING, values, f"{where}, prompt_sets, {name}")
     problems += _switch_problems(paper.get("switches"), training, where)
+    for name in ("prompt_sets", "evaluations"):
+        for here, given in _sides_that_set(paper.get("switches"), name, where):
+            problems += unknown_keys(given, list(made[name]), f"{here}, {name}")
     report(problems)
     return paper | made
 
@@ -291,6 +301,13 @@ def _switch_problems(switches: Any, training: dict[str, Any], where: str) -> lis
                 problems.append(f'{here}, {side}: "says" is missing, or no text')
             problems += _side_problems(values, training, f"{here}, {side}")
     return problems
+
+
+def _sides_that_set(switches: Any, section: str, where: str) -> list[tuple[str, dict[str, Any]]]:
+    """(where, what is set) of every side of a switch that sets something in `section`, by name."""
+    named = switches.items() if isinstance(switches, dict) else ()
+    sides = [(f"{where}, switch {n}, {s}", v) for n, w in named if isinstance(w, dict) for s, v in w.items()]
+    return [(here, v[section]) for here, v in sides if isinstance(v, dict) and isinstance(v.get(section), dict)]
 
 
 def _side_problems(values: dict[str, Any], training: dict[str, Any], where: str) -> list[str]:
