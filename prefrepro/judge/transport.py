@@ -5,7 +5,6 @@ Knows nothing of caches, prompts or verdicts.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -17,6 +16,7 @@ import httpx2
 import openai
 
 from prefrepro.errors import UserError
+from prefrepro.judge.completion import parse_completion
 from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.endpoint import Endpoint, JudgeFailedError
 
@@ -35,23 +35,6 @@ class Answer:
 
     body: str
     attempts: int
-
-
-def checked_completion(text: str) -> dict[str, Any]:
-    """Parse a chat completion. Raises ValueError that names what is wrong."""
-    body = json.loads(text)
-    choices = body.get("choices") if isinstance(body, dict) else None
-    if not isinstance(choices, list) or not choices:
-        raise ValueError("no choices in the answer")
-    message = choices[0].get("message") if isinstance(choices[0], dict) else None
-    if not isinstance(message, dict) or not isinstance(message.get("content", ""), str | None):
-        raise ValueError("choices[0].message is not a chat message")
-    usage = body.get("usage") or {}
-    if not isinstance(usage, dict) or not all(
-        isinstance(usage.get(key) or 0, int) for key in ("prompt_tokens", "completion_tokens")
-    ):
-        raise ValueError("usage is not a count of tokens")
-    return body
 
 
 class Transport:
@@ -106,7 +89,7 @@ class Transport:
                 response = self._client.post("/chat/completions", cast_to=httpx2.Response, body=request)
                 attempts += 1 + int(response.request.headers.get("x-stainless-retry-count", 0))
                 text = response.text
-                checked_completion(text)
+                parse_completion(text)
                 self._failures = 0
                 return Answer(text, attempts)
             except openai.RateLimitError as error:
@@ -137,7 +120,8 @@ class Transport:
                 break
             except ValueError as error:
                 cause = f"malformed answer: {error}"
-                time.sleep(min(8.0, 0.05 * 4**malformed))
+                if malformed < self._config.max_retries:
+                    time.sleep(min(8.0, 0.05 * 4**malformed))
         self._count_failure(cause)
         raise JudgeFailedError(cause, status)
 
