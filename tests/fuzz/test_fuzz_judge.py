@@ -6,11 +6,11 @@ import copy
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from answering import Handler, Server
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mutations import FEW, Case, cases, refusal, spoiled_bytes
@@ -54,37 +54,6 @@ BODIES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 ITEM = {"prompt_id": "p", "history": "\n<|user|>\nTwo?", "response": "Four.", "baseline": "Five."}
-
-
-class Server(ThreadingHTTPServer):
-    """Answers every request with `body`, whatever it is."""
-
-    body = b"{}"
-    daemon_threads = True
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
-    server: Server
-
-    def do_GET(self) -> None:
-        self.answer(b'{"data": []}')
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.answer(self.server.body)
-
-    def answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
 
 
 class Judge:
