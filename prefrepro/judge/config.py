@@ -44,6 +44,8 @@ class JudgeConfig:
     base_url: str | None = None
     api_key_env: str | None = None
     """Environment variable that holds the key; none where the endpoint wants no key."""
+    api_key_file: str | None = None
+    """In place of api_key_env: a file that holds the key and that nobody else may read (mode 0600)."""
     note: str = ""
     temperature: float = 0.0  # compare.py:229-235
     max_tokens: int = 10  # compare.py:229-235
@@ -97,9 +99,11 @@ def _kind_problems(values: dict[str, Any]) -> list[str]:
             problems.append(f'key "scorer" is missing: kind local wants one of {", ".join(SCORERS)}.')
         problems += [
             f"{key} belongs to kind api, found with kind local."
-            for key in ("base_url", "api_key_env")
+            for key in ("base_url", "api_key_env", "api_key_file")
             if values.get(key) is not None
         ]
+    if values.get("api_key_env") is not None and values.get("api_key_file") is not None:
+        problems.append("api_key_env and api_key_file are both there; expected one of them.")
     if values.get("kind") == "api":
         if values.get("base_url") is None:
             problems.append('key "base_url" is missing: kind api wants https://…/v1.')
@@ -145,6 +149,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "scorer": (_or_none(lambda value: value in SCORERS), "one of " + ", ".join(SCORERS)),
     "base_url": (_or_none(_url), "http(s)://host/v1 without user, password or query"),
     "api_key_env": (_or_none(lambda v: is_text(v) and v.isidentifier()), "an environment variable's name"),
+    "api_key_file": (_or_none(is_text), "the path of a file that holds the key, or null"),
     "note": (lambda value: isinstance(value, str), "text"),
     "temperature": (_number(0, 2), "a number from 0 to 2"),
     "max_tokens": (_whole(1), "a whole number ≥ 1"),

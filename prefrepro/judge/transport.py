@@ -88,7 +88,7 @@ class Transport:
             try:
                 response = self._client.post("/chat/completions", cast_to=httpx2.Response, body=request)
                 attempts += 1 + int(response.request.headers.get("x-stainless-retry-count", 0))
-                text = response.text
+                text = self._masked(response.text)
                 parse_completion(text)
                 self._failures = 0
                 return Answer(text, attempts)
@@ -137,9 +137,12 @@ class Transport:
             )
 
     def _cause(self, error: Exception) -> str:
-        cause = f"{error}" + (f" ({error.__cause__})" if error.__cause__ else "")
+        return self._masked(f"{error}" + (f" ({error.__cause__})" if error.__cause__ else ""))
+
+    def _masked(self, text: str) -> str:
+        """What came from the judge, without our key: a proxy may show what it was sent, and replies are kept."""
         key = self._endpoint.api_key
-        return cause.replace(key, "***") if len(key) > 7 else cause
+        return text.replace(key, "***") if len(key) > 7 else text
 
     def _unreachable(self, error: Exception) -> UserError:
         return UserError(
