@@ -32,7 +32,7 @@ def pinned(requirements: Path = ROOT / "requirements.txt") -> dict[str, str]:
 
 
 def licence_of(name: str) -> str:
-    """SPDX expression, classifier, or first line of the licence file. Raises UserError where the package says nothing."""
+    """SPDX expression, classifier, or the first line of the licence file. Raises UserError where there is none."""
     try:
         package = distribution(name)
     except PackageNotFoundError:
