@@ -101,7 +101,7 @@ audit-deps: ## known weaknesses of the pinned packages; wants the network
 	rm -rf .venv-audit
 
 bench-load: setup ## speed and memory under load -> bench/results/load.csv
-	$(BIN)/python bench/load.py
+	$(BIN)/python -m bench.load $(ARGS)
 
 clean: ## remove generated results, keep .venv
 	rm -rf results/embedded .snakemake
