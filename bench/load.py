@@ -239,8 +239,8 @@ def timed(rows: int, unit: str, work: Callable[[], object]) -> Found:
     work()
     seconds = time.perf_counter() - started
     return {
-        "rows": rows, "unit": unit, "seconds": seconds, "cpu_s": _cpu_s() - cpu, "per_s": rows / seconds, "base_mib": before,
-        "peak_mib": _peak_mib(), "lost": 0,
+        "rows": rows, "unit": unit, "seconds": seconds, "cpu_s": _cpu_s() - cpu, "per_s": rows / seconds,
+        "base_mib": before, "peak_mib": _peak_mib(), "lost": 0,
     }  # fmt: skip
 
 
@@ -274,8 +274,8 @@ def main() -> None:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         found.append({"scenario": name, **json.loads(done.stdout), "load_average": load, **stamped})
         row = found[-1]
-        print(f"{name}: {row['rows']} {row['unit']} in {row['seconds']:.1f} s ({row['cpu_s']:.1f} CPU), {row['per_s']:.0f}/s, "
-              f"{row['base_mib']:.0f} -> {row['peak_mib']:.0f} MiB, lost {row['lost']}", flush=True)  # fmt: skip
+        print(f"{name}: {row['rows']} {row['unit']} in {row['seconds']:.1f} s ({row['cpu_s']:.1f} CPU), "
+              f"{row['per_s']:.0f}/s, {row['base_mib']:.0f} -> {row['peak_mib']:.0f} MiB, lost {row['lost']}", flush=True)  # fmt: skip
     write_rows(arguments.out, COLUMNS, found)
     print(f"{arguments.out} is written")
 

@@ -13,7 +13,7 @@ from prefrepro.judge.evaluation import EVALUATIONS
 from prefrepro.keys import COUNT, FLAG, NUMBER, SEED, TEXT, Key, is_number, is_text, is_whole, one_of
 
 OPTIMIZERS = ("rmsprop", "adamw")
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float64")
 
 
 def _are_generations(value: Any) -> bool:
