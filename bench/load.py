@@ -274,8 +274,9 @@ def main() -> None:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         found.append({"scenario": name, **json.loads(done.stdout), "load_average": load, **stamped})
         row = found[-1]
-        print(f"{name}: {row['rows']} {row['unit']} in {row['seconds']:.1f} s ({row['cpu_s']:.1f} CPU), "
-              f"{row['per_s']:.0f}/s, {row['base_mib']:.0f} -> {row['peak_mib']:.0f} MiB, lost {row['lost']}", flush=True)  # fmt: skip
+        speed = f"{row['seconds']:.1f} s ({row['cpu_s']:.1f} CPU), {row['per_s']:.0f}/s"
+        memory = f"{row['base_mib']:.0f} -> {row['peak_mib']:.0f} MiB"
+        print(f"{name}: {row['rows']} {row['unit']} in {speed}, {memory}, lost {row['lost']}", flush=True)
     write_rows(arguments.out, COLUMNS, found)
     print(f"{arguments.out} is written")
 
