@@ -19,15 +19,7 @@ from prefrepro.data.source_schema import check_named
 from prefrepro.errors import UserError, nearest
 from prefrepro.introspect import ROOT, hparam_problems, read_method, show
 from prefrepro.keys import COUNT, FLAG, TEXT, is_number, is_text, is_whole, one_of
-from prefrepro.setting_rules import (
-    EVALUATION,
-    PLANNING,
-    ROLLOUT,
-    SAMPLING,
-    SOURCE,
-    TRAINING,
-    value_problems,
-)
+from prefrepro.setting_rules import EVALUATION, PLANNING, ROLLOUT, SAMPLING, SOURCE, TRAINING, value_problems
 from prefrepro.strict_yaml import load_yaml
 
 READINGS = ("paper", "code")
@@ -210,12 +202,14 @@ def check_scale(scale: dict[str, Any], where: str) -> dict[str, Any]:
     problems += value_problems(_SCALE_RULES, {k: scale[k] for k in _SCALE_RULES if scale.get(k) is not None}, where)
     sections = (*STAND_INS, *SETTINGS, "rollout", "external", "prompt_sets", "evaluations", "pretrained_on")
     mappings = {key: as_mapping(scale.get(key), f"{where}, {key}", problems) for key in sections}
-    for section in (*STAND_INS, "external"):
+    for section in (*STAND_INS, "external", "pretrained_on"):
         for key, value in mappings[section].items():
             if NAME.fullmatch(key) is None:
                 problems.append(f"{where}, {section}: the name {key!r:.80} is not made of letters, digits, . _ and -")
             if not is_text(value):
                 problems.append(f"{where}, {section}: {key} is {value!r:.80}; expected a name in config/")
+    both = [*mappings["pretrained_on"], *map(str, mappings["pretrained_on"].values())]
+    problems += unknown_keys(dict.fromkeys(both), list(mappings["datasets"]), f"{where}, pretrained_on")
     mappings["rollout"] = _rollout_sections(mappings["rollout"], where, problems)
     mappings["prompt_sets"] = _of_mappings(mappings["prompt_sets"], f"{where}, prompt_sets", problems)
     mappings["evaluations"] = _evaluations(mappings["evaluations"], f"{where}, evaluations", problems)

@@ -67,7 +67,9 @@ def test_methods_import_torch_and_their_contract_only(path: Path) -> None:
 @pytest.mark.parametrize("path", MACHINERY, ids=name)
 def test_machinery_knows_neither_snakemake_nor_the_workflow(path: Path) -> None:
     packages = {module.split(".")[0] for module in imports(path)}
-    assert not packages & {"snakemake", "workflow", "tests", "bench"}, f"{name(path)}: workflow imports it, not it workflow"
+    assert not packages & {"snakemake", "workflow", "tests", "bench"}, (
+        f"{name(path)}: workflow imports it, not it workflow"
+    )
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -26,6 +26,7 @@ from prefrepro.keys import (
     key_problems,
     one_of,
 )
+from prefrepro.setting_rules import TRAINING, value_problems
 
 
 def _are_shares(value: Any) -> bool:
@@ -135,6 +136,10 @@ def check_named(folder: str, name: str, mapping: Mapping[str, Any]) -> None:
 
 def _beyond_keys(folder: str, mapping: Mapping[str, Any]) -> list[str]:
     """What one key says of another."""
+    if mapping["kind"] == "scratch" and isinstance(mapping.get("pretraining"), dict):
+        given = mapping["pretraining"]
+        unknown = [f'pretraining: "{key}" is unknown.{nearest(key, TRAINING)}' for key in given if key not in TRAINING]
+        return unknown + value_problems(TRAINING, given, "pretraining")
     if folder != "datasets":
         return []
     if mapping["kind"] == "world":
