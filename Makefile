@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tables table1 test faults lint readme lock clean bench bench-train bench-dag bench-judge bench-gpu bench-page
+.PHONY: help setup demo tables table1 test faults fuzz lint readme lock clean licences audit-deps bench bench-train bench-dag bench-judge bench-gpu bench-load bench-page
 
 PYTHON ?= python3
 VENV := .venv
@@ -93,6 +93,21 @@ bench-gpu: setup ## training steps of 1B and 7B shapes
 
 bench-page: setup ## figures into docs/performance.md
 	$(BIN)/python -m bench.page
+
+licences: setup ## docs/licences.md: the licence of every pinned package
+	$(BIN)/python -m prefrepro.licences > docs/licences.tmp && mv docs/licences.tmp docs/licences.md
+
+fuzz: setup ## 1,000 drawn cases of each kind of bad input, others each time
+	$(BIN)/python -m pytest tests/fuzz -m fuzz -n 2 --dist load --hypothesis-profile=fuzz --hypothesis-show-statistics
+
+audit-deps: ## known weaknesses of the pinned packages; wants the network
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+	rm -rf .venv-audit
+
+bench-load: setup ## speed and memory under load -> bench/results/load.csv
+	$(BIN)/python -m bench.load $(ARGS)
 
 clean: ## remove generated results, keep .venv
 	rm -rf results/embedded .snakemake

@@ -17,7 +17,7 @@ include: "workflow/rules/common.smk"
 rule tables:
     default_target: True
     input:
-        [table_files(target) for target in PLAN.printed],
+        printed_tables,
     localrule: True
 
 

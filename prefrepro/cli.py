@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from prefrepro.calibration import cli as calibration_cli
-from prefrepro.errors import UserError, exit_on_user_error, nearest
+from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.forecast import cli as forecast_cli
 from prefrepro.introspect import ROOT, method_names
 from prefrepro.judge import cli as judge_cli
@@ -75,9 +75,7 @@ def _plan(arguments: argparse.Namespace) -> None:
         arguments.config, arguments.target = [arguments.target, *arguments.config], "tables"
     plan = _make(arguments)
     targets = plan.printed if arguments.target == "tables" else [arguments.target]
-    if unknown := [target for target in targets if target not in plan.tables]:
-        known = [*plan.tables, "tables"]
-        raise UserError(f'"{unknown[0]}" is no target. Known: {", ".join(known)}.{nearest(unknown[0], known)}')
+    tables = [plan.table_named(target, "tables") for target in targets]
     nodes = plan.needed_by(targets)
     if not arguments.json:
         for kind, count in Counter(node.kind for node in nodes).items():
@@ -90,7 +88,7 @@ def _plan(arguments: argparse.Namespace) -> None:
         name: [{"id": node.id, "inputs": node.inputs, **node.spec} for node in nodes if node.kind in of]
         for name, of in kinds.items()
     }
-    out["cells"] = [cell for target in targets for cell in plan.tables[target].spec["cells"]]
+    out["cells"] = [cell for table in tables for cell in table.spec["cells"]]
     json.dump(out, sys.stdout, indent=1, ensure_ascii=False)
     print()
 

@@ -37,7 +37,8 @@ class Field:
     def problem(self, value: Any) -> str | None:
         """What is wrong with `value`, or None."""
         if self.choices is not None:
-            return None if value in self.choices else f"expected one of {', '.join(map(str, self.choices))}"
+            is_known = any(type(value) is type(choice) and value == choice for choice in self.choices)
+            return None if is_known else f"expected one of {', '.join(map(str, self.choices))}"
         if isinstance(self.default, bool):
             return None if isinstance(value, bool) else "expected true or false"
         if isinstance(self.default, int | float):
@@ -47,6 +48,8 @@ class Field:
                 return "expected a finite number"
             if self.constraint and not _holds(self.constraint, value):
                 return f"expected {self.constraint.replace('x', 'value')}"
+        elif isinstance(self.default, str) and not isinstance(value, str):
+            return "expected text"
         return None
 
 
@@ -96,10 +99,9 @@ def parse(path: Path) -> ast.Module:
 @cache
 def read_method(name: str) -> Method:
     """The header of methods/<name>.py. Raises UserError for an unknown name or a header that is not literal."""
-    path = ROOT / "methods" / f"{name}.py"
-    if name in _NOT_METHODS or not path.is_file():
-        known = method_names()
-        raise UserError(f'method "{name}" is unknown. Known: {", ".join(known)}.{nearest(name, known)}')
+    path, known = ROOT / "methods" / f"{name}.py", method_names()
+    if name not in known:  # asked of the list, not of the disk: a name may be no path at all
+        raise UserError(f'method "{name:.80}" is unknown. Known: {", ".join(known)}.{nearest(name, known)}')
     return read_header(path)
 
 
@@ -161,7 +163,7 @@ def hparam_problems(method: Method, given: dict[str, Any]) -> list[str]:
                 f'{method.name} has no hyper-parameter "{key}". Known: {known}.{nearest(key, method.hparams)}'
             )
         elif problem := method.hparams[key].problem(value):
-            problems.append(f"{method.name}: {key} is {value!r}; {problem}")
+            problems.append(f"{method.name}: {key} is {value!r:.80}; {problem}")
     return problems
 
 

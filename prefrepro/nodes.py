@@ -15,7 +15,7 @@ from typing import Any
 
 from prefrepro.errors import UserError, nearest
 from prefrepro.introspect import code_digest
-from prefrepro.spec import Config
+from prefrepro.spec import NAME, Config, report
 
 KINDS = {
     "data": ("data", "manifest.json", "prefrepro.data.build"),
@@ -63,6 +63,8 @@ class Plan:
     nodes: dict[str, Node] = field(default_factory=dict)
     tables: dict[str, Node] = field(default_factory=dict)
     """target -> table node"""
+    broken: dict[str, list[str]] = field(default_factory=dict)
+    """target -> what is wrong with the spec of a table that could not be planned"""
 
     @property
     def results(self) -> Path:
@@ -70,8 +72,22 @@ class Plan:
 
     @property
     def printed(self) -> list[str]:
-        """Targets of the tables that a paper prints: what `tables` makes."""
+        """Targets of the tables that a paper prints: what `tables` makes. Raises UserError where any spec is broken."""
+        self.refuse_broken()
         return [target for target, node in self.tables.items() if node.spec["is_printed"]]
+
+    def refuse_broken(self, targets: list[str] | None = None) -> None:
+        """Raise UserError with all that is wrong with the specs of `targets`, or of any table where none is named."""
+        chosen = self.broken if targets is None else [target for target in targets if target in self.broken]
+        report([problem for target in chosen for problem in self.broken[target]])
+
+    def table_named(self, target: str, *more: str) -> Node:
+        """A table's node; UserError where its spec is broken, or where there is no such target (or one of `more`)."""
+        self.refuse_broken([target])
+        if target not in self.tables:
+            known = [*self.tables, *more]
+            raise UserError(f'"{target}" is no target. Known: {", ".join(known)}.{nearest(target, known)}')
+        return self.tables[target]
 
     def of_kind(self, *kinds: str) -> list[Node]:
         return [node for node in self.nodes.values() if node.kind in kinds]
@@ -118,5 +134,7 @@ class Plan:
         spec = {"kind": kind, **spec, "code_digest": code}
         canonical = json.dumps([spec, inputs], sort_keys=True, ensure_ascii=False)
         node_id = f"{readable}_{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+        if NAME.fullmatch(node_id) is None:  # it becomes a folder, and a word of a command line
+            raise UserError(f"{node_id!r:.120} holds more than letters, digits, . _ and -: rename a file or key")
         self.nodes.setdefault(node_id, Node(kind, node_id, spec, inputs))
         return node_id

@@ -5,42 +5,43 @@ Imports neither torch nor Snakemake.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.expand import Expander
 from prefrepro.nodes import Plan
 from prefrepro.readings import reading_of
-from prefrepro.spec import (
-    ON_NAN,
-    REFERENCE_KEYS,
-    ROLLOUT_KEYS,
-    ROLLOUT_SOURCES,
-    SETTINGS,
-    make_config,
-    read_paper,
-    read_scale,
-    report,
-    unknown_keys,
-)
-from prefrepro.table_spec import Column, Row, Table, read_table, table_files
+from prefrepro.setting_rules import SAMPLING, TRAINING, value_problems
+from prefrepro.spec import make_config, read_paper, read_scale, report, settings_problems, unknown_keys
+from prefrepro.table_spec import Column, Row, Table, read_table, table_files, target_of
 
 
 def make_plan(given: dict[str, Any] | None = None) -> Plan:
-    """The plan of every table at the config's scale. Raises UserError with the problems of all specs together."""
+    """The plan of every table at the config's scale.
+
+    A table whose spec cannot be planned stands in `broken`, with its problems, and stops only who asks for it. Raises
+    UserError where config or scale are wrong, or no table can be planned.
+    """
     config = make_config(given or {})
     plan = Plan(config, read_scale(config.scale))
-    problems = []
     for path in table_files():
+        before = dict(plan.nodes)
         try:
-            table = read_table(path)
-            if table.scales is not None and config.scale not in table.scales:
-                continue
-            _add_table(plan, table, read_paper(path.parent / "paper.yaml"))
+            add_table(plan, path)
         except UserError as error:
-            problems += error.problems
-    report(list(dict.fromkeys(problems)))  # what several tables share is said once
+            plan.broken[target_of(path)] = error.problems
+            plan.nodes = before  # what a broken table began, nobody wants
+    if not plan.tables:
+        report([problem for problems in plan.broken.values() for problem in problems])
     return plan
+
+
+def add_table(plan: Plan, path: Path) -> None:
+    """Add the table of one spec and all that it needs, unless it is of another scale. Raises UserError."""
+    table = read_table(path)
+    if table.scales is None or plan.config.scale in table.scales:
+        _add_table(plan, table, read_paper(path.parent / "paper.yaml"))
 
 
 def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
@@ -92,31 +93,18 @@ def _seeds(expander: Expander) -> range:
 
 def _check_settings(expander: Expander) -> None:
     """A misspelt setting would fail in the middle of the work, or be ignored."""
-    paper, scale, name = expander.paper, expander.scale, expander.config.scale
-    problems = []
-    known = {section: list(paper["training"]) for section in SETTINGS}
-    known["sampling"] = [*paper["sampling"], "generations"]
-    for section in SETTINGS:
-        problems += unknown_keys(scale[section], known[section], f"config/scales/{name}.yaml, {section}")
-    for prompt_set, values in scale["prompt_sets"].items():
-        here = f"config/scales/{name}.yaml, prompt_sets, {prompt_set}"
-        problems += unknown_keys(values, known["sampling"], here)
-    for source in ROLLOUT_SOURCES:
-        here = f"config/scales/{name}.yaml, rollout, {source}"
-        keys = REFERENCE_KEYS if source == "reference" else [*known["training"], *ROLLOUT_KEYS, "hparams"]
-        problems += unknown_keys(scale["rollout"][source], keys, here)
+    paper, training = expander.paper, expander.paper["training"]
+    problems = settings_problems(expander.scale, paper, f"config/scales/{expander.config.scale}.yaml")
     for row in expander.table.rows:
-        problems += unknown_keys(row.training, known["training"], f"{expander.where}, row {row.key}, training")
+        here = f"{expander.where}, row {row.key}, training"
+        problems += unknown_keys(row.training, list(training), here)
+        problems += value_problems(TRAINING, row.training, here, training)
     for column in expander.table.columns:
         here = f"{expander.where}, column {column.key}"
-        problems += unknown_keys(column.training, known["training"], f"{here}, training")
-        problems += unknown_keys(column.sampling, known["sampling"], f"{here}, sampling")
-    given = {f"config/scales/{name}.yaml, {section}": scale[section] for section in SETTINGS}
-    given |= {f"{expander.where}, row {row.key}, training": row.training for row in expander.table.rows}
-    given |= {f"{expander.where}, column {column.key}, training": column.training for column in expander.table.columns}
-    for where, values in given.items():
-        if values.get("on_nan", "stop") not in ON_NAN:
-            problems.append(f"{where}: on_nan is {values['on_nan']!r}; expected {' or '.join(ON_NAN)}")
+        problems += unknown_keys(column.training, list(training), f"{here}, training")
+        problems += value_problems(TRAINING, column.training, f"{here}, training", training)
+        problems += unknown_keys(column.sampling, list(SAMPLING), f"{here}, sampling")
+        problems += value_problems(SAMPLING, column.sampling, f"{here}, sampling")
     report(problems)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from prefrepro.data.select import SELECTIONS
 from prefrepro.errors import UserError, nearest
 from prefrepro.introspect import ROOT, hparam_problems, read_method, show
+from prefrepro.keys import FLAG, TEXT, TEXTS, Key, is_number, is_text, one_of
+from prefrepro.setting_rules import value_problems
 from prefrepro.spec import as_mapping, read_mapping, report, unknown_keys
 
 METRICS = ("win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct")
@@ -74,7 +76,16 @@ class Table:
     @property
     def target(self) -> str:
         """Its Snakemake target: table1 … for RPO, <paper>_table1 for the others."""
-        return self.name if self.paper == "rpo" else f"{self.paper}_{self.name}"
+        return _target(self.paper, self.name)
+
+
+def target_of(path: Path) -> str:
+    """The Snakemake target of a table spec, whatever it holds."""
+    return _target(path.parent.name, path.stem)
+
+
+def _target(paper: str, name: str) -> str:
+    return name if paper == "rpo" else f"{paper}_{name}"
 
 
 COLUMN_KEYS = ["label", "metric", "model", "dataset", "evaluation", "hparams", "training", "embedder", "sampling"]
@@ -85,6 +96,33 @@ TABLE_KEYS = [
     "title", "where", "kind", "metric", "model", "dataset", "embedder", "evaluation", "baseline", "notes", "scales",
     "printed", "columns", "rows", "settings",
 ]  # fmt: skip
+_NAME = Key(lambda value: is_text(value) and "\n" not in value, "a name")
+_METRIC = one_of(*METRICS)
+_SETTING = {"label", "value", "printed"}
+TABLE_RULES = {
+    "title": TEXT, "where": TEXT, "kind": one_of(*KINDS), "metric": _METRIC, "model": _NAME, "dataset": _NAME,
+    "embedder": _NAME, "evaluation": _NAME, "baseline": _NAME.or_null,
+    "notes": TEXTS, "scales": TEXTS, "printed": FLAG,
+    "settings": Key(
+        lambda value: isinstance(value, list) and bool(value) and all(map(_is_setting, value)),
+        "a list of {label: TEXT, value: PATH, printed: NUMBER or TEXT}",
+    ),
+}  # fmt: skip
+COLUMN_RULES = {
+    "label": TEXT, "metric": _METRIC, "model": _NAME, "dataset": _NAME, "evaluation": _NAME, "embedder": _NAME,
+}  # fmt: skip
+ROW_RULES = {
+    "label": TEXT, "embedder": _NAME, "pairs": one_of(*SELECTIONS), "external": _NAME, "evaluate": FLAG,
+}  # fmt: skip
+
+
+def _is_setting(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != _SETTING:
+        return False
+    printed = value["printed"]
+    return is_text(value["label"]) and is_text(value["value"]) and (is_text(printed) or is_number(printed))
+
+
 NEEDED = ("metric", "model", "dataset", "evaluation")
 """Of a column, where its table does not say it for all."""
 
@@ -99,21 +137,17 @@ def read_table(path: Path) -> Table:
     raw, where = read_mapping(path), show(path)
     problems = unknown_keys(raw, TABLE_KEYS, where)
     kind = raw.get("kind", "cells")
-    if kind not in KINDS:
-        problems.append(f'{where}: kind is "{kind}"; expected {" or ".join(KINDS)}')
+    problems += value_problems(TABLE_RULES, {key: raw[key] for key in TABLE_RULES if key in raw}, where)
     needed = ("title", "where", "settings") if kind == "configuration" else ("title", "where", "columns", "rows")
-    problems += [f'{where}: "{key}" is missing' for key in needed if not raw.get(key)]
+    problems += [f'{where}: "{key}" is missing' for key in needed if raw.get(key) in (None, "", [], {})]
     raw_columns, raw_rows = (as_mapping(raw.get(key), f"{where}, {key}", problems) for key in ("columns", "rows"))
     columns = [_column(key, value, raw, where, problems) for key, value in raw_columns.items()]
     rows = [_row(key, value, raw, raw_columns, where, problems) for key, value in raw_rows.items()]
+    if kind == "configuration" and not (columns and rows):
+        problems.append(f"{where}: a table of settings names the row and the column whose settings it shows")
     baseline = raw.get("baseline")
-    if baseline is not None and baseline not in raw_rows:
+    if isinstance(baseline, str) and baseline not in raw_rows:
         problems.append(f'{where}: baseline "{baseline}" is no row.{nearest(str(baseline), raw_rows)}')
-    problems += [
-        f"{where}, settings: expected label, value and printed, found {one!r}"
-        for one in raw.get("settings") or []
-        if not isinstance(one, dict) or set(one) != {"label", "value", "printed"}
-    ]
     report(problems)
     return Table(
         paper=path.parent.name,
@@ -134,12 +168,11 @@ def _column(key: str, given: Any, table: dict[str, Any], where: str, problems: l
     here = f"{where}, column {key}"
     raw = as_mapping(given, here, problems)
     problems += unknown_keys(raw, COLUMN_KEYS, here)
+    problems += value_problems(COLUMN_RULES, {name: raw[name] for name in COLUMN_RULES if name in raw}, here)
     merged: dict[str, Any] = {name: raw.get(name, table.get(name)) for name in NEEDED}
     problems += [
         f'{here}: "{name}" is missing, here and for the whole table' for name in NEEDED if merged[name] is None
     ]
-    if merged["metric"] is not None and merged["metric"] not in METRICS:
-        problems.append(f'{here}: metric is "{merged["metric"]}"; expected {" or ".join(METRICS)}')
     sections: dict[str, Any] = {
         name: as_mapping(raw.get(name), f"{here}, {name}", problems) for name in ("hparams", "training", "sampling")
     }
@@ -151,19 +184,20 @@ def _row(key: str, given: Any, table: dict[str, Any], columns: dict[str, Any], w
     here = f"{where}, row {key}"
     raw = as_mapping(given, here, problems)
     problems += unknown_keys(raw, ROW_KEYS, here)
+    problems += value_problems(ROW_RULES, {name: raw[name] for name in ROW_RULES if name in raw}, here)
     hparams, training, reported = (
         as_mapping(raw.get(name), f"{here}, {name}", problems) for name in ("hparams", "training", "reported")
     )
     method, external = raw.get("method"), raw.get("external")
+    if external is not None and method is not None:
+        problems.append(f'{here}: "method" and "external" are both there; expected one of them')
     if external is None:
         shared = [as_mapping(column, where, []).get("hparams") or {} for column in columns.values()]
         problems += _method_problems(method, [hparams, *shared], lambda text: f"{here}: {text}")
     pairs = raw.get("pairs")
-    if pairs is not None and pairs not in SELECTIONS:
-        problems.append(f'{here}: pairs is "{pairs}". Known: {", ".join(SELECTIONS)}.{nearest(str(pairs), SELECTIONS)}')
     problems += unknown_keys(reported, list(columns), f"{here}, reported")
     for column, value in reported.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if value is not None and not is_number(value):
             problems.append(f"{here}, reported {column}: {value!r} is no number")
     return Row(
         key=key,
@@ -174,7 +208,7 @@ def _row(key: str, given: Any, table: dict[str, Any], columns: dict[str, Any], w
         embedder=raw.get("embedder"),
         pairs=pairs,
         external=external,
-        is_evaluated=bool(raw.get("evaluate", True)),
+        is_evaluated=raw.get("evaluate", True),
         reported=reported,
     )
 

@@ -13,6 +13,7 @@ from prefrepro import pytest_options
 
 # A loaded machine is no bug: no example has a deadline, and every run of the suite draws the same ones.
 settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("fuzz", deadline=None, max_examples=4000, print_blob=True)
 settings.load_profile("suite")
 
 

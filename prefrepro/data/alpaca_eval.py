@@ -15,7 +15,7 @@ from typing import Any
 
 from prefrepro.data.hub import named_files
 from prefrepro.data.local import read_records
-from prefrepro.data.rows import Counts
+from prefrepro.data.rows import BadRow, Counts, column, text
 from prefrepro.data.splits import eval_prompt_order
 from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
@@ -73,12 +73,15 @@ def _check_hashes(paths: Mapping[str, Path]) -> None:
 def _outputs(path: Path) -> list[dict[str, Any]]:
     """Entries {instruction, output, dataset}, in the file's order."""
     entries = [entry for _, entry in read_records(path, "stop", Counts())]
+    seen: dict[str, int] = {}
     for number, entry in enumerate(entries, start=1):
-        for name in ("instruction", "output"):
-            if not isinstance(entry.get(name), str):
-                raise UserError(
-                    f'{path}, entry {number}: "{name}" is missing or no text. Expected alpaca_eval outputs.'
-                )
+        try:
+            for name in ("instruction", "output", *(["dataset"] if entry.get("dataset") is not None else [])):
+                text(column(entry, name), name)
+            if (first := seen.setdefault(entry["instruction"], number)) != number:
+                raise BadRow(f"the instruction is that of entry {first}; expected each once")
+        except BadRow as bad:
+            raise UserError(f"{path}, entry {number}: {bad}. Expected alpaca_eval outputs.") from None
     return entries
 
 

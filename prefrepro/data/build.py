@@ -8,45 +8,44 @@ Knows nothing of models or methods.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.rows import PreferenceRow, RankedRow
 from prefrepro.data.sources import read
-from prefrepro.data.splits import eval_prompt_order, unique_prompts
+from prefrepro.data.splits import eval_prompt_order
+from prefrepro.data.spool import Line, Spool, text_of
 from prefrepro.errors import UserError
 from prefrepro.files import replacing, sha256_file, write_json
+
+FILES = ("pretrain", "train", "eval", "judge", "prompts")
 
 
 def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     """Write the dataset of `spec` into `out`. Raises UserError for bad rows and for data too small for its prompts."""
     built = read(spec["source"])
-    files = {"pretrain": built.pretrain, **{name: [_line(row) for row in rows] for name, rows in built.parts.items()}}
-    prompts = list(_prompts(built.parts["eval"], spec["source"])) if built.prompts is None else built.prompts
-    files["prompts"] = prompts
-    for name, lines in files.items():
-        _write(out / f"{name}.jsonl", lines)
+    prompts = _prompts(built.parts["eval"], spec["source"]) if built.prompts is None else built.prompts
+    texts: dict[str, Iterable[str]] = {name: lines.texts() for name, lines in built.parts.items()}
+    texts |= {"pretrain": map(text_of, built.pretrain), "prompts": map(text_of, prompts)}
+    rows = {name: _write(out / f"{name}.jsonl", texts[name]) for name in FILES}
     manifest = {
         "spec": spec,
-        "rows": {name: len(lines) for name, lines in files.items()},
-        "sha256": {name: sha256_file(out / f"{name}.jsonl") for name in files},
+        "rows": rows,
+        "sha256": {name: sha256_file(out / f"{name}.jsonl") for name in FILES},
         **built.manifest,
     }
     write_json(out / "manifest.json", manifest)
 
 
-def _line(row: PreferenceRow | RankedRow) -> dict[str, Any]:
-    head = {"prompt_id": row.prompt_id, "prompt": row.prompt}
-    if isinstance(row, RankedRow):
-        return head | {"completions": row.completions, "scores": row.scores}
-    return head | {"chosen": row.chosen, "rejected": row.rejected}
+def _prompts(lines: Spool, spec: dict[str, Any]) -> list[Line]:
+    """The prompts that every model answers, in the released loader's order, each with the response to be beaten.
 
-
-def _prompts(rows: list[Any], spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The prompts that every model answers, in the released loader's order, each with the response to be beaten."""
-    unique, wanted = list(unique_prompts(rows).values()), spec["n_prompts"]
+    Two passes: the first finds where each prompt stands first, the second takes the lines that are wanted.
+    """
+    first: dict[bytes, int] = {}
+    for place, line in enumerate(lines):
+        first.setdefault(bytes.fromhex(line["prompt_id"]), place)
+    unique, wanted = list(first.values()), spec["n_prompts"]
     batch = min(spec["prompt_batch"], wanted)
     whole = len(unique) // batch * batch
     if whole < wanted:
@@ -55,16 +54,26 @@ def _prompts(rows: list[Any], spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
             f"each once and in full batches of {batch}, of which {whole} prompts are a multiple. "
             "Give more data, or lower sampling.n of the scale."
         )
-    for index in eval_prompt_order(len(unique), wanted, batch, spec["order_seed"])[:wanted]:
-        row = unique[index]
-        if isinstance(row, RankedRow):
-            baseline = max(zip(row.scores, row.completions, strict=True), key=lambda pair: pair[0])[1]
-        else:
-            baseline = row.chosen
-        yield {"prompt_id": row.prompt_id, "prompt": row.prompt, "baseline": baseline}
+    order = [unique[index] for index in eval_prompt_order(len(unique), wanted, batch, spec["order_seed"])[:wanted]]
+    kept = set(order)
+    taken = {place: line for place, line in enumerate(lines) if place in kept}
+    return [_prompt(taken[place]) for place in order]
 
 
-def _write(path: Path, lines: list[dict[str, Any]]) -> None:
+def _prompt(line: Line) -> Line:
+    baseline = line["chosen"] if "chosen" in line else _best(line)
+    return {"prompt_id": line["prompt_id"], "prompt": line["prompt"], "baseline": baseline}
+
+
+def _best(line: Line) -> str:
+    return max(zip(line["scores"], line["completions"], strict=True), key=lambda pair: pair[0])[1]
+
+
+def _write(path: Path, lines: Iterable[str]) -> int:
+    """How many lines were written."""
+    count = 0
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for line in lines:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(line)
+            count += 1
+    return count

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.jsonl import read_jsonl
+from prefrepro.data.jsonl import no_key_twice, read_jsonl
 from prefrepro.data.rows import Counts, OnBadRow, Row, preference_rows, refuse
 from prefrepro.errors import UserError
 
@@ -117,7 +117,7 @@ def _begins_with_bracket(path: Path) -> bool:
 
 def _read_list(path: Path, on_bad_row: OnBadRow, counts: Counts) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        values = json.loads(path.read_bytes().decode("utf-8-sig"))
+        values = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=no_key_twice)
     except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path}: not a JSON list ({error}). Expected a whole file; fetch it again.") from error
     if not values:

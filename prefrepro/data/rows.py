@@ -71,7 +71,7 @@ class Counts:
 
     by_name: Counter[str] = field(default_factory=Counter)
     first_locations: dict[str, list[str]] = field(default_factory=dict)
-    prompt_ids: set[str] = field(default_factory=set)
+    prompt_ids: set[bytes] = field(default_factory=set)
 
     def __getitem__(self, name: str) -> int:
         return self.by_name[name]
@@ -86,7 +86,7 @@ class Counts:
     def row(self, row: HasPrompt, where: str) -> None:
         """Count one row that is handed on, and whether its prompt was seen before."""
         self.by_name["rows"] += 1
-        identity = row.prompt_id
+        identity = bytes.fromhex(row.prompt_id)  # half of the memory of a million ids
         if identity in self.prompt_ids:
             self.note("duplicate_prompts", where)
         self.prompt_ids.add(identity)

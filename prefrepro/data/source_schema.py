@@ -7,88 +7,66 @@ checks of their own (judge/config.py, spec.py). Imports nothing heavy.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from prefrepro.errors import UserError, nearest
-
-Accepts = Callable[[Any], bool]
-
-
-class Key(NamedTuple):
-    """What one key of a file may hold."""
-
-    accepts: Accepts
-    expected: str
-    is_needed: bool = False
-
-    @property
-    def needed(self) -> Key:
-        return self._replace(is_needed=True)
-
-
-def _one_of(*values: Any) -> Key:
-    return Key(lambda value: any(value is known or value == known for known in values), " or ".join(map(str, values)))
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_whole(value: Any, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= low
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+from prefrepro.keys import (
+    COUNT,
+    FLAG,
+    MAPPING,
+    NUMBER,
+    SEED,
+    TEXT,
+    TEXTS,
+    Key,
+    is_number,
+    is_text,
+    is_whole,
+    key_problems,
+    one_of,
+)
+from prefrepro.setting_rules import TRAINING, value_problems
 
 
 def _are_shares(value: Any) -> bool:
     if not isinstance(value, dict) or not value or set(value) - {"train", "eval", "judge"}:
         return False
-    return all(_is_number(share) and 0 <= share <= 1 for share in value.values()) and math.isclose(
+    return all(is_number(share) and 0 <= share <= 1 for share in value.values()) and math.isclose(
         sum(value.values()), 1
     )
 
 
 def _are_rows(value: Any) -> bool:
     names = {"pretrain", "train", "eval", "judge"}
-    return isinstance(value, dict) and set(value) == names and all(_is_whole(n, 0) for n in value.values())
+    return isinstance(value, dict) and set(value) == names and all(is_whole(n, 0) for n in value.values())
 
 
 def _are_splits(value: Any) -> bool:
     return (
         isinstance(value, dict)
         and not set(value) - {"train", "eval"}
-        and all(name is None or _is_text(name) for name in value.values())
+        and all(name is None or is_text(name) for name in value.values())
     )
 
 
 def _are_files(value: Any) -> bool:
     if isinstance(value, dict):
-        return bool(value) and all(_is_text(path) for path in value.values())
-    return value is None or _is_text(value) or (isinstance(value, list) and all(map(_is_text, value)))
+        return bool(value) and all(is_text(path) for path in value.values())
+    return value is None or is_text(value) or (isinstance(value, list) and all(map(is_text, value)))
 
 
-TEXT = Key(_is_text, "text")
-SEED = Key(lambda value: _is_whole(value, 0), "a whole number of at least 0")
-COUNT = Key(lambda value: _is_whole(value, 1), "a whole number of at least 1")
-NUMBER = Key(lambda value: _is_number(value) and value > 0, "a number above 0")
-FLAG = Key(lambda value: isinstance(value, bool), "true or false")
-MAPPING = Key(lambda value: isinstance(value, dict) and bool(value), "a mapping")
-TEXTS = Key(lambda value: isinstance(value, list) and bool(value) and all(map(_is_text, value)), "a list of texts")
 PARTS = Key(_are_shares, "shares of train, eval and judge that sum to 1")
 ROWS = Key(_are_rows, "how many rows pretrain, train, eval and judge have")
 SPLITS = Key(_are_splits, "{train: NAME, eval: NAME}; null: every file")
 FILES = Key(_are_files, "a path, a list of paths, or {name: path}")
-BAD_ROW = _one_of("stop", "skip")
-REVISION = Key(lambda value: value is None or _is_text(value), "a commit, a branch, or null")
-
+BAD_ROW = one_of("stop", "skip")
+REVISION = Key(lambda value: value is None or is_text(value), "a commit, a branch, or null")
 ABOUT = {"label": TEXT, "note": TEXT}
 PLACE = {
     "repo": TEXT,
     "revision": REVISION,
-    "repo_type": _one_of("dataset", "space"),
+    "repo_type": one_of("dataset", "space"),
     "patterns": TEXTS,
     "files": FILES,
 }
@@ -97,31 +75,31 @@ CUT = {
     "parts": PARTS.needed,
     "splits": SPLITS,
     "pretrain": FLAG,
-    "truncation_mode": _one_of("keep_start", "keep_end"),
+    "truncation_mode": one_of("keep_start", "keep_end"),
 }
 """Of data sets that have rows to train on."""
 HUB = {"repo": TEXT.needed, "revision": REVISION}
 COST = {"batch_size": COUNT.needed, "threads": COUNT.needed}
-WORLD_FORMS = _one_of("pairs", "ranked", "instructions", "mt_bench", "arena_hard")
-SCORE = _one_of("overall_score", "overall_score_corrected", "fine_grained_mean")
+WORLD_FORMS = one_of("pairs", "ranked", "instructions", "mt_bench", "arena_hard")
+SCORE = one_of("overall_score", "overall_score_corrected", "fine_grained_mean")
 
 SCHEMA: dict[str, dict[str, dict[str, Key]]] = {
     "datasets": {
         "world": {
-            **ABOUT, "form": WORLD_FORMS.needed, "seed": SEED.needed, "task": _one_of("dialogue", "summary"),
+            **ABOUT, "form": WORLD_FORMS.needed, "seed": SEED.needed, "task": one_of("dialogue", "summary"),
             "temperature": NUMBER, "rows": ROWS, "parts": PARTS.needed,
         },
-        "hh": {**ABOUT, **PLACE, **CUT, "turns": _one_of("all", "single")},
+        "hh": {**ABOUT, **PLACE, **CUT, "turns": one_of("all", "single")},
         "tldr": {**ABOUT, **PLACE, **CUT},
-        "ultrafeedback": {**ABOUT, **PLACE, **CUT, "form": _one_of("ranked").needed, "score_field": SCORE.needed},
-        "rows": {**ABOUT, **PLACE, **CUT, "form": _one_of("pairs", "ranked").needed},
+        "ultrafeedback": {**ABOUT, **PLACE, **CUT, "form": one_of("ranked").needed, "score_field": SCORE.needed},
+        "rows": {**ABOUT, **PLACE, **CUT, "form": one_of("pairs", "ranked").needed},
         "instructions": {
-            **ABOUT, **PLACE, "set": _one_of("alpaca_eval", "mt_bench", "arena_hard").needed, "n": COUNT,
+            **ABOUT, **PLACE, "set": one_of("alpaca_eval", "mt_bench", "arena_hard").needed, "n": COUNT,
             "questions": TEXT, "answers": TEXT,
         },
     },
     "models": {
-        "hub": {**ABOUT, **HUB, "template": _one_of("role_tags", "chat")},
+        "hub": {**ABOUT, **HUB, "template": one_of("role_tags", "chat")},
         "scratch": {
             **ABOUT, "vocab_size": COUNT.needed, "config": MAPPING.needed, "seed": SEED.needed,
             "pretraining": MAPPING.needed,
@@ -132,7 +110,7 @@ SCHEMA: dict[str, dict[str, dict[str, Key]]] = {
         "sentence-transformers": {**ABOUT, **HUB, **COST, "package": TEXT},
         "pooled-transformer": {
             **ABOUT, **HUB, **COST, "package": TEXT, "layers": COUNT.needed,
-            "pooling": _one_of("mean", "cls", "max").needed, "max_seq_length": COUNT,
+            "pooling": one_of("mean", "cls", "max").needed, "max_seq_length": COUNT,
         },
         "bag-of-words": {**ABOUT, **COST},
     },
@@ -149,31 +127,19 @@ def check_named(folder: str, name: str, mapping: Mapping[str, Any]) -> None:
     if not isinstance(kind, str) or kind not in kinds:
         found = "is missing" if kind is None else f"is {kind!r}"
         raise UserError(f"{where}: kind {found}. Known: {', '.join(kinds)}.{nearest(str(kind), kinds)}")
-    problems = [f"{where}: {problem}" for problem in _problems(kinds[kind], mapping)]
+    problems = [f"{where}: {problem}" for problem in key_problems(kinds[kind], mapping, ["kind", *kinds[kind]])]
     problems += [f"{where}: {problem}" for problem in _beyond_keys(folder, mapping)]
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise UserError(problems[0] if len(problems) == 1 else f"{len(problems)} problems:\n{listed}", problems)
 
 
-def _problems(keys: dict[str, Key], mapping: Mapping[str, Any]) -> list[str]:
-    known = ["kind", *keys]
-    problems = [
-        f'"{key}" is unknown. Known: {", ".join(known)}.{nearest(str(key), known)}'
-        for key in mapping
-        if key not in known
-    ]
-    problems += [f'"{key}" is missing; expected {rule.expected}' for key, rule in keys.items()
-                 if rule.is_needed and key not in mapping]  # fmt: skip
-    return problems + [
-        f"{key} is {mapping[key]!r}; expected {rule.expected}"
-        for key, rule in keys.items()
-        if key in mapping and not rule.accepts(mapping[key])
-    ]
-
-
 def _beyond_keys(folder: str, mapping: Mapping[str, Any]) -> list[str]:
     """What one key says of another."""
+    if mapping["kind"] == "scratch" and isinstance(mapping.get("pretraining"), dict):
+        given = mapping["pretraining"]
+        unknown = [f'pretraining: "{key}" is unknown.{nearest(key, TRAINING)}' for key in given if key not in TRAINING]
+        return unknown + value_problems(TRAINING, given, "pretraining")
     if folder != "datasets":
         return []
     if mapping["kind"] == "world":

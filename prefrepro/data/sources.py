@@ -12,6 +12,7 @@ Knows nothing of files that are written, of models or methods.
 
 from __future__ import annotations
 
+import collections
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from prefrepro.data.hub import Resolved, named_files, resolve
 from prefrepro.data.local import Paths, data_files, load_rows
 from prefrepro.data.rows import Counts, PreferenceRow, RankedRow, preference_rows, ranked_rows
 from prefrepro.data.splits import split_of
+from prefrepro.data.spool import Line, Spool
 from prefrepro.data.tldr import load_tldr
 from prefrepro.data.ultrafeedback import load_ultrafeedback
 from prefrepro.data.world import generate
@@ -34,14 +36,15 @@ OWN_SPLITS = {"train": "train", "eval": "test"}
 
 Source = Mapping[str, Any]
 Row = PreferenceRow | RankedRow
-Parts = dict[str, list[Any]]
+Parts = dict[str, Spool]
+"""Part -> its lines {prompt_id, prompt, …}"""
 
 
 class Built(NamedTuple):
     """The rows of a data node."""
 
     parts: Parts
-    pretrain: list[dict[str, Any]]
+    pretrain: Iterable[Line]
     """{prompt, completion}: what a base model that is built here learns the language from"""
     manifest: dict[str, Any]
     prompts: list[dict[str, Any]] | None = None
@@ -68,15 +71,23 @@ def _world(source: Source) -> Built:
     else:
         pairs = generate.preference_pairs(source["task"], source["seed"], source["temperature"])
         stream = preference_rows(_numbered(pairs), "world", "stop", counts)
-    parts: Parts = {name: [] for name in PARTS}
-    for row in stream:
-        part = split_of(row.prompt_id, source["parts"], SALT)
+    parts: Parts = {name: Spool() for name in PARTS}
+    for line in map(line_of, stream):
+        part = split_of(line["prompt_id"], source["parts"], SALT)
         if len(parts[part]) < wanted[part]:
-            parts[part].append(row)
+            parts[part].append(line)
         elif all(len(parts[name]) >= wanted[name] for name in PARTS):
             break
     documents = generate.documents(source["task"], source["seed"])
-    return Built(parts, list(itertools.islice(documents, wanted["pretrain"])), counts.manifest())
+    return Built(parts, itertools.islice(documents, wanted["pretrain"]), counts.manifest())
+
+
+def line_of(row: Row) -> Line:
+    """A row as it stands in train.jsonl, eval.jsonl, judge.jsonl."""
+    head = {"prompt_id": row.prompt_id, "prompt": row.prompt}
+    if isinstance(row, RankedRow):
+        return head | {"completions": row.completions, "scores": row.scores}
+    return head | {"chosen": row.chosen, "rejected": row.rejected}
 
 
 def _numbered(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -101,7 +112,7 @@ def _questions(source: Source) -> Built:
 
 
 def _prompts_only(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Built:
-    return Built({name: [] for name in PARTS}, [], {**Counts().manifest(), **manifest}, rows)
+    return Built({name: Spool() for name in PARTS}, [], {**Counts().manifest(), **manifest}, rows)
 
 
 def _hh(source: Source) -> Built:
@@ -109,8 +120,9 @@ def _hh(source: Source) -> Built:
     reading, on_bad_row, turns = source.get("reading", "paper"), source["on_bad_row"], source.get("turns", "all")
     return _parted(
         source,
-        lambda split: load_hh(
-            found.paths, split=split, reading=reading, turns=turns, on_bad_row=on_bad_row, counts=counts
+        lambda split: map(
+            line_of,
+            load_hh(found.paths, split=split, reading=reading, turns=turns, on_bad_row=on_bad_row, counts=counts),
         ),
         found,
         counts,
@@ -119,20 +131,22 @@ def _hh(source: Source) -> Built:
 
 def _tldr(source: Source) -> Built:
     found, counts = _resolved(source), Counts()
-    rows = list(
-        load_tldr(found.paths, reading=source.get("reading", "paper"), on_bad_row=source["on_bad_row"], counts=counts)
-    )  # one pass: the split is a column
-    return _parted(source, lambda split: (row for row in rows if row.split == split), found, counts)
+    of_split: dict[str, Spool] = collections.defaultdict(Spool)
+    reading, on_bad_row = source.get("reading", "paper"), source["on_bad_row"]
+    for row in load_tldr(found.paths, reading=reading, on_bad_row=on_bad_row, counts=counts):
+        of_split[row.split].append(line_of(row))  # one pass: the split is a column
+    return _parted(source, lambda split: of_split[split], found, counts)
 
 
 def _ultrafeedback(source: Source) -> Built:
     found, counts = _resolved(source), Counts()
     score_field, on_bad_row = source["score_field"], source["on_bad_row"]
 
-    def own(split: str | None) -> Iterator[RankedRow]:
-        return load_ultrafeedback(
+    def own(split: str | None) -> Iterator[Line]:
+        rows = load_ultrafeedback(
             found.paths, split=split, score_field=score_field, on_bad_row=on_bad_row, counts=counts
         )
+        return map(line_of, rows)
 
     return _parted(source, own, found, counts)
 
@@ -141,8 +155,9 @@ def _rows(source: Source) -> Built:
     found, counts = _resolved(source), Counts()
     rows_of: Any = ranked_rows if source["form"] == "ranked" else preference_rows
 
-    def own(split: str | None) -> Iterator[Row]:
-        return load_rows(found.paths, split=split, on_bad_row=source["on_bad_row"], counts=counts, rows_of=rows_of)
+    def own(split: str | None) -> Iterator[Line]:
+        rows = load_rows(found.paths, split=split, on_bad_row=source["on_bad_row"], counts=counts, rows_of=rows_of)
+        return map(line_of, rows)
 
     return _parted(source, own, found, counts)
 
@@ -151,7 +166,7 @@ def _resolved(source: Source) -> Resolved:
     return resolve(source.get("repo"), source.get("revision"), source.get("files"), patterns=source.get("patterns"))
 
 
-def _parted(source: Source, own: Callable[[Any], Iterable[Row]], found: Resolved, counts: Counts) -> Built:
+def _parted(source: Source, own: Callable[[Any], Iterable[Line]], found: Resolved, counts: Counts) -> Built:
     """Rows by part. `own(split)`: those of one split of the data set's own.
 
     Where `parts` gives eval a share, the train split (all files, if `splits: {train: null}`) is cut by prompt; else
@@ -161,13 +176,16 @@ def _parted(source: Source, own: Callable[[Any], Iterable[Row]], found: Resolved
     has_own_eval = not shares.get("eval")
     if has_own_eval and source["kind"] != "tldr":
         _no_common_file(found.paths, splits)
-    parts: Parts = {name: [] for name in PARTS}
-    for row in own(splits["train"]):
-        parts[split_of(row.prompt_id, shares, SALT)].append(row)
-    if has_own_eval:
-        parts["eval"] = list(own(splits["eval"]))
-    trained = {row.prompt_id for row in parts["train"]}
-    shared = len({row.prompt_id for row in parts["eval"]} & trained)
+    parts: Parts = {name: Spool() for name in PARTS}
+    ids: dict[str, set[bytes]] = {name: set() for name in PARTS}
+    for line in own(splits["train"]):
+        part = split_of(line["prompt_id"], shares, SALT)
+        parts[part].append(line)
+        ids[part].add(bytes.fromhex(line["prompt_id"]))
+    for line in own(splits["eval"]) if has_own_eval else ():
+        parts["eval"].append(line)
+        ids["eval"].add(bytes.fromhex(line["prompt_id"]))
+    shared = len(ids["eval"] & ids["train"])
     manifest = {**counts.manifest(), "from": found.record, "eval_prompts_in_train": shared}
     return Built(parts, _documents(parts["train"]) if source.get("pretrain", True) else [], manifest)
 
@@ -182,13 +200,11 @@ def _no_common_file(paths: Paths, splits: Mapping[str, str | None]) -> None:
         )
 
 
-def _documents(rows: Iterable[Row]) -> list[dict[str, Any]]:
+def _documents(lines: Iterable[Line]) -> Iterator[Line]:
     """What a base model built here learns from: every response of the training part, good and bad alike."""
-    return [{"prompt": row.prompt, "completion": text} for row in rows for text in _responses(row)]
-
-
-def _responses(row: Row) -> list[str]:
-    return row.completions if isinstance(row, RankedRow) else [row.chosen, row.rejected]
+    for line in lines:
+        responses = line["completions"] if "completions" in line else [line["chosen"], line["rejected"]]
+        yield from ({"prompt": line["prompt"], "completion": text} for text in responses)
 
 
 BENCHMARKS = {"mt_bench": "mt_bench_prompts", "arena_hard": "arena_hard_prompts"}

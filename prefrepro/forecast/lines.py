@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prefrepro.errors import UserError, nearest
 from prefrepro.forecast.jobs import AMOUNTS, TRAININGS, Forecaster, Job
 from prefrepro.nodes import Plan
 
@@ -82,9 +81,8 @@ class Forecast:
 
 def forecast(plan: Plan, targets: Sequence[str]) -> Forecast:
     """A line per target and one for their union. Raises UserError for an unknown target or unreadable results."""
-    if unknown := [target for target in targets if target not in plan.tables]:
-        known = [*plan.tables, "tables"]
-        raise UserError(f'"{unknown[0]}" is no target. Known: {", ".join(known)}.{nearest(unknown[0], known)}')
+    for target in targets:
+        plan.table_named(target, "tables")
     maker = Forecaster(plan)
     of_targets = {target: [target] for target in dict.fromkeys(targets)} | {TOGETHER: list(targets)}
     lines = [Line(name, [maker.job(node) for node in plan.needed_by(wanted)]) for name, wanted in of_targets.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from prefrepro.keys import is_number, is_text
 from prefrepro.spec import as_mapping, report, unknown_keys
 
 BASES = ("measured", "arithmetic")
@@ -69,7 +70,7 @@ def read_settings(scale: dict[str, Any], scale_name: str) -> Settings:
     known = [name for name in Settings.__slots__ if name != "judge_tokens_source"]
     problems += unknown_keys(section, known, where)
     values: dict[str, Any] = {name: section[name] for name in ("hardware", "source") if name in section}
-    problems += [f"{where}: {name} is {text!r}; expected text" for name, text in values.items() if not _is_text(text)]
+    problems += [f"{where}: {name} is {text!r}; expected text" for name, text in values.items() if not is_text(text)]
     if "basis" in section:
         values["basis"] = section["basis"]
         if section["basis"] not in BASES:
@@ -84,6 +85,8 @@ def read_settings(scale: dict[str, Any], scale_name: str) -> Settings:
     problems += unknown_keys(asked, ["source", "per_call"], f"{where}, judge_tokens")
     values["judge_tokens"] = _per_call(asked.get("per_call"), f"{where}, judge_tokens, per_call", problems)
     values["judge_tokens_source"] = asked.get("source", "")
+    if "source" in asked and not is_text(asked["source"]):
+        problems.append(f"{where}, judge_tokens: source is {asked['source']!r:.80}; expected text")
     report(problems)
     return Settings(**values)
 
@@ -109,6 +112,8 @@ def _sizes(raw: Any, where: str, problems: list[str]) -> dict[str, DataSize]:
         problems += unknown_keys(rows, list(PARTS), f"{here}, rows")
         numbers = {f"rows, {part}": n for part, n in rows.items()}
         numbers |= {key: entry[key] for key in entry if key not in ("rows", "source")}
+        if "source" in entry and not is_text(entry["source"]):
+            problems.append(f"{here}: source is {entry['source']!r:.80}; expected text")
         for key, number in numbers.items():
             problems += _number_problems(number, f"{here}: {key}", least=0)
         sizes[name] = DataSize(**{key: value for key, value in entry.items() if key in DataSize.__slots__})
@@ -127,13 +132,8 @@ def _per_call(raw: Any, where: str, problems: list[str]) -> dict[str, tuple[floa
     return tokens
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
 def _number_problems(value: Any, where: str, least: float | None = None) -> list[str]:
     """One problem where `value` is no number of at least `least`, or, without one, above 0."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and (value > 0 if least is None else value >= least):
+    if is_number(value) and (value > 0 if least is None else value >= least):
         return []
     return [f"{where} is {value!r}; expected a number {'> 0' if least is None else f'≥ {least:g}'}"]

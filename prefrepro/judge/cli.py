@@ -1,4 +1,4 @@
-"""prefrepro judge probe: what a judge can do, as a table or as JSON."""
+"""prefrepro judge probe, injection: what a judge can do, and what it can be made to do, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from prefrepro.errors import UserError
 from prefrepro.introspect import ROOT
+from prefrepro.judge.prompts import PROTOCOLS
 
 if TYPE_CHECKING:
     from prefrepro.judge.config import JudgeConfig
@@ -23,17 +24,41 @@ UNFIT = 1
 def add_parser(commands: Any) -> None:
     """Add `judge probe` to the subcommands of `prefrepro`."""
     judge = commands.add_parser("judge", help="look at a judge")
-    probe = judge.add_subparsers(dest="judge_command", required=True).add_parser(
-        "probe", help="what it can do, with a few cheap requests"
-    )
-    probe.add_argument("judge", help="a name in config/judges/, or the URL of an endpoint, http://…/v1")
-    probe.add_argument("--model", help="with a URL: the model to ask")
-    probe.add_argument("--api-key-env", help="with a URL: the environment variable that holds the key")
-    probe.add_argument("--json", action="store_true", help="every ability as JSON")
+    does = judge.add_subparsers(dest="judge_command", required=True)
+    probe = does.add_parser("probe", help="what it can do, with a few cheap requests")
+    injection = does.add_parser("injection", help="how often it follows orders that stand in a response")
+    injection.add_argument("--protocol", choices=[*PROTOCOLS, "both"], default="both", help="default: both")
+    injection.add_argument("--n", type=int, default=20, help="pairs per wording; asked 10 n times, or 20 n (robust)")
+    for parser in (probe, injection):
+        also = ", or gullible: a judge for tests that follows them all" if parser is injection else ""
+        parser.add_argument("judge", help=f"a name in config/judges/, or the URL of an endpoint, http://…/v1{also}")
+        parser.add_argument("--model", help="with a URL: the model to ask")
+        parser.add_argument("--api-key-env", help="with a URL: the environment variable that holds the key")
+        parser.add_argument("--json", action="store_true", help="everything found, as JSON")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Probe, print, and exit with 1 where the judge fits no annotator or not its config. Raises UserError."""
+    """Do the subcommand that was asked for. Raises UserError."""
+    (_injection if arguments.judge_command == "injection" else _probe)(arguments)
+
+
+def _injection(arguments: argparse.Namespace) -> None:
+    from tabulate import tabulate
+
+    from prefrepro.judge.injection import GULLIBLE, measure_judge  # pandas: not needed for a help page
+
+    config = None if arguments.judge == GULLIBLE else _config(arguments)
+    protocols = PROTOCOLS if arguments.protocol == "both" else [arguments.protocol]
+    rows = measure_judge(config, protocols, arguments.n)
+    if arguments.json:
+        json.dump(rows, sys.stdout, indent=1, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.write(tabulate(rows, headers="keys", tablefmt="github", floatfmt=".1f") + "\n")
+
+
+def _probe(arguments: argparse.Namespace) -> None:
+    """Print, and exit with 1 where the judge fits no annotator or not its config."""
     from prefrepro.judge.probe import KINDS, abilities  # openai: not needed for a help page
 
     found = abilities(_config(arguments))

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from prefrepro.errors import UserError, nearest
+from prefrepro.keys import is_number, is_text, is_whole
+from prefrepro.strict_yaml import load_yaml
 
 KINDS = ("local", "api")
 TOKEN_LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
@@ -42,6 +44,8 @@ class JudgeConfig:
     base_url: str | None = None
     api_key_env: str | None = None
     """Environment variable that holds the key; none where the endpoint wants no key."""
+    api_key_file: str | None = None
+    """In place of api_key_env: a file that holds the key and that nobody else may read (mode 0600)."""
     served_as: str | None = None
     """What replies call the model, where that is neither its name nor a dated snapshot of it."""
     note: str = ""
@@ -67,8 +71,8 @@ class JudgeConfig:
 def load_judge(path: Path) -> JudgeConfig:
     """Read one config/judges/*.yaml. Raises UserError."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        values = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: no judge config could be read: {error}") from error
     return judge_config(values, str(path))
 
@@ -78,11 +82,11 @@ def judge_config(values: Any, where: str) -> JudgeConfig:
     if not isinstance(values, dict):
         raise UserError(f"{where}: found {type(values).__name__}, expected a mapping of judge settings.")
     known = [entry.name for entry in dataclasses.fields(JudgeConfig)]
-    problems = [f'key "{key}" is unknown.{nearest(str(key), known)}' for key in values if key not in known]
+    problems = [f'key "{key!s:.80}" is unknown.{nearest(str(key), known)}' for key in values if key not in known]
     problems += [f'key "{key}" is missing.' for key in ("name", "kind", "model") if key not in values]
     for key, (accepts, expected) in _RULES.items():
         if key in values and not accepts(values[key]):
-            problems.append(f"{key}: found {values[key]!r}, expected {expected}.")
+            problems.append(f"{key}: found {values[key]!r:.80}, expected {expected}.")
     problems += _kind_problems(values)
     if problems:
         raise UserError("\n".join(f"{where}: {problem}" for problem in problems))
@@ -97,9 +101,11 @@ def _kind_problems(values: dict[str, Any]) -> list[str]:
             problems.append(f'key "scorer" is missing: kind local wants one of {", ".join(SCORERS)}.')
         problems += [
             f"{key} belongs to kind api, found with kind local."
-            for key in ("base_url", "api_key_env")
+            for key in ("base_url", "api_key_env", "api_key_file")
             if values.get(key) is not None
         ]
+    if values.get("api_key_env") is not None and values.get("api_key_file") is not None:
+        problems.append("api_key_env and api_key_file are both there; expected one of them.")
     if values.get("kind") == "api":
         if values.get("base_url") is None:
             problems.append('key "base_url" is missing: kind api wants https://…/v1.')
@@ -112,16 +118,12 @@ def _kind_problems(values: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
 def _number(low: float, high: float = float("inf")) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    return lambda value: is_number(value) and low <= value <= high
 
 
 def _whole(low: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low
+    return lambda value: is_whole(value, low)
 
 
 def _or_none(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -129,9 +131,12 @@ def _or_none(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _url(value: Any) -> bool:
-    if not _text(value):
+    if not is_text(value) or not value.isprintable():
         return False
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # such as a bracket that is left open
+        return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username and not parts.query
 
 
@@ -140,18 +145,19 @@ def _price(value: Any) -> bool:
 
 
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (_text, "a name"),
+    "name": (is_text, "a name"),
     "kind": (lambda value: value in KINDS, " or ".join(KINDS)),
-    "model": (_text, "the model's name"),
+    "model": (is_text, "the model's name"),
     "scorer": (_or_none(lambda value: value in SCORERS), "one of " + ", ".join(SCORERS)),
     "base_url": (_or_none(_url), "http(s)://host/v1 without user, password or query"),
-    "api_key_env": (_or_none(lambda v: _text(v) and v.isidentifier()), "an environment variable's name"),
-    "served_as": (_or_none(_text), "the model's name in replies, or null"),
+    "api_key_env": (_or_none(lambda v: is_text(v) and v.isidentifier()), "an environment variable's name"),
+    "api_key_file": (_or_none(is_text), "the path of a file that holds the key, or null"),
+    "served_as": (_or_none(is_text), "the model's name in replies, or null"),
     "note": (lambda value: isinstance(value, str), "text"),
     "temperature": (_number(0, 2), "a number from 0 to 2"),
     "max_tokens": (_whole(1), "a whole number ≥ 1"),
     "token_limit_field": (lambda value: value in TOKEN_LIMIT_FIELDS, " or ".join(TOKEN_LIMIT_FIELDS)),
-    "reasoning_effort": (_or_none(_text), "the effort's name, as text, or null"),
+    "reasoning_effort": (_or_none(is_text), "the effort's name, as text, or null"),
     "seed": (_or_none(_whole(0)), "a whole number ≥ 0 or null"),
     "concurrency": (_whole(1), "a whole number ≥ 1"),
     "timeout_s": (_number(0.001), "seconds > 0"),

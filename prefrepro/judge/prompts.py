@@ -1,15 +1,18 @@
 """The judge's prompts, and the way back: what a judge is shown and what a local judge reads out of it.
 
-Both directions follow the same text files in prompts/, so they cannot drift apart. The wording is that of
-Appendix H of the RPO paper and of compare.py:114-130, 155-183 (PROTOCOL.md §1.9); `robust` differs in its
-last sentence only.
+Both directions follow the same text files in prompts/, so they cannot drift apart. The wording of `paper` is that of
+Appendix H of the RPO paper and of compare.py:114-130, 155-183 (PROTOCOL.md §1.9). `robust` asks the same, names the
+three answers that it takes, and fences each text: the fence is a hash of all texts, so that none of them can hold it,
+and what an answer says of itself, or to the judge, stands inside.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +22,8 @@ FOLDER = Path(__file__).parent / "prompts"
 TEMPLATES = ("dialogue", "summarization")
 PROTOCOLS = ("paper", "robust")
 NOUNS = {"dialogue": "Response", "summarization": "Summary"}
+FENCE = re.compile(r"<(text-[0-9a-f]{12})>")
+"""What opens a fenced text."""
 NEXT_MESSAGE = "\n=== next message ===\n"
 
 
@@ -43,7 +48,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """One prompt file, cut at its three holes."""
+    """One prompt file, cut at its three holes; under `robust` its parts hold {fence}."""
 
     before_history: str
     after_history: str
@@ -51,6 +56,15 @@ class _Layout:
     between: str
     after_second: str
     sha256: str
+
+    def fenced(self, fence: str) -> _Layout:
+        """The same with a fence put in."""
+        parts = {
+            field.name: getattr(self, field.name).replace("{fence}", fence)
+            for field in fields(self)
+            if field.name != "sha256"
+        }
+        return replace(self, **parts)
 
 
 @cache
@@ -76,25 +90,33 @@ def prompt_sha256(template: str, protocol: str) -> str:
 
 def compose(template: str, protocol: str, history: str, first: str, second: str) -> list[dict[str, str]]:
     """Two user messages that show `history`, its outer blanks cut (compare.py:115), and two answers."""
-    layout = _layout(template, protocol)
+    layout = _layout(template, protocol).fenced(_fence(history, first, second))
     opening = layout.before_history + history.strip() + layout.after_history
     question = layout.before_first + first + layout.between + second + layout.after_second
     return [{"role": "user", "content": opening}, {"role": "user", "content": question}]
 
 
+def _fence(*texts: str) -> str:
+    """A mark that none of the texts holds; the same for the same texts, so that a reply is cached."""
+    asked = (json.dumps([number, *texts], ensure_ascii=False) for number in itertools.count())
+    marks = (f"text-{hashlib.sha256(one.encode()).hexdigest()[:12]}" for one in asked)
+    return next(mark for mark in marks if not any(mark in text for text in texts))
+
+
 def parse_back(messages: list[dict[str, str]]) -> Shown:
     """The inverse of `compose`, history without its outer blanks.
 
-    An answer that itself holds the text between the two («END OF RESPONSE 1 … Response 2: ») can be read in
-    two ways: then UnreadablePromptError is raised, for any other messages UnknownPromptError: never a guess.
+    Under `paper` an answer that itself holds the text between the two («END OF RESPONSE 1 … Response 2: ») can be read
+    in two ways: then UnreadablePromptError is raised, for any other messages UnknownPromptError: never a guess.
     """
     contents = [message.get("content") for message in messages]
     if len(contents) != 2 or not all(isinstance(content, str) for content in contents):
         raise UnknownPromptError(f"found {len(contents)} messages, expected two with text")
     opening, question = (str(content) for content in contents)
+    fence = FENCE.search(opening)
     for template in TEMPLATES:
         for protocol in PROTOCOLS:
-            layout = _layout(template, protocol)
+            layout = _layout(template, protocol).fenced(fence.group(1) if fence else "")
             history = _inside(opening, layout.before_history, layout.after_history)
             answers = _inside(question, layout.before_first, layout.after_second)
             if history is None or answers is None:

@@ -31,6 +31,7 @@ from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.judge.cache import canonical
 from prefrepro.judge.dialects import dialects
 from prefrepro.judge.faults import DEFAULT_KINDS, KINDS, SPOILED, STATUS, Faults, Limits, headers_of, spoiled
+from prefrepro.judge.gullible import obeyed
 from prefrepro.judge.scorers import Scorer, load_scorer
 
 MODEL = "embedded-world-judge"
@@ -50,11 +51,14 @@ class Judge(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, scorer: Scorer | None, faults: Faults, limits: Limits | None = None) -> None:
+    def __init__(
+        self, scorer: Scorer | None, faults: Faults, limits: Limits | None = None, *, is_gullible: bool = False
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.scorer = scorer
         self.faults = faults
         self.limits = limits or Limits()
+        self.is_gullible = is_gullible
         self.delay_s = 0.0
         self.token = secrets.token_urlsafe(24)
         self.scoring = threading.Lock()
@@ -65,6 +69,8 @@ class Judge(ThreadingHTTPServer):
     def choose(self, request: dict[str, Any], text: str, *, nonsense: bool) -> dict[str, Any]:
         """What becomes choices[0], from the first dialect that knows the messages. Raises ValueError."""
         nonsense = nonsense or self.scorer is None
+        if self.is_gullible and (ordered := obeyed(request["messages"])) is not None:
+            return ordered
         for answer in dialects():
             choice = answer(request, self.scorer or _equal, text)
             if choice is not None:
@@ -264,6 +270,7 @@ def main() -> None:
     tests.add_argument("--no-logprobs", action="store_true")
     tests.add_argument("--no-tools", action="store_true")
     tests.add_argument("--completion-tokens-only", action="store_true", help="refuse max_tokens and temperature ≠ 1")
+    tests.add_argument("--gullible", action="store_true", help="follow orders that stand in what is judged")
     tests.add_argument("--shutdown-date", help="what GET /v1/models says")
     args = parser.parse_args()
     kinds = args.fault_kinds.split(",")
@@ -273,7 +280,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     scorer = None if args.scorer == "nonsense" else load_scorer(args.scorer)
     limits = Limits(args.no_logprobs, args.no_tools, args.completion_tokens_only, args.shutdown_date)
-    with Judge(scorer, Faults(args.fault_rate, args.fault_seed, kinds), limits) as server:
+    with Judge(scorer, Faults(args.fault_rate, args.fault_seed, kinds), limits, is_gullible=args.gullible) as server:
         server.delay_s = args.delay_s
         try:
             _announce(args.port_file, server)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from prefrepro.data.jsonl import no_key_twice
 from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
 from prefrepro.files import write_json
@@ -23,6 +24,7 @@ from prefrepro.judge.config import JudgeConfig, judge_config
 from prefrepro.judge.endpoint import Endpoint, api_endpoint
 from prefrepro.judge.evaluation import EVALUATIONS, Evaluation
 from prefrepro.judge.local import local_judge
+from prefrepro.keys import is_whole
 from prefrepro.tables.schema import write_csv
 
 
@@ -84,8 +86,8 @@ def read_rows(samples_jsonl: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            rows.append(_checked(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
+            rows.append(_checked(json.loads(line, object_pairs_hook=no_key_twice)))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             problems.append(f"{samples_jsonl}, line {number}: {type(error).__name__}: {error}")
     if problems:
         more = f"\nand {len(problems) - 10} more" if len(problems) > 10 else ""
@@ -99,17 +101,25 @@ def read_rows(samples_jsonl: Path) -> list[dict[str, Any]]:
 
 
 def _checked(row: dict[str, Any]) -> dict[str, Any]:
-    for message in row["prompt"]:
-        if message["role"] not in TAGS or not isinstance(message["content"], str):
-            raise ValueError(f"a message of role {message['role']!r}; known roles: {', '.join(TAGS)}")
-    row.setdefault("draw", 0)
-    texts = {key: row[key] for key in ("prompt_id", "response")} | {
-        key: row[key] for key in ("baseline",) if key in row
-    }
-    for key, text in (texts | row.get("references", {})).items():
+    """Texts are such as UTF-8 holds: a lone surrogate could neither be sent nor hashed."""
+    if not isinstance(row, dict):
+        raise TypeError(f"found {type(row).__name__}, expected an object")
+    if row["prompt_id"] == "" or not isinstance(row["prompt"], list) or not row["prompt"]:
+        raise ValueError("an empty prompt_id, or a prompt that is no list of messages")
+    texts = {key: row[key] for key in ("prompt_id", "response", "baseline") if key in row or key != "baseline"}
+    for place, message in enumerate(row["prompt"]):
+        if message["role"] not in list(TAGS):  # a list, because any JSON value may stand there
+            raise ValueError(f"a message of role {message['role']!r:.40}; known roles: {', '.join(TAGS)}")
+        texts[f"prompt[{place}]"] = message["content"]
+    for key in ("turns", "responses", "reference_answers"):
+        texts |= {f"{key}[{place}]": text for place, text in enumerate(row.get(key) or [])}
+    for key, text in (texts | (row.get("references") or {})).items():
         if not isinstance(text, str):
             raise TypeError(f"{key} is {type(text).__name__}, expected text")
-        text.encode()  # a lone surrogate could neither be sent nor hashed
+        text.encode()
+    row.setdefault("draw", 0)
+    if not is_whole(row["draw"], 0):
+        raise ValueError(f"draw is {row['draw']!r:.40}, expected a whole number of at least 0")
     return row
 
 

@@ -5,7 +5,6 @@ Knows nothing of caches, prompts or verdicts.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
@@ -20,6 +19,7 @@ import httpx2
 import openai
 
 from prefrepro.errors import UserError
+from prefrepro.judge.completion import parse_completion
 from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.endpoint import Endpoint, JudgeFailedError
 
@@ -66,23 +66,6 @@ def is_model(asked: str, served: str) -> bool:
     """
     asked, served = (name.lower().rstrip("/").rpartition("/")[2] for name in (asked, served))
     return re.fullmatch(re.escape(asked) + r"(-\d{4}|-\d{8}|-\d{4}-\d\d-\d\d)?", served) is not None
-
-
-def checked_completion(text: str) -> dict[str, Any]:
-    """Parse a chat completion. Raises ValueError that names what is wrong."""
-    body = json.loads(text)
-    choices = body.get("choices") if isinstance(body, dict) else None
-    if not isinstance(choices, list) or not choices:
-        raise ValueError("no choices in the answer")
-    message = choices[0].get("message") if isinstance(choices[0], dict) else None
-    if not isinstance(message, dict) or not isinstance(message.get("content", ""), str | None):
-        raise ValueError("choices[0].message is not a chat message")
-    usage = body.get("usage") or {}
-    if not isinstance(usage, dict) or not all(
-        isinstance(usage.get(key) or 0, int) for key in ("prompt_tokens", "completion_tokens")
-    ):
-        raise ValueError("usage is not a count of tokens")
-    return body
 
 
 class Transport:
@@ -143,8 +126,8 @@ class Transport:
             try:
                 response = self._client.post("/chat/completions", cast_to=httpx2.Response, body=request)
                 attempts += 1 + int(response.request.headers.get("x-stainless-retry-count", 0))
-                text = response.text
-                self._check_served(request, checked_completion(text))
+                text = self._masked(response.text)
+                self._check_served(request, parse_completion(text))
                 self._failures = 0
                 return Answer(text, attempts)
             except openai.RateLimitError as error:
@@ -175,14 +158,15 @@ class Transport:
                 break
             except ValueError as error:
                 cause = f"malformed answer: {error}"
-                time.sleep(min(8.0, 0.05 * 4**malformed))
+                if malformed < self._config.max_retries:
+                    time.sleep(min(8.0, 0.05 * 4**malformed))
         self._count_failure(cause)
         raise JudgeFailedError(cause, status)
 
     def _check_served(self, request: dict[str, Any], body: dict[str, Any]) -> None:
         """Raise ValueError for the words of another model: they are no verdict of this judge."""
         asked, served = self._config.served_as or request["model"], body.get("model") or ""
-        if not isinstance(served, str) or (served and not is_model(asked, served)):
+        if served and not is_model(asked, served):
             raise ValueError(
                 f"it is of model {served!r}, {asked!r} was asked; where they are one, say so with served_as in "
                 f"config/judges/{self._config.name}.yaml"
@@ -200,9 +184,12 @@ class Transport:
             )
 
     def _cause(self, error: Exception) -> str:
-        cause = f"{error}" + (f" ({error.__cause__})" if error.__cause__ else "")
+        return self._masked(f"{error}" + (f" ({error.__cause__})" if error.__cause__ else ""))
+
+    def _masked(self, text: str) -> str:
+        """What came from the judge, without our key: a proxy may show what it was sent, and replies are kept."""
         key = self._endpoint.api_key
-        return cause.replace(key, "***") if len(key) > 7 else cause
+        return text.replace(key, "***") if len(key) > 7 else text
 
     def _unreachable(self, error: Exception) -> UserError:
         return UserError(

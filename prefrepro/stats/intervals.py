@@ -60,13 +60,23 @@ def mean_estimates(scores: Scores, draws: int = DRAWS) -> Estimates:
     The resamples are seeded by the number of prompts alone, so that two tables of the same prompts in the same
     order are resampled alike: their differences are paired.
     """
+    return _mean_estimates(np.ascontiguousarray(scores).tobytes(), scores.shape, draws)
+
+
+@functools.lru_cache(maxsize=256)
+def _mean_estimates(content: bytes, shape: tuple[int, int], draws: int) -> Estimates:
+    """Of scores given by their bytes, and read only: a baseline is resampled once for all rows of its column."""
+    scores = np.frombuffer(content, dtype=np.float64).reshape(shape)
     weights, known = _prompt_weights(scores.shape[1], draws), ~np.isnan(scores)
     values = np.array([seed[valid].mean() for seed, valid in zip(scores, known, strict=True)])
     sums = np.nan_to_num(scores) @ weights
     counts = np.full_like(sums, scores.shape[1]) if known.all() else known.astype(np.float64) @ weights
     # A resample without a valid prompt says nothing new.
     unchanged = np.repeat(values[:, None], draws, axis=1)
-    return Estimates(values, np.divide(sums, counts, out=unchanged, where=counts > 0))
+    replicates = np.divide(sums, counts, out=unchanged, where=counts > 0)
+    for shared in (values, replicates):
+        shared.setflags(write=False)
+    return Estimates(values, replicates)
 
 
 def mean_interval(scores: Scores, draws: int = DRAWS) -> Interval:

@@ -7,8 +7,8 @@ rate, Bradley-Terry) and left in `metrics` with its bootstrap replicates. Knows 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,21 @@ from prefrepro.stats.paired import Difference, compare_estimates, compare_scores
 from prefrepro.stats.scores import PromptScores, mean_scores, pairwise_scores, rating_scores, set_name
 
 
-class VerdictSet(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class VerdictSet:
     """One judging of one training's answers."""
 
     frame: pd.DataFrame
     """Rows of verdicts.csv."""
     metrics: dict[str, Any]
     """Metric -> {value, replicates, n}, in the metric's unit, for what is no mean of verdicts."""
+    _scored: dict[tuple[str, str], PromptScores] = field(default_factory=dict, repr=False)
+
+    def scores(self, metric: str, protocol: str) -> PromptScores:
+        """Its scores under a metric, made once: a baseline is asked for by every row of its column."""
+        if (metric, protocol) not in self._scored:
+            self._scored[metric, protocol] = _metric(metric).scores(self.frame, protocol)
+        return self._scored[metric, protocol]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ def summarise(metric: str, sets: Sequence[VerdictSet], protocol: str) -> Summary
     Raises UserError for an unknown metric or protocol, and for verdicts that are not what the metric wants.
     """
     kind = _metric(metric)
-    scored = [kind.scores(one.frame, protocol) for one in sets]
+    scored = [one.scores(metric, protocol) for one in sets]
     counts = {
         "n": sum(len(one.scores) for one in scored),
         "n_tie": sum(one.n_tie for one in scored),
@@ -113,13 +121,11 @@ def compare(metric: str, own: Sequence[VerdictSet], baseline: Sequence[VerdictSe
                 f"{second.replicates.shape[1]} in {set_name(baseline[0].frame)}: they cannot be paired. "
                 "Judge both sets again with the same number of replicates."
             )
-        difference = compare_estimates(first, second, len(kind.scores(own[0].frame, protocol).scores))
+        difference = compare_estimates(first, second, len(own[0].scores(metric, protocol).scores))
         if len(own) == len(baseline) == 1:
             return difference._replace(p=normal_p(difference, first, second), method="paired_refit")
         return difference
-    left, right = (
-        pd.concat([kind.scores(one.frame, protocol).scores for one in side], axis=1) for side in (own, baseline)
-    )
+    left, right = (pd.concat([one.scores(metric, protocol).scores for one in side], axis=1) for side in (own, baseline))
     shared = left.dropna(how="all").index.intersection(right.dropna(how="all").index).sort_values()
     tables = [side.loc[shared].to_numpy(dtype=np.float64).T for side in (left, right)]
     if shared.empty or any(np.isnan(table).all(axis=1).any() for table in tables):

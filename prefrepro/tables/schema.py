@@ -21,6 +21,9 @@ from prefrepro.tables.check import DTYPES, Schema, hold, load_schema, plain_valu
 
 _INTEGER = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""What a spreadsheet would calculate, with any apostrophes that keep it from doing so."""
+_SHIELDED = re.compile(r"'+[=+\-@\t\r]")
 _QUOTED = re.compile(r'[",\r\n]')
 
 
@@ -103,12 +106,16 @@ def _parse(text: str, kind: str) -> Any:
         return float(text)
     if kind == "boolean":
         return {"true": True, "false": False}.get(text.lower(), text)
+    if kind == "string" and _SHIELDED.match(text):
+        return text[1:]
     return text
 
 
 def _field(value: Any) -> str:
     """One field; the csv module would leave a lone carriage return bare, and no reader take it back."""
     text = "" if value is None else repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, str) and _FORMULA.match(text):
+        text = f"'{text}"  # a judge's reply, say; `read_csv` takes the apostrophe away again
     return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 

@@ -86,7 +86,7 @@ def swapped(rows: list[Any]) -> list[Any]:
     [
         (swapped, r"d\.json, entry 5 answers 'Do 9', but in .*gpt4\.json entry 5 is 'Do 4'.*canonical order"),
         (lambda rows: rows[:-1], r"d\.json: 69 entries, but .*gpt4\.json has 70"),
-        (lambda rows: [{"instruction": "Do 0"}, *rows[1:]], r'd\.json, entry 1: "output" is missing'),
+        (lambda rows: [{"instruction": "Do 0"}, *rows[1:]], r'd\.json, entry 1: column "output" is missing'),
         (lambda rows: [], r"d\.json: the list is empty"),
         (lambda rows: [3, *rows], r"d\.json, line 1: JSON of type int"),
     ],

@@ -39,7 +39,7 @@ def test_every_kind_that_can_be_read_can_be_written() -> None:
         ("models", {"kind": "hub"}, '"repo" is missing; expected text'),
         ("models", HUB | {"revison": "abc"}, r'"revison" is unknown\..*Did you mean revision\?'),
         ("models", HUB | {"template": "chatml"}, "template is 'chatml'; expected role_tags or chat"),
-        ("models", {"kind": "scratch", "vocab_size": 0, "config": {"a": 1}, "seed": 0, "pretraining": {"b": 1}},
+        ("models", {"kind": "scratch", "vocab_size": 0, "config": {"a": 1}, "seed": 0, "pretraining": {"lr": 1}},
          "vocab_size is 0; expected a whole number of at least 1"),
         ("embedders", {"kind": "bag-of-words", "batch_size": 64}, '"threads" is missing'),
         ("embedders", {"kind": "bag-of-words", "batch_size": True, "threads": 1}, "batch_size is True"),

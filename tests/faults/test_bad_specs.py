@@ -72,9 +72,58 @@ def test_all_problems_are_reported_together(checkout: Checkout, refused: Refused
     checkout.edit_yaml(TABLE, {"baseline": "kto", "rows": rows})
     (checkout.root / "paper_tables/rpo/table9.yaml").write_text("titel: one more\n", encoding="utf-8")
     message = refused(
-        checkout.prefrepro("plan", "table1"), "beta is -1", "Did you mean rpo_uniform?", '"kto" is no row', '"titel"'
+        checkout.prefrepro("plan"), "beta is -1", "Did you mean rpo_uniform?", '"kto" is no row', '"titel"'
     )
     assert message.index("table1.yaml") < message.index("table9.yaml")
+    assert "table9" not in refused(checkout.prefrepro("plan", "table1"), "beta is -1", '"kto" is no row')
+
+
+def test_a_broken_spec_stops_its_own_table_alone(checkout: Checkout, refused: Refused) -> None:
+    """Also in the workflow, where the table has its target all the same, which says what is wrong."""
+    whole = checkout.prefrepro("plan", "table1")
+    checkout.edit_yaml("paper_tables/rpo/table4.yaml", {"rows": {"dpo": {"method": "dop"}}})
+    assert checkout.prefrepro("plan", "table1").stdout == whole.stdout and whole.returncode == 0
+    for words in (["plan", "table4"], ["plan"], ["forecast", "table4"]):
+        refused(checkout.prefrepro(*words), "paper_tables/rpo/table4.yaml, row dpo", "Did you mean dpo?")
+    dry = checkout.snakemake("table1", "-n", "--quiet")
+    assert dry.returncode == 0, dry.stderr
+    for target in ("table4", "tables"):
+        done = checkout.snakemake(target, "-n")
+        assert done.returncode != 0 and 'table4.yaml, row dpo: method "dop" is unknown' in done.stdout + done.stderr
+
+
+def test_a_broken_paper_stops_its_own_tables_alone(checkout: Checkout, refused: Refused) -> None:
+    checkout.edit_yaml("paper_tables/swepo/paper.yaml", {"training": {"lr": "fast"}})
+    assert checkout.prefrepro("plan", "table1").returncode == 0
+    refused(checkout.prefrepro("plan", "swepo_table1"), "paper_tables/swepo/paper.yaml, training: lr is 'fast'")
+
+
+HEAD = """title: t
+where: w
+model: mistral-7b
+dataset: hh
+metric: win_rate_pct
+evaluation: dialogue
+columns: {win-rate: {}}
+"""
+YAML = [
+    ("title: a\ntitle: b\n", ["line 2", "'title' a second time"]),
+    ("title: &a a\nwhere: *a\n", ["line 1", "anchor or alias 'a'"]),
+    ("title: !!binary aGk=\n", ["line 1", "found the tag"]),
+    ("2026: a\n", ["line 1", "key '2026', expected text"]),
+    ("title: " + "[" * 60 + "]" * 60, ["line 1", "more than 50 levels"]),
+    (HEAD + "rows: {dpo: {method: dpo, training: {lr: 1e-6x}}}\n", ["row dpo, training", "lr is '1e-6x'", "above 0"]),
+    (HEAD + "rows: {dpo: {method: dpo, training: {batch_size: 1:30}}}\n", ["batch_size is '1:30'", "a whole number"]),
+    (HEAD + "rows: {dpo: {method: dpo, reported: {win-rate: .nan}}}\n", ["reported win-rate: nan is no number"]),
+    (HEAD + "rows: {dpo: {method: dpo, evaluate: no}}\n", ["evaluate is 'no'", "true or false"]),
+    (HEAD + "rows: {dpo: {method: dpo}}\nscales: embedded\n", ["scales is 'embedded'", "a list of texts"]),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), YAML, ids=range(len(YAML)))
+def test_what_could_be_read_in_two_ways(checkout: Checkout, refused: Refused, text: str, said: list[str]) -> None:
+    (checkout.root / TABLE).write_text(text, encoding="utf-8")
+    refused(checkout.prefrepro("plan", "table1"), TABLE, *said)
 
 
 def test_invalid_yaml_is_named_by_file_and_line(checkout: Checkout, refused: Refused) -> None:

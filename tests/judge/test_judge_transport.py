@@ -106,7 +106,14 @@ def test_malformed_for_ever_is_an_error_and_not_cached(play: Callable[..., Endpo
     assert not client.is_cached(REQUEST)
 
 
-@pytest.mark.parametrize("message", [{"content": None}, {"tool_calls": [{}]}, {"content": None, "refusal": "No."}])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None},
+        {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
+        {"content": None, "refusal": "No."},
+    ],
+)
 def test_an_answer_without_text_is_an_answer(
     play: Callable[..., Endpoint], open_client: Open, message: dict[str, Any]
 ) -> None:

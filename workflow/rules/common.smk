@@ -51,6 +51,23 @@ def inputs_of(node):
     return [f"{RESULTS}/{PLAN.node(i).done}" for i in node.inputs.values()]
 
 
+def printed_tables(wildcards):
+    """The files of every table that a paper prints."""
+    try:
+        return [table_files(target) for target in PLAN.printed]
+    except UserError as error:
+        raise WorkflowError(str(error))
+
+
+def broken(target):
+    """An input that says what is wrong with a table's spec, to whom asks for the table."""
+
+    def refuse(wildcards):
+        raise WorkflowError("\n".join(PLAN.broken[target]))
+
+    return refuse
+
+
 def table_files(target):
     """A table's files and what it is made of.
 

@@ -32,3 +32,14 @@ for target in PLAN.tables:
         input:
             table_files(target),
         localrule: True
+
+
+# A spec that cannot be planned stops nobody else.
+for target in PLAN.broken:
+
+    rule:
+        name:
+            target
+        input:
+            broken(target),
+        localrule: True

@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from prefrepro.data.template import render_history
 from prefrepro.data.world.reward import reward
-from prefrepro.errors import UserError, exit_on_user_error, nearest
+from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.nodes import Node, Plan
 from prefrepro.plan import make_plan
 from prefrepro.stage import parse_config
@@ -97,8 +97,7 @@ def main() -> None:
     tables = [word for word in sys.argv[1:] if "=" not in word]
     plan = make_plan(parse_config([word for word in sys.argv[1:] if "=" in word]))
     for table in tables:
-        if table not in plan.tables:
-            raise UserError(f'"{table}" is no table. Known: {", ".join(plan.tables)}.{nearest(table, plan.tables)}')
+        plan.table_named(table)
     chosen = tables or [table for table in DEFAULT_TABLES if table in plan.tables]
     cells = [cell for table in chosen for cell in plan.tables[table].spec["cells"]]
     rows = {verdict: cell["row"] for cell in cells for verdict in cell["verdict_ids"]}  # what tables share comes once
