@@ -24,6 +24,7 @@ from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.examples import Tokens
 from prefrepro.train.optim import build_optimizer, warmup_lr
 from prefrepro.train.policy import Policy
+from prefrepro.train.preempt import leave, preempted
 from prefrepro.train.rollout import Respond, Rollouts, RolloutSettings, rows_of_rollouts
 
 METRICS: tuple[str, ...] = (
@@ -232,7 +233,8 @@ def train(
             window_start, window_tokens = now, 0
             bar.set_postfix(loss=f"{last_loss:.3f}")
             on_log(metrics)
-        if step % training.checkpoint_every == 0 and step < steps:
+        is_asked_to_go = preempted()
+        if (step % training.checkpoint_every == 0 or is_asked_to_go) and step < steps:
             store.save(
                 step,
                 {
@@ -243,6 +245,8 @@ def train(
                     "metrics": metrics,
                 },
             )
+            if is_asked_to_go:
+                leave(step, steps)
     bar.close()
     accuracy = next((m["eval/rewards/accuracies"] for m in reversed(metrics) if "eval/rewards/accuracies" in m), None)
     return Outcome(steps, tokens, last_loss, accuracy, metrics, time.perf_counter() - started)

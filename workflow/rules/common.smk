@@ -16,7 +16,7 @@ from prefrepro.worker.start import start
 
 try:
     PLAN = make_plan(config)
-    SCALE_RESOURCES = ScaleResources(PLAN)
+    SCALE_RESOURCES = ScaleResources(PLAN, Forecaster(PLAN))
 except UserError as error:
     raise WorkflowError(str(error))
 
