@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tables table1 test lint readme lock clean bench bench-train bench-dag bench-judge bench-gpu bench-page
+.PHONY: help setup demo tables table1 test test-slurm lint readme lock clean bench bench-train bench-dag bench-judge bench-gpu bench-page
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,6 +43,9 @@ table1: setup ## RPO Table 1 at embedded scale
 
 test: setup lint ## lint, types and the whole suite
 	$(BIN)/python -m pytest --cov=prefrepro --cov=methods --cov-report=term:skip-covered --cov-fail-under=85
+
+test-slurm: setup ## the cluster tests on a SLURM of their own (root installs it; about 10 minutes)
+	$(BIN)/python -m pytest -n 0 -m "slurm and not slow" tests/slurm
 
 lint: setup ## ruff, pyright, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

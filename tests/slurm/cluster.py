@@ -147,8 +147,10 @@ class Cluster:
         ready = {"idle", "mix", "alloc"}
         self._until(
             "slurmctld",
-            lambda: [state in ready for state in self.ask("sinfo", "-h", "-N", "-p", "cpu", "-o", "%t")]
-            == [True] * len(self.nodes),
+            lambda: (
+                [state in ready for state in self.ask("sinfo", "-h", "-N", "-p", "cpu", "-o", "%t")]
+                == [True] * len(self.nodes)
+            ),
         )
 
     def kill_node(self, node: str) -> None:
