@@ -20,7 +20,7 @@ from tiny_world import make_tiny
 
 WITHIN_S = 900.0
 """The longest that anything is waited for, on a machine that does much else."""
-DEVICES = {"run": {"gpus": 1, "runtime_min": 10}, "sample": {"gpus": 1, "runtime_min": 10}}
+RESOURCES = {"default": {"mem_mb": 1000, "runtime_min": 10}, "run": {"gpus": 1, "runtime_min": 10}}
 SLURM = (
     "table1",
     "--workflow-profile",
@@ -65,17 +65,17 @@ if __name__ == "__main__":
 
 
 def make_checkout(root: Path) -> Checkout:
-    """A tiny world whose trainings and samples want a GPU each, and whose trainings save every step."""
+    """A tiny world whose trainings save every step."""
     root.mkdir(parents=True)
     checkout = Checkout(root)
     make_tiny(checkout)
-    changes: dict[str, Any] = {"resources": {"default": {"mem_mb": 1000, "runtime_min": 10}, **DEVICES}}
-    checkout.edit_yaml("config/scales/embedded.yaml", changes | {"training": {"checkpoint_every": 1}})
+    checkout.edit_yaml("config/scales/embedded.yaml", {"training": {"checkpoint_every": 1}})
     return checkout
 
 
 def instrument(checkout: Checkout) -> None:
-    """Let a test see and hold the copy's trainings. No digest knows of a stage's __main__."""
+    """Trainings want a GPU each, and a test sees and holds them. No digest knows of resources or a stage's __main__."""
+    checkout.edit_yaml("config/scales/embedded.yaml", {"resources": RESOURCES})
     (checkout.root / "prefrepro/train/__main__.py").write_text(STAGE, encoding="utf-8")
 
 
@@ -119,7 +119,7 @@ class Workflow:
         ours = {k: v for k, v in cluster.environment.items() if not k.startswith(("PYTHON", "SNAKEMAKE_", "COVERAGE_"))}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                checkout.command("-m", "snakemake", *SLURM, *more),
+                ["env", "--default-signal=INT", *checkout.command("-m", "snakemake", *SLURM, *more)],
                 cwd=checkout.root,
                 env=ours,
                 stdin=subprocess.DEVNULL,

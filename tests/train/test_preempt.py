@@ -1,4 +1,4 @@
-"""A training that a scheduler asks to go has saved its last step, says «again» by its exit code, and goes on exactly."""
+"""A training that is asked to go has saved its last step, says «again» by its exit code, and goes on exactly."""
 
 from __future__ import annotations
 
