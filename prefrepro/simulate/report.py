@@ -108,10 +108,11 @@ def as_text(replay: Replay) -> str:
     offered = f"{replay.capacity.gpus} GPUs" if replay.capacity.cpus is None else f"{replay.capacity.cpus} cores"
     if replay.capacity.cpus is not None and replay.capacity.gpus:
         offered += f", {replay.capacity.gpus} GPUs"
+    submitted = "" if replay.profile.is_local else f" in {replay.submissions} submissions"
     parts = [
         tabulate(rows, head, disable_numparse=True, colalign=("left", *["right"] * 4, "left")),
-        f"makespan {replay.makespan / HOUR * per_hour:,.2f} {unit} on {offered}: {replay.gpu_seconds / HOUR:,.2f} GPU-hours, {idle}; "
-        f"{len(replay.jobs)} jobs{'' if replay.profile.is_local else f' in {replay.submissions} submissions'}",
+        f"makespan {replay.makespan / HOUR * per_hour:,.2f} {unit} on {offered}: "
+        f"{replay.gpu_seconds / HOUR:,.2f} GPU-hours, {idle}; {len(replay.jobs)} jobs{submitted}",
         "\n".join(f"- {note}" for note in notes(replay)),
     ]
     return "\n\n".join(parts) + "\n"
