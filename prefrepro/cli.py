@@ -22,8 +22,6 @@ from prefrepro.stage import parse_config
 EPILOG = """examples:
   prefrepro plan table1                      what table 1 needs, each job once
   prefrepro forecast table4 scale=paper      what it takes and costs, before anything starts
-  prefrepro simulate --gpus 64 --profile slurm --scale paper   how long all of it takes on a cluster
-  prefrepro show rpo/table1                  a finished table, on the terminal
   prefrepro new-method my_dpo --shape paired methods/my_dpo.py, which works, to be changed
   prefrepro check methods/my_dpo.py          does it meet the contract, and what does not"""
 SHOWN = 2

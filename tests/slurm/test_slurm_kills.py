@@ -70,8 +70,8 @@ def kill(victim: str, running: Workflow, checkout: Checkout, cluster: Cluster, d
 def test_the_table_survives_random_kills(
     cluster: Cluster, finished: Checkout, local: Checkout, request: pytest.FixtureRequest
 ) -> None:
-    kills, seed = (request.config.getoption(name) for name in ("slurm_kills", "slurm_seed"))
-    draw, killed = random.Random(seed), Counter[str]()
+    kills: int = request.config.getoption("slurm_kills")
+    draw, killed = random.Random(request.config.getoption("slurm_seed")), Counter[str]()
     forget(finished, METHODS)
     while killed.total() < kills:
         with workflow(finished, cluster, "--retries=20") as running:
