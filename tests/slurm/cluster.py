@@ -22,6 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 PACKAGES = {"slurmctld": "slurm-wlm", "munged": "munge"}
 CLIENTS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "sacct", "sacctmgr", "sshare")
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -156,12 +158,12 @@ class Cluster:
     def kill_node(self, node: str) -> None:
         """As if its power failed: its daemon and every process of its jobs are killed, and SLURM is told.
 
-        A daemon without its node would be waited for: SLURM takes minutes to give a silent node up.
+        Nobody is left to tell it, and it would take minutes to give a silent node up.
         """
-        steps = [int(pid) for pid in self._step_daemons(node)]
         self.end(node, at_once=True)
-        for pid in steps:
-            _kill_tree(pid)
+        for process in self._processes(node):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
     def restore_node(self, node: str) -> None:
@@ -201,23 +203,20 @@ class Cluster:
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 124, "", "")
 
-    def _step_daemons(self, node: str) -> list[str]:
-        """slurmstepd processes of a node: children of its slurmd, or orphans that name its spool folder."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if command.startswith("slurmstepd") and self._is_of(folder, node):
-                    found.append(folder.name)
-        return found
+    def _processes(self, node: str) -> list[psutil.Process]:
+        """What runs of a node's jobs: first SLURM's own, which write to the node's log, then what they started."""
+        daemons, started = [], []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.name() == "slurmstepd":
+                    links = [str(link.readlink()) for link in Path(f"/proc/{process.pid}/fd").iterdir()]
+                    daemons += [process] if f"{self.folder}/log/{node}.log" in links else []
+                elif process.environ().get("SLURMD_NODENAME") == node and self._is_ours(process):
+                    started.append(process)
+        return daemons + started
 
-    def _is_of(self, process: Path, node: str) -> bool:
-        environment = (process / "environ").read_bytes().split(b"\0")
-        if f"SLURMD_NODENAME={node}".encode() in environment and f"SLURM_CONF={self.conf}".encode() in environment:
-            return True
-        daemon = self.daemons.get(node)
-        parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-        return daemon is not None and parent == str(daemon.pid)
+    def _is_ours(self, process: psutil.Process) -> bool:
+        return process.environ().get("PATH", "").startswith(f"{self.folder}/bin{os.pathsep}")
 
     def _spawn(self, name: str, *command: str) -> None:
         environment = self.environment | {"PATH": SYSTEM_PATH}
@@ -290,17 +289,6 @@ def _free_ports(n: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
-
-
-def _kill_tree(pid: int) -> None:
-    """A process and all below it."""
-    import psutil
-
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        for each in (*process.children(recursive=True), process):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
 
 
 if __name__ == "__main__":

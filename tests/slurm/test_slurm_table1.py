@@ -69,7 +69,8 @@ def release(checkout: Checkout, method: str) -> None:
 def failures_are_reported(running: Workflow) -> None:
     """Each with its own log, and then done again."""
     for method in (FAILS, CANCELLED, ASKED_TO_GO, LOSES_ITS_NODE):
-        assert re.search(rf"log: results/embedded/logs/align/{method}_\S+\.log \(check log file", running.said), method
+        own, slurms = rf"results/embedded/logs/align/{method}_\S+\.log", rf"\S+/rule_align/{method}_\S+\.log"
+        assert re.search(rf"log: {own}, {slurms} \(check log file", running.said), method
     assert "this attempt fails, as the test wants it" in running.said
     assert "Trying to restart job" in running.said
 
