@@ -72,14 +72,15 @@ def test_the_table_survives_random_kills(
 ) -> None:
     kills: int = request.config.getoption("slurm_kills")
     draw, killed = random.Random(request.config.getoption("slurm_seed")), Counter[str]()
+    victims = [VICTIMS[number % len(VICTIMS)] for number in range(kills)]
+    draw.shuffle(victims)
     forget(finished, METHODS)
-    while killed.total() < kills:
+    while victims:
         with workflow(finished, cluster, "--retries=20") as running:
-            while killed.total() < kills and running.process.poll() is None:
+            while victims and running.process.poll() is None:
                 time.sleep(draw.uniform(*BEFORE_S))
-                victim = draw.choice(VICTIMS)
-                if running.process.poll() is None and kill(victim, running, finished, cluster, draw):
-                    killed[victim] += 1
+                if running.process.poll() is None and kill(victims[-1], running, finished, cluster, draw):
+                    killed[victims.pop()] += 1
             if running.process.poll() == 0:  # done before the last kill
                 assert digests(finished) == digests(local), killed
                 forget(finished, METHODS)
