@@ -81,6 +81,7 @@ def test_the_table_survives_random_kills(
                 time.sleep(draw.uniform(*BEFORE_S))
                 if running.process.poll() is None and kill(victims[-1], running, finished, cluster, draw):
                     killed[victims.pop()] += 1
+            assert running.process.poll() in (None, 0, -signal.SIGKILL), running.said[-6000:]
             if running.process.poll() == 0:  # done before the last kill
                 assert digests(finished) == digests(local), killed
                 forget(finished, METHODS)
