@@ -70,7 +70,8 @@ def kill(victim: str, running: Workflow, checkout: Checkout, cluster: Cluster, d
 def test_the_table_survives_random_kills(
     cluster: Cluster, finished: Checkout, local: Checkout, request: pytest.FixtureRequest
 ) -> None:
-    kills: int = request.config.getoption("slurm_kills")
+    kills = request.config.getoption("slurm_kills")
+    assert isinstance(kills, int)
     draw, killed = random.Random(request.config.getoption("slurm_seed")), Counter[str]()
     victims = [VICTIMS[number % len(VICTIMS)] for number in range(kills)]
     draw.shuffle(victims)
