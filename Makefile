@@ -44,7 +44,7 @@ table1: setup ## RPO Table 1 at embedded scale
 test: setup lint ## lint, types and the whole suite
 	$(BIN)/python -m pytest --cov=prefrepro --cov=methods --cov-report=term:skip-covered --cov-fail-under=85
 
-test-slurm: setup ## the cluster tests on a SLURM of their own (root installs it; about 10 minutes)
+test-slurm: setup ## the cluster tests on a SLURM of their own (root installs it; 15 to 30 minutes)
 	$(BIN)/python -m pytest -n 0 -m "slurm and not slow" tests/slurm
 
 lint: setup ## ruff, pyright, snakefmt, snakemake --lint
