@@ -129,6 +129,7 @@ def notes(replay: Replay) -> list[str]:
     said = {
         "measured": f"as they were measured in {replay.plan.results}",
         "config": f"forecast, config/scales/{replay.plan.config.scale}.yaml",
+        "unknown": f"NOT KNOWN and left out; say them in config/scales/{replay.plan.config.scale}.yaml, forecast",
         "assumed": f"assumed: {TABLE_S:g} s a table, {API_CALLS_PER_S:g} calls a second of an API judge",
     }
     found = [f"Seconds of {count} jobs: {said[basis]}." for basis, count in sorted(bases.items())]

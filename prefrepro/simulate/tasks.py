@@ -45,7 +45,7 @@ class Job:
     node: Node
     seconds: float
     basis: str
-    """measured, config (the scale's forecast) or assumed"""
+    """measured, config (the scale's forecast), assumed or unknown"""
     gpus: int
     cpus: int
 
@@ -71,7 +71,7 @@ def _pairs(raw: Any) -> dict[str, str]:
 
 
 def jobs_of(plan: Plan, targets: list[str], forecaster: Forecaster) -> list[Job]:
-    """Every job of these tables, inputs first. Raises UserError where the seconds of one are not known."""
+    """Every job of these tables, inputs first. Raises UserError for faulty resources and unreadable results."""
     resources = ScaleResources(plan)
     found = []
     for node in plan.needed_by(targets):
@@ -94,8 +94,7 @@ def _seconds(node: Node, forecaster: Forecaster) -> tuple[float, str]:
         return (calls or 0.0) / API_CALLS_PER_S, "assumed"
     hours = forecast.amounts["hours"]
     if hours is None:
-        scale = forecaster.plan.config.scale
-        raise UserError(f"how long {node.id} takes is not known; say it in config/scales/{scale}.yaml, forecast")
+        return 0.0, "unknown"
     return hours * HOUR, forecast.basis
 
 
