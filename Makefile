@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tables table1 test faults fuzz lint readme lock clean licences audit-deps bench bench-train bench-dag bench-judge bench-gpu bench-load bench-page
+.PHONY: help setup demo tables table1 test test-slurm faults fuzz lint readme lock clean licences audit-deps bench bench-train bench-dag bench-judge bench-gpu bench-load bench-page
 
 PYTHON ?= python3
 VENV := .venv
@@ -49,6 +49,9 @@ faults: setup ## break everything on purpose (half an hour), and put the table i
 	mkdir -p $(dir $(FIGURES)) && rm -f $(FIGURES)
 	PREFREPRO_FAULT_FIGURES=$(CURDIR)/$(FIGURES) $(BIN)/python -m pytest tests/faults -n 0 -m 'not network'
 	@$(BIN)/python tests/faults/reliability.py $(FIGURES)
+
+test-slurm: setup ## the cluster tests on a SLURM of their own (root installs it; 15 to 30 minutes)
+	$(BIN)/python -m pytest -n 0 -m "slurm and not slow" tests/slurm
 
 lint: setup ## ruff, pyright, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

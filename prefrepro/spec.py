@@ -173,7 +173,7 @@ ROLLOUT_KEYS = ["ppo_epochs", "minibatches", "max_head_grad_norm", "max_new_toke
 """prefrepro/train/rollout.py says what they mean."""
 SCALE_KEYS = [
     "description", "is_comparable", *STAND_INS, "external", "files_judge", *SETTINGS, "rollout", "prompt_sets",
-    "evaluations", "max_draws", "forecast", "pretrained_on",
+    "evaluations", "max_draws", "forecast", "resources", "pretrained_on",
 ]  # fmt: skip
 
 

@@ -28,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         default=Path(__file__).parent / "golden" / "golden_public.json.gz",
         help="golden vectors, .json or .json.gz (default: the shipped file)",
     )
+    parser.addoption("--slurm-kills", type=int, default=20, help="random kills of tests/slurm/test_slurm_kills.py")
+    parser.addoption("--slurm-seed", type=int, default=0, help="of these kills: which, and when")
     if not pluginmanager.has_plugin(pytest_options.NAME):  # this checkout was not installed, or before there was one
         pytest_options.pytest_addoption(parser)
 

@@ -71,6 +71,10 @@ class Measured:
                 return statistics.median(self._rates[group])
         return None
 
+    def seconds_of(self, kind: str, name: str) -> float | None:
+        """Of this very job, start included; of its last attempt; None where it was not run."""
+        return self._benchmark(kind, name)
+
     def answer_tokens(self, node_id: str) -> float | None:
         """Mean tokens of an answer, of the median sample set of the same model, dataset and prompt set."""
         found = self._answers.get(answer_group(node_id))

@@ -25,6 +25,7 @@ from prefrepro.train.examples import Tokens
 from prefrepro.train.mishaps import Mishaps
 from prefrepro.train.optim import build_optimizer, warmup_lr
 from prefrepro.train.policy import Policy
+from prefrepro.train.preempt import leave, preempted
 from prefrepro.train.rollout import Respond, Rollouts, RolloutSettings, rows_of_rollouts
 
 METRICS: tuple[str, ...] = (
@@ -236,7 +237,8 @@ def train(
             window_start, window_tokens = now, 0
             bar.set_postfix(loss=f"{last_loss:.3f}")
             on_log(metrics)
-        if step % training.checkpoint_every == 0 and step < steps:
+        is_asked_to_go = preempted()
+        if (step % training.checkpoint_every == 0 or is_asked_to_go) and step < steps:
             store.save(
                 step,
                 {
@@ -248,6 +250,8 @@ def train(
                     "skipped": mishaps.skipped,
                 },
             )
+            if is_asked_to_go:
+                leave(step, steps)
     bar.close()
     mishaps.check_end(last_loss)
     accuracy = next((m["eval/rewards/accuracies"] for m in reversed(metrics) if "eval/rewards/accuracies" in m), None)

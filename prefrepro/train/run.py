@@ -42,6 +42,7 @@ from prefrepro.train.examples import (
 from prefrepro.train.load import checkpoint_of, hub_commit, load_model, load_tokenizer, save_model, tokenizer_of
 from prefrepro.train.loop import METRICS, Outcome, Training, train
 from prefrepro.train.policy import Policy
+from prefrepro.train.preempt import noticed
 from prefrepro.train.rollout import Respond, RolloutSettings, responder
 from prefrepro.train.seeds import seed_for
 from prefrepro.train.tensors import load_tensors
@@ -166,7 +167,7 @@ def _run(
         room = training.max_length, new_tokens
         respond = rewarded_responder(model, tokenizer, inputs["reward_model"], *room, training.micro_batch)
     store = CheckpointStore(out.parent.parent / "checkpoints" / out.name)
-    with store.owned():
+    with store.owned(), noticed():
         if _is_finished(spec, out):  # by the orphan of a killed workflow, while this process waited
             return
         outcome = train(

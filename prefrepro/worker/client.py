@@ -18,7 +18,7 @@ from prefrepro.worker.wire import Request, send_request
 ADDRESS = "PREFREPRO_WORKER"
 """Environment variable: where the worker listens; « off» for none."""
 OFF = "off"
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def hand_over() -> None:

@@ -12,8 +12,10 @@ rule reference:
         f"{TIMES}/reference/{{id}}.tsv"
     wildcard_constraints:
         id=ids("reference"),
+    resources:
+        **RESOURCES,
     params:
-        python=python,
+        python=launch,
         config=config_arguments,
     shell:
         "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
@@ -30,8 +32,10 @@ rule embeddings:
         f"{TIMES}/embeddings/{{id}}.tsv"
     wildcard_constraints:
         id=ids("embeddings"),
+    resources:
+        **RESOURCES,
     params:
-        python=python,
+        python=launch,
         config=config_arguments,
     shell:
         "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
@@ -48,8 +52,10 @@ rule reference_rewards:
         f"{TIMES}/reference_rewards/{{id}}.tsv"
     wildcard_constraints:
         id=ids("reference_rewards"),
+    resources:
+        **RESOURCES,
     params:
-        python=python,
+        python=launch,
         config=config_arguments,
     shell:
         "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
@@ -67,8 +73,10 @@ rule align:
         f"{TIMES}/align/{{id}}.tsv"
     wildcard_constraints:
         id=ids("run"),
+    resources:
+        **RESOURCES,
     params:
-        python=python,
+        python=launch,
         config=config_arguments,
     shell:
         "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"

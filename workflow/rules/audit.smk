@@ -16,6 +16,8 @@ rule audit:
         f"{LOGS}/audit.log",
     benchmark:
         f"{TIMES}/audit.tsv"
+    resources:
+        **RESOURCES,
     params:
         python=python,
         config=config_arguments,

@@ -11,6 +11,8 @@ rule calibration:
         f"{LOGS}/calibration.log",
     benchmark:
         f"{TIMES}/calibration.tsv"
+    resources:
+        **RESOURCES,
     params:
         python=python,
         config=config_arguments,

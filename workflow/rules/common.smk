@@ -1,6 +1,7 @@
 # Asks the plan; knows no method, table or dataset by name.
 import shlex
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -10,10 +11,12 @@ from prefrepro.errors import UserError
 from prefrepro.forecast.budget import refuse_over_budget
 from prefrepro.forecast.jobs import Forecaster
 from prefrepro.plan import make_plan
+from prefrepro.resources import ScaleResources
 from prefrepro.worker.start import start
 
 try:
     PLAN = make_plan(config)
+    SCALE_RESOURCES = ScaleResources(PLAN, Forecaster(PLAN))
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -40,6 +43,35 @@ def python(wildcards, input):
 
 def config_arguments(wildcards, input):
     return shlex.join(PLAN.config.arguments())
+
+
+def asks(field):
+    """What a job's attempt asks for; `wildcards.id` names its node, where it is one."""
+
+    def ask(wildcards, attempt):
+        node = PLAN.nodes.get(getattr(wildcards, "id", None))
+        return getattr(SCALE_RESOURCES.of(node, attempt), field)
+
+    return ask
+
+
+# `turn` makes a group's jobs take turns where a profile limits it (--resources turn=1).
+RESOURCES = {
+    "gpu": asks("gpus"),
+    "cpus_per_task": asks("cpus"),
+    "mem_mb": asks("mem_mb"),
+    "runtime": asks("runtime_min"),
+    "turn": 1,
+}
+
+
+# Derived from `input`, as `python` is: on how many devices a run is made does not say which run it is.
+def launch(wildcards, input):
+    """The interpreter; before it, for a job that wants devices, what leases it some of its own."""
+    gpus = SCALE_RESOURCES.of(PLAN.node(wildcards.id)).gpus
+    script = Path(workflow.basedir) / "workflow/scripts/gpu_slot.py"
+    slot = [sys.executable, str(script), str(gpus), "--"] if gpus else []
+    return shlex.join([*slot, sys.executable])
 
 
 def done(wildcards):

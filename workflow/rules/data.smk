@@ -12,6 +12,8 @@ rule data:
         f"{TIMES}/data/{{id}}.tsv"
     wildcard_constraints:
         id=ids("data"),
+    resources:
+        **RESOURCES,
     params:
         python=python,
         config=config_arguments,

@@ -13,8 +13,10 @@ rule judge:
         f"{TIMES}/judge/{{id}}.tsv"
     wildcard_constraints:
         id=ids("verdict"),
+    resources:
+        **RESOURCES,
     params:
-        python=python,
+        python=launch,
         config=config_arguments,
     shell:
         "exec {params.python} -m prefrepro.judge {wildcards.id} {params.config} > {log} 2>&1"

@@ -13,8 +13,10 @@ rule sample:
         f"{TIMES}/sample/{{id}}.tsv"
     wildcard_constraints:
         id=ids("sample"),
+    resources:
+        **RESOURCES,
     params:
-        python=python,
+        python=launch,
         config=config_arguments,
     shell:
         "exec {params.python} -m prefrepro.sample {wildcards.id} {params.config} > {log} 2>&1"

@@ -12,8 +12,10 @@ rule base:
         f"{TIMES}/base/{{id}}.tsv"
     wildcard_constraints:
         id=ids("base"),
+    resources:
+        **RESOURCES,
     params:
-        python=python,
+        python=launch,
         config=config_arguments,
     shell:
         "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
@@ -31,8 +33,10 @@ rule sft:
         f"{TIMES}/sft/{{id}}.tsv"
     wildcard_constraints:
         id=ids("sft"),
+    resources:
+        **RESOURCES,
     params:
-        python=python,
+        python=launch,
         config=config_arguments,
     shell:
         "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
@@ -50,8 +54,10 @@ rule reward_model:
         f"{TIMES}/reward_model/{{id}}.tsv"
     wildcard_constraints:
         id=ids("reward_model"),
+    resources:
+        **RESOURCES,
     params:
-        python=python,
+        python=launch,
         config=config_arguments,
     shell:
         "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"

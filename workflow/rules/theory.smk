@@ -10,6 +10,8 @@ rule theory:
         f"{LOGS}/theory.log",
     benchmark:
         f"{TIMES}/theory.tsv"
+    resources:
+        **RESOURCES,
     params:
         python=python,
         config=config_arguments,

@@ -1,0 +1,141 @@
+"""`prefrepro simulate` as it is typed: the paper's plan on a cluster, and a prediction held against a log."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefrepro.cli import main
+from prefrepro.forecast.measured import RULES
+from prefrepro.forecast.sizes import read_json
+from prefrepro.nodes import Node
+from prefrepro.plan import make_plan
+from prefrepro.simulate.cli import read_delays
+from prefrepro.simulate.recorded import read_log
+
+PAPER = ("--profile", "slurm", "--scale", "paper")
+
+
+@pytest.fixture(autouse=True)
+def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """results/<scale> stands below the working directory."""
+    monkeypatch.chdir(tmp_path)
+    read_json.cache_clear()
+
+
+def simulate(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["prefrepro", "simulate", *words])
+    main()
+
+
+def as_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
+    simulate(monkeypatch, "--json", *words)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_papers_plan_on_64_gpus(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate(monkeypatch, "--gpus", "64", *PAPER)
+    said = capsys.readouterr().out
+    assert "GPU-hours" in said
+    assert "% of their time idle; 239 jobs in 87 submissions" in said
+    assert "ASSUMED; --queue-delays takes your cluster's" in said
+    assert said.count("rpo_") == 0  # digests and table names stand in no chain
+    for target in (*make_plan({"scale": "paper"}).printed, "together"):
+        assert f"\n{target} " in said
+
+
+def test_fewer_gpus_take_longer_and_stand_idle_less(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, few = (as_json(capsys, monkeypatch, "--gpus", n, *PAPER) for n in ("64", "8"))
+    assert few["makespan_h"] >= many["makespan_h"]
+    assert few["idle_share"] < many["idle_share"]
+    assert few["gpu_h"] == many["gpu_h"]
+    for found in (many, few):
+        used = found["gpu_h"] / (found["gpus"] * found["makespan_h"])
+        assert found["idle_share"] == pytest.approx(1 - used)
+        assert found["makespan_h"] >= max(line["critical_path_h"] for line in found["tables"])
+
+
+def test_too_few_gpus_are_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit) as end:
+        simulate(monkeypatch, "--gpus", "1", *PAPER)
+    assert end.value.code == 2
+    assert "asks for 2 GPUs, and there are 1. Next: more --gpus" in capsys.readouterr().err
+
+
+def test_an_unknown_profile_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit):
+        simulate(monkeypatch, "--profile", "slrum")
+    assert "Did you mean slurm?" in capsys.readouterr().err
+
+
+def test_delays_are_drawn_from_a_file_the_same_each_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["2026-11-01T10:00:00|2026-11-01T10:00:30", "2026-11-01T10:00:00|Unknown", "", "2026-11-01T10:00:00|bad"]
+    (tmp_path / "delays.txt").write_text("\n".join([*lines, "2026-11-01T11:00:00|2026-11-01T13:00:00"]))
+    assert read_delays(tmp_path / "delays.txt") == [30.0, 7200.0]
+    words = ("--gpus", "64", *PAPER, "--queue-delays", "delays.txt")
+    once, again = (as_json(capsys, monkeypatch, *words) for _ in range(2))
+    other = as_json(capsys, monkeypatch, *words, "--seed", "1")
+    assert once == again
+    assert once["spans"] != other["spans"]
+    assert "drawn from the 2 delays of delays.txt, seed 0" in " ".join(once["notes"])
+    (tmp_path / "delays.txt").write_text("Submit|Start\n")
+    with pytest.raises(SystemExit):
+        simulate(monkeypatch, *words)
+    assert "sacct -X -n -P" in capsys.readouterr().err
+
+
+def record(nodes: list[Node], seconds: int) -> Path:
+    """Benchmarks of a run of table 1 on one core, each job the same, and the log that Snakemake would write."""
+    at, log = datetime(2026, 11, 1, 10), ["Provided cores: 1 (use --cores to define parallelism)"]
+    for node in nodes:
+        name = "rpo_table1" if node.kind == "table" else node.id
+        path = Path(f"results/embedded/benchmarks/{RULES.get(node.kind, node.kind)}/{name}.tsv")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n", encoding="utf-8")
+        local = "local" if node.kind == "table" else ""
+        log += [
+            at.strftime("[%a %b %e %H:%M:%S %Y]"),
+            f"{local}rule {RULES.get(node.kind, node.kind)}:",
+            "    jobid: 1",
+        ]
+        at += timedelta(seconds=seconds)
+        log += [at.strftime("[%a %b %e %H:%M:%S %Y]"), "Finished jobid: 1 (Rule: x)", "1 of 21 steps (5%) done"]
+    Path("run.log").write_text("\n".join(log), encoding="utf-8")
+    return Path("run.log")
+
+
+def test_a_prediction_is_held_against_a_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = make_plan().needed_by(["table1"])
+    log = record(nodes, 10)
+    assert read_log(log).seconds == 10 * len(nodes)
+    simulate(monkeypatch, "table1", "--cores", "1", "--against", str(log))
+    assert f"predicted {10 * len(nodes)} s: +0.0 %" in capsys.readouterr().err
+    record(nodes, 30).rename("slow.log")
+    record(nodes, 10)
+    with pytest.raises(SystemExit) as end:
+        simulate(monkeypatch, "table1", "--cores", "1", "--against", "slow.log")
+    assert end.value.code == 1
+    with pytest.raises(SystemExit) as end:
+        simulate(monkeypatch, "table1", "--cores", "2", "--against", str(log))
+    assert end.value.code == 2
+    assert "is of a run on 1 cores" in capsys.readouterr().err
+
+
+def test_a_log_of_half_a_run_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    log = record(make_plan().needed_by(["table1"]), 10)
+    log.write_text("\n".join(log.read_text().splitlines()[:-4]))
+    with pytest.raises(SystemExit) as end:
+        simulate(monkeypatch, "table1", "--cores", "1", "--against", str(log))
+    assert end.value.code == 2
+    assert "expected the log of a local run that was whole" in capsys.readouterr().err
