@@ -73,6 +73,16 @@ class Plan:
         """Targets of the tables that a paper prints: what `tables` makes."""
         return [target for target, node in self.tables.items() if node.spec["is_printed"]]
 
+    def targets(self, words: list[str]) -> list[str]:
+        """The targets that a user named; every printed table for nothing, or `tables`. Raises UserError."""
+        known = [*self.tables, "tables"]
+        if unknown := [word for word in words if word not in known]:
+            raise UserError(f'"{unknown[0]}" is no target. Known: {", ".join(known)}.{nearest(unknown[0], known)}')
+        named = words or ["tables"]
+        return list(
+            dict.fromkeys(target for word in named for target in (self.printed if word == "tables" else [word]))
+        )
+
     def of_kind(self, *kinds: str) -> list[Node]:
         return [node for node in self.nodes.values() if node.kind in kinds]
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.publish.card import MODELS, write_card
 from prefrepro.threads import let_waiting_threads_sleep
+from prefrepro.watch.held import hold_output
 from prefrepro.work_time import recorded
 from prefrepro.worker.client import hand_over
 
@@ -64,10 +66,13 @@ def do(plan: Plan, node: Node) -> None:
     work = getattr(importlib.import_module(module), function)
     with recorded(plan.results / "benchmarks" / "work" / f"{node.id}.json"):
         work(spec, inputs, plan.results / node.folder)
+    if node.kind in MODELS:
+        write_card(plan, node)  # here, because it is no part of what a training is: ids do not depend on its words
 
 
 def main(*kinds: str, warm: bool = False) -> None:
     """Command line of a stage that does nodes of these kinds; `warm`: in the workflow's worker, where there is one."""
+    hold_output()
     if warm:
         hand_over()
     parser = argparse.ArgumentParser(

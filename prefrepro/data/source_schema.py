@@ -121,7 +121,7 @@ SCHEMA: dict[str, dict[str, dict[str, Key]]] = {
         },
     },
     "models": {
-        "hub": {**ABOUT, **HUB, "template": _one_of("role_tags", "chat")},
+        "hub": {**ABOUT, **HUB, "licence": TEXT, "template": _one_of("role_tags", "chat")},
         "scratch": {
             **ABOUT, "vocab_size": COUNT.needed, "config": MAPPING.needed, "seed": SEED.needed,
             "pretraining": MAPPING.needed,

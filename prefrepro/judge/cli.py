@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from prefrepro.command import add_command
 from prefrepro.errors import UserError
 from prefrepro.introspect import ROOT
 
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
 UNFIT = 1
 """Exit code where the judge fits no annotator, or not its config."""
 
+EXAMPLES = """
+prefrepro judge probe openai               config/judges/openai.yaml
+prefrepro judge probe http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-7B-Instruct --json
+"""
+
 
 def add_parser(commands: Any) -> None:
     """Add `judge probe` to the subcommands of `prefrepro`."""
-    judge = commands.add_parser("judge", help="look at a judge")
-    probe = judge.add_subparsers(dest="judge_command", required=True).add_parser(
-        "probe", help="what it can do, with a few cheap requests"
-    )
+    judge = add_command(commands, "judge", "look at a judge: judge probe NAME", EXAMPLES)
+    probes = judge.add_subparsers(dest="judge_command", required=True, metavar="COMMAND", title="commands")
+    probe = add_command(probes, "probe", "say what a judge can do, with a few cheap requests", EXAMPLES)
     probe.add_argument("judge", help="a name in config/judges/, or the URL of an endpoint, http://…/v1")
     probe.add_argument("--model", help="with a URL: the model to ask")
     probe.add_argument("--api-key-env", help="with a URL: the environment variable that holds the key")
