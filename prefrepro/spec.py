@@ -17,6 +17,7 @@ import yaml
 from prefrepro.data.source_schema import check_named
 from prefrepro.errors import UserError, nearest
 from prefrepro.introspect import ROOT, show
+from prefrepro.train.track import problem as track_problem
 
 READINGS = ("paper", "code")
 PROTOCOLS = ("paper", "robust")
@@ -36,6 +37,7 @@ class Config:
     budget_usd: float | None = None
     published: str | None = None
     external: str = "cite"
+    track: str | None = None
     switches: dict[str, str] = field(default_factory=dict)
     """Switch of a paper -> its side, where that is not the reading's. On a command line each is a key of its own."""
 
@@ -74,6 +76,7 @@ def make_config(given: dict[str, Any]) -> Config:
         problems.append(
             f'--config judge is "{config.judge}". Known: {", ".join(judges)}.{nearest(config.judge, judges)}'
         )
+    problems += filter(None, [track_problem(config.track)])
     budget = config.budget_usd
     if budget is not None and not (isinstance(budget, int | float) and not isinstance(budget, bool) and budget >= 0):
         problems.append(f"--config budget_usd is {config.budget_usd!r}; expected a number of at least 0")

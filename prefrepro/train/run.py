@@ -12,6 +12,7 @@ import os
 import resource
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,6 +46,9 @@ from prefrepro.train.loop import METRICS, Outcome, Training, train
 from prefrepro.train.policy import Policy
 from prefrepro.train.rollout import Respond, RolloutSettings, responder
 from prefrepro.train.seeds import seed_for
+
+LISTENERS: list[Callable[[list[dict[str, float]]], None]] = []
+"""Told of all logged rows whenever there is a new one: trackers, which are no part of what a training is."""
 
 
 def limits_of(training: dict[str, Any]) -> Limits:
@@ -179,7 +183,7 @@ def _run(
             seed_for(spec["seed"], "order"),
             store,
             evaluate=lambda: held_out and reward_accuracy(policy, held_out, training.micro_batch),
-            on_log=lambda metrics: write_metrics(out / "metrics.csv", metrics),
+            on_log=lambda metrics: _log(out / "metrics.csv", metrics),
             respond=respond,
         )
         shutil.rmtree(out / "model", ignore_errors=True)
@@ -229,6 +233,12 @@ def write_metrics(path: Path, metrics: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(file, METRICS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(metrics)
+
+
+def _log(path: Path, metrics: list[dict[str, float]]) -> None:
+    write_metrics(path, metrics)
+    for listen in LISTENERS:
+        listen(metrics)
 
 
 def _manifest(
