@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tables table1 test lint readme lock clean bench bench-train bench-dag bench-judge bench-gpu bench-page
+.PHONY: help setup demo tables table1 test lint docs readme lock clean bench bench-train bench-dag bench-judge bench-gpu bench-page
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 STAMP := $(VENV)/.installed
 SNAKEMAKE := $(BIN)/snakemake
+EVERY := tables swepo_mtbench swepo_arenahard
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -31,11 +32,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 demo: setup ## RPO Table 1 at embedded scale, then printed
-	@$(SNAKEMAKE) table1 --quiet host reason
+	@$(BIN)/prefrepro watch table1 --run $(SNAKEMAKE) table1 --quiet all
 	@$(BIN)/prefrepro show rpo/table1
 
 tables: setup ## every table at embedded scale
-	@$(SNAKEMAKE) tables swepo_mtbench swepo_arenahard --quiet host reason
+	@$(BIN)/prefrepro watch $(EVERY) --run $(SNAKEMAKE) $(EVERY) --quiet all
 	@echo 'Every table: results/embedded/tables/*.{html,md,tex,csv}; every number: results/embedded/cells.csv'
 
 table1: setup ## RPO Table 1 at embedded scale
@@ -50,6 +51,11 @@ lint: setup ## ruff, pyright, snakefmt, snakemake --lint
 	$(BIN)/pyright
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow/rules
 	$(SNAKEMAKE) --lint
+
+docs: setup ## the documentation in site/, every link checked
+	$(BIN)/python -m pip install --quiet --progress-bar off --no-build-isolation --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'Open site/index.html'
 
 readme: table1 ## put the table that was just made into README.md
 	@awk -v table=results/embedded/tables/rpo_table1.md '/<!-- end/ {skip = 0} !skip; /<!-- table1/ {print ""; while ((getline line < table) > 0) print line; print ""; skip = 1}' README.md > README.tmp && mv README.tmp README.md
