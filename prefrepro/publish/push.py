@@ -59,8 +59,8 @@ def size_of(content: Path | bytes) -> int:
 
 def push(files: Mapping[str, Path | bytes], repo: str, *, private: bool, message: str) -> str:
     """Create the repository if it is not there, and commit; the commit's URL. Raises UserError if the hub refuses."""
+    import httpx2  # what huggingface_hub speaks through: no connection is its error, and no OSError
     from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     api = HfApi()
     operations = [
@@ -70,9 +70,9 @@ def push(files: Mapping[str, Path | bytes], repo: str, *, private: bool, message
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         return api.create_commit(repo, operations, commit_message=message).commit_url
-    except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
+    except (OSError, httpx2.HTTPError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{repo}: the hub refuses ({first}). Log in with `hf auth login`, or set HF_TOKEN to a token that may "
-            "write to this repository."
+            f"{repo}: the hub did not take it ({first}). Log in with `hf auth login`, or set HF_TOKEN to a token "
+            "that may write to this repository."
         ) from error

@@ -9,7 +9,8 @@ from prefrepro.plan import make_plan
 JUDGE = "openai"
 INTRO = """# Costs
 
-Before anything starts, `prefrepro forecast` says what is still to do: trainings, answers, hours, judge calls, tokens and USD.
+Before anything starts, `prefrepro forecast` says what is still to do: trainings, answers, hours, judge calls, tokens
+and USD.
 
 ```bash
 prefrepro forecast table4 scale=paper judge=openai
@@ -18,11 +19,14 @@ snakemake table4 --config scale=paper judge=openai budget_usd=10   # refused bef
 
 Three rules keep a bill small:
 
-- `budget_usd` is the most that judging may cost. It refuses before the first job, and later stops before the call that would exceed it.
+- `budget_usd` is the most that judging may cost. It refuses before the first job, and later stops before the call that
+  would exceed it.
 - Every judge's reply is kept, one by one. A verdict is never paid twice, by whatever table or after whatever crash.
 - A job that several tables share is done once: «together» is less than the sum.
 
-Where jobs of the same kind were run before, hours are what those took; else the scale's file says whether its rates were measured or are arithmetic. What is not known is called unknown, never 0. For small models on one 24 GB GPU, see [the pocket scale](pocket.md).
+Where jobs of the same kind were run before, hours are what those took; else the scale's file says whether its rates
+were measured or are arithmetic. What is not known is called unknown, never 0. For small models on one 24 GB GPU, see
+[the pocket scale](pocket.md).
 
 ## All printed tables at the papers' scale
 """

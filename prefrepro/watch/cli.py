@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
         """
         prefrepro watch table1                     beside a workflow, from another terminal
         prefrepro watch table1 --run snakemake table1 --quiet all
-        prefrepro watch table4 scale=pocket --json one look, for a program
+        prefrepro watch table4 scale=pocket --json  one look, for a program
         """,
     )
     parser.add_argument(
