@@ -58,7 +58,7 @@ docs: setup ## the documentation in site/, every link checked
 	@echo 'Open site/index.html'
 
 readme: table1 ## put the table that was just made into README.md
-	@awk -v table=results/embedded/tables/rpo_table1.md '/<!-- end/ {skip = 0} !skip; /<!-- table1/ {print ""; while ((getline line < table) > 0) print line; print ""; skip = 1}' README.md > README.tmp && mv README.tmp README.md
+	@awk -v table=results/embedded/tables/rpo_table1.md '/<!-- end/ {skip = 0} !skip; /<!-- table1/ {print ""; while ((getline line < table) > 0 && line !~ /^\| switch/) print line; skip = 1}' README.md > README.tmp && mv README.tmp README.md
 
 lock: ## pin requirements.in anew
 	$(PYTHON) -m venv .venv-lock

@@ -20,8 +20,8 @@ def test_a_listener_is_told_what_metrics_csv_says(data_node: Path, tmp_path: Pat
     told: list[list[dict[str, float]]] = []
     spec = {
         "kind": "base", "config": model_config("mistral", sliding_window=16), "vocab_size": 400, "seed": 0,
-        "scale": "test", "reading": "paper", "dataset": "hh", "model": "mistral-7b", "code_digest": "0" * 64, "hparams": {},
-        "part": "pretrain", "training": settings(max_steps=3),
+        "scale": "test", "reading": "paper", "dataset": "hh", "model": "mistral-7b", "code_digest": "0" * 64,
+        "hparams": {}, "part": "pretrain", "training": settings(max_steps=3),
     }  # fmt: skip
     run.LISTENERS.append(lambda metrics: told.append(list(metrics)))
     try:
