@@ -32,11 +32,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 demo: setup ## RPO Table 1 at embedded scale, then printed
-	@$(BIN)/prefrepro watch table1 --run $(SNAKEMAKE) table1 --quiet all
+	@$(BIN)/prefrepro watch table1 --run $(SNAKEMAKE) table1
 	@$(BIN)/prefrepro show rpo/table1
 
 tables: setup ## every table at embedded scale
-	@$(BIN)/prefrepro watch $(EVERY) --run $(SNAKEMAKE) $(EVERY) --quiet all
+	@$(BIN)/prefrepro watch $(EVERY) --run $(SNAKEMAKE) $(EVERY)
 	@echo 'Every table: results/embedded/tables/*.{html,md,tex,csv}; every number: results/embedded/cells.csv'
 
 table1: setup ## RPO Table 1 at embedded scale

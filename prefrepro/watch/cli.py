@@ -7,9 +7,8 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from prefrepro.command import add_command
 from prefrepro.errors import UserError
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from prefrepro.watch.follow import Follower, Glance
 
 PAUSE_S = 0.5
+SHOWN = 20
+"""Last lines of a command that failed"""
 
 
 def add_parser(commands: Any) -> None:
@@ -32,7 +33,7 @@ def add_parser(commands: Any) -> None:
         "show the jobs as they run: progress, loss, time left",
         """
         prefrepro watch table1                     beside a workflow, from another terminal
-        prefrepro watch table1 --run snakemake table1 --quiet all
+        prefrepro watch table1 --run snakemake table1
         prefrepro watch table4 scale=pocket --json  one look, for a program
         """,
     )
@@ -83,42 +84,30 @@ def _beside(console: Console, follower: Follower, title: str) -> None:
 
 
 def _around(console: Console, follower: Follower, title: str, command: list[str]) -> int:
-    """Until the command ends; its exit code. What it says appears above the picture."""
-    is_live = console.is_terminal
-    try:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if is_live else None,
-            stderr=subprocess.STDOUT if is_live else None,
-        )
-    except FileNotFoundError:
-        raise UserError(
-            f'"{command[0]}" is no command here; is the environment active? (source .venv/bin/activate)'
-        ) from None
+    """Until the command ends; its exit code. What it says goes to a file, whose end is shown where it fails."""
+    said = follower.plan.results / "logs" / "watch.log"
+    said.parent.mkdir(parents=True, exist_ok=True)
+    with said.open("wb") as file:
+        try:
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        except FileNotFoundError:
+            message = f'"{command[0]}" is no command here. Next: source .venv/bin/activate'
+            raise UserError(message) from None
     # Ctrl-C reaches the command too, and it is for it to end; what is sent to us alone is handed on.
     before = [signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, lambda *_: child.terminate())]
     try:
         with _Screen(console, follower, title) as screen:
-            reader = threading.Thread(target=_hand_on, args=(child.stdout, console), daemon=True)
-            if is_live:
-                reader.start()
             while child.poll() is None:
                 screen.show()
                 time.sleep(PAUSE_S)
-            if is_live:
-                reader.join()
-            screen.show()
+            screen.show(is_last=True)
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(number, handler)
+    if child.returncode:
+        last = said.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN:]
+        console.print("\n".join([*last, f"(all that it said: {said})"]), markup=False, soft_wrap=True)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
-
-
-def _hand_on(output: IO[bytes] | None, console: Console) -> None:
-    """Print what the command says, as it says it."""
-    for line in output or ():
-        console.print(line.decode(errors="replace").rstrip(), markup=False, soft_wrap=True)
 
 
 class _Screen:
@@ -139,11 +128,12 @@ class _Screen:
         if self._live:
             self._live.stop()
 
-    def show(self) -> bool:
-        """Look and show; is everything done?"""
+    def show(self, is_last: bool = False) -> bool:
+        """Look and show; is everything done? The last time, what is not done and does not run has failed."""
+        from prefrepro.watch.state import GRACE_S
         from prefrepro.watch.view import lines, picture
 
-        glance = self._follower.glance(time.time())
+        glance = self._follower.glance(time.time(), 0.0 if is_last else GRACE_S)
         if self._live:
             self._live.update(picture(glance, self._title), refresh=True)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from prefrepro.nodes import Node, Plan
 from prefrepro.watch.eta import UNKNOWN_S, Expected, seconds_left
-from prefrepro.watch.state import DONE, FAILED, RUNNING, Job, look
+from prefrepro.watch.state import DONE, FAILED, GRACE_S, RUNNING, Job, look
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Follower:
         self._states: dict[str, str] = {}
         self._started: dict[str, float] = {}
 
-    def glance(self, now: float) -> Glance:
+    def glance(self, now: float, grace_s: float = GRACE_S) -> Glance:
         """The jobs now, `now` in seconds since the epoch. Raises UserError where what a job left is unreadable."""
-        jobs = look(self.plan, self.nodes, self.since, now)
+        jobs = look(self.plan, self.nodes, self.since, now, grace_s)
         done = sum(job.state == DONE for job in jobs)
         if done != self._known:  # what has just been measured counts
             self._expected, self._known = Expected(self.plan), done

@@ -52,12 +52,12 @@ def is_done(plan: Plan, node: Node) -> bool:
     return made is not None and all(changed is not None and changed <= made for changed in inputs)
 
 
-def look(plan: Plan, nodes: list[Node], since: float, now: float) -> list[Job]:
+def look(plan: Plan, nodes: list[Node], since: float, now: float, grace_s: float = GRACE_S) -> list[Job]:
     """Every node's job. Logs from before `since` (seconds since the epoch) are of earlier attempts."""
-    return [_job(plan, node, since, now) for node in nodes]
+    return [_job(plan, node, since, now, grace_s) for node in nodes]
 
 
-def _job(plan: Plan, node: Node, since: float, now: float) -> Job:
+def _job(plan: Plan, node: Node, since: float, now: float, grace_s: float) -> Job:
     log = log_of(plan, node)
     if is_done(plan, node):
         return Job(node, DONE, log)
@@ -65,7 +65,7 @@ def _job(plan: Plan, node: Node, since: float, now: float) -> Job:
         held, changed = is_held(log), log.stat().st_mtime
     except FileNotFoundError:
         return Job(node, WAITING, log)
-    is_young = changed >= since and now - changed <= GRACE_S
+    is_young = changed >= since and now - changed < grace_s
     if held or is_young or (held is None and changed >= since):
         return Job(node, RUNNING, log, changed, _last_row(plan.results / node.folder / "metrics.csv"))
     return Job(node, FAILED if changed >= since else WAITING, log)

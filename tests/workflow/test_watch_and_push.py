@@ -44,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     make_tiny(checkout)
     run = next(node["id"] for node in checkout.nodes() if node["kind"] == "sft")
     target = f"results/embedded/runs/{run}/run.json"
-    command = [sys.executable, "-m", "snakemake", target, "--quiet", "all"]
+    command = [sys.executable, "-m", "snakemake", target]
     return Trained(checkout, checkout.prefrepro("watch", "table1", "--run", *command), run)
 
 
@@ -66,9 +66,24 @@ def test_a_look_as_json(trained: Trained) -> None:
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_the_watch_ends_as_its_command_does(trained: Trained, code: int) -> None:
-    done = trained.checkout.prefrepro("watch", "table1", "--run", "sh", "-c", f"echo said; exit {code}")
+    """What the command says is shown where it fails, and kept."""
+    done = trained.checkout.prefrepro("watch", "table1", "--run", "sh", "-c", f"echo [said]; exit {code}")
     assert done.returncode == code
-    assert done.stdout == "said\n"
+    kept = "results/embedded/logs/watch.log"
+    assert done.stdout == (f"[said]\n(all that it said: {kept})\n" if code else "")
+    assert (trained.checkout.root / kept).read_text(encoding="utf-8") == "[said]\n"
+
+
+def test_a_job_that_fails_is_named_with_its_last_words(trained: Trained) -> None:
+    log = trained.checkout.results / "logs" / "embeddings"
+    node = next(node["id"] for node in trained.checkout.nodes() if node["kind"] == "embeddings")
+    script = f"mkdir -p {log}; echo 'error: no such thing' > {log}/{node}.log; exit 1"
+    done = trained.checkout.prefrepro("watch", "table1", "--run", "sh", "-c", script)
+    assert done.returncode == 1
+    said = (
+        f"failed  embeddings {node}: error: no such thing (results/embedded/logs/embeddings/{node}.log); 3 of 21 jobs"
+    )
+    assert said in done.stdout
 
 
 def test_a_command_that_is_not_there(trained: Trained) -> None:
@@ -78,9 +93,8 @@ def test_a_command_that_is_not_there(trained: Trained) -> None:
 
 
 def test_on_a_terminal_it_is_a_picture(trained: Trained) -> None:
-    """What the command says stands above it."""
     ours, theirs = pty.openpty()
-    command = trained.checkout.command("-m", "prefrepro", "watch", "table1", "--run", "echo", "[said]")
+    command = trained.checkout.command("-m", "prefrepro", "watch", "table1", "--run", "true")
     environment = {**trained.checkout.environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "30"}
     with subprocess.Popen(command, cwd=trained.checkout.root, env=environment, stdout=theirs) as process:
         os.close(theirs)
@@ -96,7 +110,7 @@ def test_on_a_terminal_it_is_a_picture(trained: Trained) -> None:
     os.close(ours)
     assert process.returncode == 0
     text = shown.decode()
-    assert text.index("[said]") < text.rindex("3 of 21 jobs")
+    assert "3 of 21 jobs" in text
     assert "sft 1/1" in text
 
 
