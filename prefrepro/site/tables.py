@@ -45,7 +45,7 @@ def _n_printed(table: Table) -> int:
 
 def _page(plan: Plan, table: Table) -> str:
     parts = [
-        f"# {table.title}",
+        f"# {table.paper}/{table.name}: {table.title}",
         f"{_paper(table)}, {table.where}. Spec: `paper_tables/{table.paper}/{table.name}.yaml`.",
     ]
     if not table.is_printed:
