@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tables table1 test test-slurm faults fuzz lint readme lock clean licences audit-deps bench bench-train bench-dag bench-judge bench-gpu bench-load bench-page
+.PHONY: help setup demo tables table1 test test-slurm faults fuzz lint docs readme lock clean licences audit-deps bench bench-train bench-dag bench-judge bench-gpu bench-load bench-page
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,6 +12,7 @@ TORCH := torch==2.13.0
 STAMP := $(VENV)/.installed
 SNAKEMAKE := $(BIN)/snakemake
 FIGURES := results/faults.jsonl
+EVERY := tables swepo_mtbench swepo_arenahard
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -32,11 +33,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 demo: setup ## RPO Table 1 at embedded scale, then printed
-	@$(SNAKEMAKE) table1 --quiet host reason
+	@$(BIN)/prefrepro watch table1 --run $(SNAKEMAKE) table1
 	@$(BIN)/prefrepro show rpo/table1
 
 tables: setup ## every table at embedded scale
-	@$(SNAKEMAKE) tables swepo_mtbench swepo_arenahard --quiet host reason
+	@$(BIN)/prefrepro watch $(EVERY) --run $(SNAKEMAKE) $(EVERY)
 	@echo 'Every table: results/embedded/tables/*.{html,md,tex,csv}; every number: results/embedded/cells.csv'
 
 table1: setup ## RPO Table 1 at embedded scale
@@ -60,8 +61,13 @@ lint: setup ## ruff, pyright, snakefmt, snakemake --lint
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow/rules
 	$(SNAKEMAKE) --lint
 
+docs: setup ## the documentation in site/, every link checked
+	$(BIN)/python -m pip install --quiet --progress-bar off --no-build-isolation --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'Open site/index.html'
+
 readme: table1 ## put the table that was just made into README.md
-	@awk -v table=results/embedded/tables/rpo_table1.md '/<!-- end/ {skip = 0} !skip; /<!-- table1/ {print ""; while ((getline line < table) > 0) print line; print ""; skip = 1}' README.md > README.tmp && mv README.tmp README.md
+	@awk -v table=results/embedded/tables/rpo_table1.md '/<!-- end/ {skip = 0} !skip; /<!-- table1/ {print ""; while ((getline line < table) > 0 && line !~ /^\| switch/) print line; skip = 1}' README.md > README.tmp && mv README.tmp README.md
 
 lock: ## pin requirements.in anew
 	$(PYTHON) -m venv .venv-lock

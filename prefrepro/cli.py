@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
+
+import shtab
 
 from prefrepro.calibration import cli as calibration_cli
+from prefrepro.command import Commands, Parser, add_command
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.forecast import cli as forecast_cli
 from prefrepro.introspect import ROOT, method_names
@@ -16,53 +21,112 @@ from prefrepro.judge import cli as judge_cli
 from prefrepro.new_method import SHAPES, new_method
 from prefrepro.nodes import Plan
 from prefrepro.plan import make_plan
+from prefrepro.publish import cli as publish_cli
 from prefrepro.simulate import cli as simulate_cli
 from prefrepro.stage import parse_config
+from prefrepro.watch import cli as watch_cli
 
-EPILOG = """examples:
-  prefrepro plan table1                      what table 1 needs, each job once
-  prefrepro forecast table4 scale=paper      what it takes and costs, before anything starts
-  prefrepro new-method my_dpo --shape paired methods/my_dpo.py, which works, to be changed
-  prefrepro check methods/my_dpo.py          does it meet the contract, and what does not"""
+EXIT_FOUND_WANTING, EXIT_INTERRUPTED = 1, 130
+EXIT_CODES = {
+    0: "done",
+    EXIT_FOUND_WANTING: "looked at and found wanting (check, judge probe); with a traceback: a bug of ours",
+    2: "what was asked for cannot be done; the message on stderr says what to mend",
+    EXIT_INTERRUPTED: "interrupted (Ctrl-C)",
+}
+EPILOG = """COMMAND --help has examples. Tab completion: source <(prefrepro --print-completion bash), or zsh, …
+Exit codes: 0 done, 1 looked at and found wanting, 2 input to be mended, 130 interrupted."""
+CONFIG: dict[str, Any] = {"nargs": "*", "metavar": "KEY=VALUE", "help": "as for snakemake --config"}
 SHOWN = 2
 """Problems of one rule that are printed: a loss that is NaN is NaN on every batch."""
 
 
 def main() -> None:
     """Entry point of the `prefrepro` command."""
-    exit_on_user_error(_main)
+    try:
+        exit_on_user_error(_main)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="prefrepro", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{plan,show,…}")
-    plan = commands.add_parser("plan", help="list the jobs of a table, or of all tables")
-    plan.add_argument("target", nargs="?", default="tables", help="table1, … or tables (default)")
-    plan.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
-    plan.add_argument("--scale", help="the same as scale=…")
-    plan.add_argument("--json", action="store_true", help="runs, samples, verdicts and cells as JSON")
-    show = commands.add_parser("show", help="print a finished table")
-    show.add_argument("table", help="paper/table, such as rpo/table1")
-    show.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
-    collect = commands.add_parser("collect", help="rebuild the four CSVs of a results folder")
-    collect.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
-    check = commands.add_parser("check", help="does a method file meet the contract")
-    check.add_argument("files", nargs="*", type=Path, metavar="FILE", help="methods/x.py; default: all of methods/")
-    check.add_argument("--json", action="store_true", help="every rule and problem as JSON")
-    new = commands.add_parser("new-method", help="write a method file that works, to be changed")
-    new.add_argument("name", help="in snake_case: the file's name and what a table's row calls it")
-    new.add_argument("--shape", choices=SHAPES, required=True, help="what its loss receives")
-    judge_cli.add_parser(commands)
-    calibration_cli.add_parser(commands)
-    forecast_cli.add_parser(commands)
-    simulate_cli.add_parser(commands)
-    arguments = parser.parse_args()
+    arguments = build_parser().parse_args()
     does = {"plan": _plan, "show": _show, "collect": _collect, "check": _check, "new-method": _new_method}
     does |= {"judge": judge_cli.run, "calibration": calibration_cli.run, "forecast": forecast_cli.run}
-    does |= {"simulate": simulate_cli.run}
+    does |= {"watch": watch_cli.run, "push": publish_cli.run, "simulate": simulate_cli.run}
     does[arguments.command](arguments)
+
+
+def build_parser() -> Parser:
+    """The whole command line. The documentation's page of it and shell completion are made of this too."""
+    parser = Commands(prog="prefrepro", description=__doc__, epilog=EPILOG)
+    shtab.add_argument_to(parser, "--print-completion", help="what a shell sources to complete these words")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    plan = add_command(
+        commands,
+        "plan",
+        "list the jobs of a table, or of all tables",
+        """
+        prefrepro plan table1                     what table 1 needs, each job once
+        prefrepro plan tables scale=paper --json  runs, samples, verdicts and cells at the papers' scale
+        prefrepro plan table4 seeds=3 reading=code
+        """,
+    )
+    plan.add_argument("target", nargs="?", default="tables", help="table1, … or tables (default)")
+    plan.add_argument("config", **CONFIG)
+    plan.add_argument("--scale", help="the same as scale=…")
+    plan.add_argument("--json", action="store_true", help="runs, samples, verdicts and cells as JSON")
+    forecast_cli.add_parser(commands)
+    simulate_cli.add_parser(commands)
+    watch_cli.add_parser(commands)
+    show = add_command(
+        commands,
+        "show",
+        "print a finished table",
+        """
+        prefrepro show rpo/table1
+        prefrepro show rpo/table1 --json           its cells, as in cells.csv
+        prefrepro show swepo/table1 scale=pocket
+        """,
+    )
+    show.add_argument("table", help="paper/table, such as rpo/table1")
+    show.add_argument("config", **CONFIG)
+    show.add_argument("--json", action="store_true", help="the table's cells as JSON")
+    collect = add_command(
+        commands,
+        "collect",
+        "rebuild the four CSVs of a results folder",
+        """
+        prefrepro collect                          results/embedded/{cells,runs,verdicts,judging}.csv
+        prefrepro collect scale=pocket
+        """,
+    )
+    collect.add_argument("config", **CONFIG)
+    publish_cli.add_parser(commands)
+    new = add_command(
+        commands,
+        "new-method",
+        "write a method file that works, to be changed",
+        """
+        prefrepro new-method my_dpo --shape paired       methods/my_dpo.py
+        prefrepro new-method my_swepo --shape ranked
+        """,
+    )
+    new.add_argument("name", help="in snake_case: the file's name and what a table's row calls it")
+    new.add_argument("--shape", choices=SHAPES, required=True, help="what its loss receives")
+    check = add_command(
+        commands,
+        "check",
+        "does a method file meet the contract",
+        """
+        prefrepro check                            every method
+        prefrepro check methods/dpo.py --json      one, for a program; exit code 1 where it fails
+        """,
+    )
+    check.add_argument("files", nargs="*", type=Path, metavar="FILE", help="methods/x.py; default: all of methods/")
+    check.add_argument("--json", action="store_true", help="every rule and problem as JSON")
+    judge_cli.add_parser(commands)
+    calibration_cli.add_parser(commands)
+    return parser
 
 
 def _make(arguments: argparse.Namespace) -> Plan:
@@ -76,8 +140,8 @@ def _plan(arguments: argparse.Namespace) -> None:
     if "=" in arguments.target:
         arguments.config, arguments.target = [arguments.target, *arguments.config], "tables"
     plan = _make(arguments)
-    targets = plan.printed if arguments.target == "tables" else [arguments.target]
-    tables = [plan.table_named(target, "tables") for target in targets]
+    targets = plan.targets([arguments.target])
+    tables = [plan.table_named(target) for target in targets]
     nodes = plan.needed_by(targets)
     if not arguments.json:
         for kind, count in Counter(node.kind for node in nodes).items():
@@ -103,6 +167,10 @@ def _show(arguments: argparse.Namespace) -> None:
         known = [f"{node.spec['paper']}/{node.spec['table']}" for node in plan.tables.values()]
         hint = f"make it with: snakemake {target}" if target else f"known tables: {', '.join(known)}"
         raise UserError(f"{path} does not exist; {hint}")
+    if arguments.json:
+        with path.with_suffix(".cells.csv").open(encoding="utf-8", newline="") as file:
+            print(json.dumps(list(csv.DictReader(file)), indent=1, ensure_ascii=False))
+        return
     print(path.read_text(encoding="utf-8"))
     print(f"Files: {path.with_suffix('')}.{{csv,md,tex,html}}  {plan.results}/{{cells,runs,verdicts}}.csv")
 

@@ -89,6 +89,13 @@ class Plan:
             raise UserError(f'"{target}" is no target. Known: {", ".join(known)}.{nearest(target, known)}')
         return self.tables[target]
 
+    def targets(self, words: list[str]) -> list[str]:
+        """The targets that a user named; every printed table for nothing, or `tables`. Raises UserError."""
+        named = dict.fromkeys(t for word in words or ["tables"] for t in (self.printed if word == "tables" else [word]))
+        for target in named:
+            self.table_named(target, "tables")
+        return list(named)
+
     def of_kind(self, *kinds: str) -> list[Node]:
         return [node for node in self.nodes.values() if node.kind in kinds]
 

@@ -21,6 +21,7 @@ from prefrepro.introspect import ROOT, hparam_problems, read_method, show
 from prefrepro.keys import COUNT, FLAG, TEXT, is_number, is_text, is_whole, one_of
 from prefrepro.setting_rules import EVALUATION, PLANNING, ROLLOUT, SAMPLING, SOURCE, TRAINING, value_problems
 from prefrepro.strict_yaml import load_yaml
+from prefrepro.train.track import problem as track_problem
 
 READINGS = ("paper", "code")
 PROTOCOLS = ("paper", "robust")
@@ -40,6 +41,7 @@ class Config:
     budget_usd: float | None = None
     published: str | None = None
     external: str = "cite"
+    track: str | None = None
     switches: dict[str, str] = field(default_factory=dict)
     """Switch of a paper -> its side, where that is not the reading's. On a command line each is a key of its own."""
 
@@ -78,6 +80,7 @@ def make_config(given: dict[str, Any]) -> Config:
         problems.append(
             f'--config judge is "{config.judge}". Known: {", ".join(judges)}.{nearest(config.judge, judges)}'
         )
+    problems += filter(None, [track_problem(config.track)])
     budget = config.budget_usd
     if budget is not None and not (is_number(budget) and budget >= 0):
         problems.append(f"--config budget_usd is {config.budget_usd!r}; expected a number of at least 0")

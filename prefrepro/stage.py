@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.intact import check_intact, record_of
+from prefrepro.publish.card import MODELS, write_card
 from prefrepro.threads import let_waiting_threads_sleep
+from prefrepro.train.track import tracker
+from prefrepro.watch.held import hold_output
 from prefrepro.work_time import recorded
 from prefrepro.worker.client import hand_over
 
@@ -65,13 +68,18 @@ def do(plan: Plan, node: Node) -> None:
     if node.kind == "verdict":
         # What judging may cost is the user's purse, not part of what a verdict is.
         spec["budget_usd"] = plan.config.budget_usd
-    work = getattr(importlib.import_module(module), function)
+    work = importlib.import_module(module)
+    if node.kind in MODELS and plan.config.track:
+        work.LISTENERS.append(tracker(plan.config.track, plan.results, node.id, node.spec))
     with recorded(plan.results / "benchmarks" / "work" / f"{node.id}.json"):
-        work(spec, inputs, plan.results / node.folder)
+        getattr(work, function)(spec, inputs, plan.results / node.folder)
+    if node.kind in MODELS:
+        write_card(plan, node)  # here, because it is no part of what a training is: ids do not depend on its words
 
 
 def main(*kinds: str, warm: bool = False) -> None:
     """Command line of a stage that does nodes of these kinds; `warm`: in the workflow's worker, where there is one."""
+    hold_output()
     if warm:
         hand_over()
     parser = argparse.ArgumentParser(

@@ -1,10 +1,12 @@
-"""A hub of one's own: the part of Hugging Face's HTTP interface that `snapshot_download` uses, serving a folder.
+"""A hub of one's own: the part of Hugging Face's HTTP interface that downloads and commits use, serving a folder.
 
-<root>/<datasets|models>/<owner>/<name>/… is the content of every repository; each has one commit.
+<root>/<datasets|models>/<owner>/<name>/… is the content of every repository; each has one commit. What is pushed to a
+model's repository is written there.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -16,6 +18,8 @@ from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 INFO = re.compile(r"/api/(?P<kind>datasets|models)/(?P<repo>[^/]+/[^/]+)/(?:revision|tree)/(?P<revision>[^/?]+)")
+PREUPLOAD = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)/preupload/main")
+COMMITS = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)/commit/main")
 FILE = re.compile(r"/(?P<kind>datasets/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 
 
@@ -29,6 +33,30 @@ def hub(root: Path) -> Iterator[str]:
 
         def do_HEAD(self) -> None:
             self._answer(with_body=False)
+
+        def do_POST(self) -> None:
+            body, path = self.rfile.read(int(self.headers["Content-Length"])), self.path.split("?")[0]
+            address = f"http://{self.headers['Host']}"
+            if path == "/api/repos/create":
+                given = json.loads(body)
+                name = "/".join(filter(None, (given.get("organization"), given["name"])))
+                (root / "models" / name).mkdir(parents=True, exist_ok=True)
+                answer: object = {"url": f"{address}/{name}", "name": name}
+            elif found := PREUPLOAD.fullmatch(path):
+                files = [{"path": one["path"], "uploadMode": "regular"} for one in json.loads(body)["files"]]
+                answer = {"files": [one | {"shouldIgnore": False, "oid": None} for one in files]}
+            elif found := COMMITS.fullmatch(path):
+                for line in map(json.loads, body.splitlines()):
+                    if line["key"] == "file":
+                        file = root / "models" / found["repo"] / line["value"]["path"]
+                        file.write_bytes(base64.b64decode(line["value"]["content"]))
+                answer = {"commitUrl": f"{address}/{found['repo']}/commit/{COMMIT}", "commitOid": COMMIT}
+            elif path == "/api/validate-yaml":  # of a model card
+                answer = {"errors": [], "warnings": []}
+            else:
+                self._send(b"{}", with_body=True, status=404)
+                return
+            self._send(json.dumps(answer).encode(), with_body=True)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -62,8 +90,8 @@ def hub(root: Path) -> Iterator[str]:
             siblings = [{"rfilename": str(path.relative_to(folder))} for path in files]
             return {"id": "/".join(folder.parts[-2:]), "sha": COMMIT, "siblings": siblings, "tags": []}
 
-        def _send(self, body: bytes, with_body: bool) -> None:
-            self.send_response(200)
+        def _send(self, body: bytes, with_body: bool, status: int = 200) -> None:
+            self.send_response(status)
             self.send_header("X-Repo-Commit", COMMIT)
             self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
             self.send_header("Content-Length", str(len(body)))

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from prefrepro.command import add_command
 from prefrepro.errors import UserError
 from prefrepro.introspect import ROOT
 from prefrepro.plan import make_plan
@@ -14,7 +15,11 @@ from prefrepro.stage import parse_config
 
 def add_parser(commands: Any) -> None:
     """Add `calibration` to the subcommands of `prefrepro`."""
-    add_arguments(commands.add_parser("calibration", help="hold judges against published verdicts"))
+    examples = """
+    prefrepro calibration                              the judges that need no key
+    prefrepro calibration judge=openai --first 20      one more, on 20 verdicts of each set: a trial
+    """
+    add_arguments(add_command(commands, "calibration", "hold judges against published verdicts", examples))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -99,7 +99,7 @@ SCHEMA: dict[str, dict[str, dict[str, Key]]] = {
         },
     },
     "models": {
-        "hub": {**ABOUT, **HUB, "template": one_of("role_tags", "chat")},
+        "hub": {**ABOUT, **HUB, "licence": TEXT, "template": one_of("role_tags", "chat")},
         "scratch": {
             **ABOUT, "vocab_size": COUNT.needed, "config": MAPPING.needed, "seed": SEED.needed,
             "pretraining": MAPPING.needed,

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from prefrepro.command import add_command
 from prefrepro.forecast.budget import refuse_over_budget
 from prefrepro.forecast.lines import Forecast, forecast
 from prefrepro.forecast.report import as_json, as_text
@@ -16,7 +17,16 @@ from prefrepro.stage import parse_config
 
 def add_parser(commands: Any) -> None:
     """Add `forecast` to the subcommands of `prefrepro`."""
-    parser = commands.add_parser("forecast", help="jobs, hours, judge calls and USD of tables")
+    parser = add_command(
+        commands,
+        "forecast",
+        "say jobs, hours, judge calls and USD of tables, before anything starts",
+        """
+        prefrepro forecast table1
+        prefrepro forecast table4 scale=paper judge=openai
+        prefrepro forecast tables scale=pocket judge=vllm --json
+        """,
+    )
     parser.add_argument(
         "words", nargs="*", metavar="TARGET | KEY=VALUE", help="table4 …, default: tables; settings as for --config"
     )
@@ -31,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
         config["scale"] = arguments.scale
     plan = make_plan(config)
     targets = [word for word in arguments.words if "=" not in word]
-    found = forecast(plan, plan.printed if targets in ([], ["tables"]) else targets)
+    found = forecast(plan, plan.targets(targets))
     if arguments.json:
         json.dump(as_json(found), sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")

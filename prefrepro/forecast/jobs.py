@@ -107,6 +107,8 @@ class Forecaster:
         if node.kind == "data":
             return 0.0  # loads no model
         model = node.spec["model"] if node.kind in TRAININGS else node.id.split("_")[1]
+        if node.kind == "base":  # named by its own file; rates are by the name that tables give it
+            model = next((name for name, file in self.plan.scale["models"].items() if file == model), model)
         rates = {stage: self.settings.rate(stage, model) for stage in BY_MODEL}
         if node.kind == "embeddings":
             rates["training"] = self.settings.embedding_tokens_per_s

@@ -30,6 +30,8 @@ class Work:
     sampled_tokens: float | None = 0.0
     """Generated: answers of a sample set, rollouts of a policy."""
     answers: int | None = 0
+    steps: int | None = None
+    """Of a training"""
 
 
 def training_work(node: Node, size: Size) -> Work:
@@ -63,7 +65,7 @@ def training_work(node: Node, size: Size) -> Work:
     if needs.get("reference", True) or needs.get("output") == "score":
         evaluations = 1 + (steps // training["eval_every"] if training["eval_every"] else 0)
         scored = _times(evaluations * 2 * size.rows.get("eval", 0), size.sequence_tokens)
-    work = Work(sequences=sequences, tokens=tokens, scored_tokens=scored)
+    work = Work(sequences=sequences, tokens=tokens, scored_tokens=scored, steps=steps)
     if not rollout or tokens is None or scored is None:
         return work
     # Old log-probs and the reference's, and where the policy answers, the reward model's scores.
@@ -73,6 +75,7 @@ def training_work(node: Node, size: Size) -> Work:
         scored_tokens=scored + tokens * (3 if is_sampled else 2),
         passes=float(rollout["ppo_epochs"]),
         sampled_tokens=_times(sequences, answer) if is_sampled else 0.0,
+        steps=steps,
     )
 
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from prefrepro.command import add_command
 from prefrepro.errors import UserError
 from prefrepro.introspect import ROOT
 from prefrepro.judge.prompts import PROTOCOLS
@@ -20,13 +21,22 @@ if TYPE_CHECKING:
 UNFIT = 1
 """Exit code where the judge fits no annotator, or not its config."""
 
+EXAMPLES = """
+prefrepro judge probe openai               config/judges/openai.yaml
+prefrepro judge probe http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-7B-Instruct --json
+"""
+INJECTION_EXAMPLES = """
+prefrepro judge injection openai --n 5     nine wordings under both protocols
+prefrepro judge injection gullible --json  a judge for tests, which follows them all
+"""
+
 
 def add_parser(commands: Any) -> None:
-    """Add `judge probe` to the subcommands of `prefrepro`."""
-    judge = commands.add_parser("judge", help="look at a judge")
-    does = judge.add_subparsers(dest="judge_command", required=True)
-    probe = does.add_parser("probe", help="what it can do, with a few cheap requests")
-    injection = does.add_parser("injection", help="how often it follows orders that stand in a response")
+    """Add `judge probe` and `judge injection` to the subcommands of `prefrepro`."""
+    judge = add_command(commands, "judge", "look at a judge: judge probe, judge injection", EXAMPLES)
+    does = judge.add_subparsers(dest="judge_command", required=True, metavar="COMMAND", title="commands")
+    probe = add_command(does, "probe", "say what a judge can do, with a few cheap requests", EXAMPLES)
+    injection = add_command(does, "injection", "count how often it follows orders in a response", INJECTION_EXAMPLES)
     injection.add_argument("--protocol", choices=[*PROTOCOLS, "both"], default="both", help="default: both")
     injection.add_argument("--n", type=int, default=20, help="pairs per wording; asked 10 n times, or 20 n (robust)")
     for parser in (probe, injection):

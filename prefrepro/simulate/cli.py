@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from prefrepro.errors import UserError, nearest
+from prefrepro.command import add_command
+from prefrepro.errors import UserError
 from prefrepro.forecast.jobs import Forecaster
 from prefrepro.nodes import Plan
 from prefrepro.plan import make_plan
@@ -23,13 +24,17 @@ from prefrepro.stage import parse_config
 
 ASSUMED_QUEUE_MIN = 1.0
 """Of a cluster that is free: submission, start, and until Snakemake has seen the end."""
+EXAMPLES = """
+prefrepro simulate --gpus 64 --profile slurm --scale paper   every table on a cluster
+prefrepro simulate table1 --cores 2 --against FILE           against a log of .snakemake/log
+"""
 WITHIN = 0.2
 """What a prediction may be off by, of the measured makespan."""
 
 
 def add_parser(commands: Any) -> None:
     """Add `simulate` to the subcommands of `prefrepro`."""
-    parser = commands.add_parser("simulate", help="replay tables on so many GPUs or cores: makespan, idle share")
+    parser = add_command(commands, "simulate", "replay tables on so many GPUs or cores: makespan, idle share", EXAMPLES)
     parser.add_argument(
         "words", nargs="*", metavar="TARGET | KEY=VALUE", help="table4 …, default: tables; settings as for --config"
     )
@@ -55,11 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.scale:
         config["scale"] = arguments.scale
     plan = make_plan(config)
-    targets = [word for word in arguments.words if "=" not in word]
-    targets = plan.printed if targets in ([], ["tables"]) else targets
-    if unknown := [target for target in targets if target not in plan.tables]:
-        known = [*plan.tables, "tables"]
-        raise UserError(f'"{unknown[0]}" is no target. Known: {", ".join(known)}.{nearest(unknown[0], known)}')
+    targets = plan.targets([word for word in arguments.words if "=" not in word])
     done = _replay(plan, targets, arguments)
     if arguments.json:
         json.dump(as_json(done), sys.stdout, indent=1, ensure_ascii=False)

@@ -12,6 +12,7 @@ import os
 import resource
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,6 +47,9 @@ from prefrepro.train.preempt import noticed
 from prefrepro.train.rollout import Respond, RolloutSettings, responder
 from prefrepro.train.seeds import seed_for
 from prefrepro.train.tensors import load_tensors
+
+LISTENERS: list[Callable[[list[dict[str, float]]], None]] = []
+"""Told of all logged rows whenever there is a new one: trackers, which are no part of what a training is."""
 
 
 def limits_of(training: dict[str, Any]) -> Limits:
@@ -180,7 +184,7 @@ def _run(
             seed_for(spec["seed"], "order"),
             store,
             evaluate=lambda: held_out and reward_accuracy(policy, held_out, training.micro_batch),
-            on_log=lambda metrics: write_metrics(out / "metrics.csv", metrics),
+            on_log=lambda metrics: _log(out / "metrics.csv", metrics),
             respond=respond,
         )
         shutil.rmtree(out / "model", ignore_errors=True)
@@ -230,6 +234,12 @@ def write_metrics(path: Path, metrics: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(file, METRICS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(metrics)
+
+
+def _log(path: Path, metrics: list[dict[str, float]]) -> None:
+    write_metrics(path, metrics)
+    for listen in LISTENERS:
+        listen(metrics)
 
 
 def _manifest(

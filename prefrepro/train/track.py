@@ -1,0 +1,75 @@
+"""The metrics of a training to TensorBoard, trackio or Weights & Biases as well (--config track=NAME); off by default.
+
+Gets the rows that metrics.csv gets, each once. No part of what a training is: ids and code digests do not hold it, and
+nothing of it is imported unless it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
+"""What --config track may say -> the package that it wants"""
+PROJECT = "prefrepro"
+
+Metrics = list[dict[str, float]]
+Tracker = Callable[[Metrics], None]
+"""Called with all rows so far whenever there is a new one"""
+
+
+def problem(name: str | None) -> str | None:
+    """What is wrong with --config track, or None."""
+    if name is None:
+        return None
+    if name not in PACKAGES:
+        return f'--config track is "{name}"; expected {" or ".join(PACKAGES)}'
+    package = PACKAGES[name]
+    if importlib.util.find_spec(package) is None:
+        return f"--config track={name} wants the package {package}, which is not installed. Next: pip install {package}"
+    return None
+
+
+def tracker(name: str, results: Path, run_id: str, spec: dict[str, Any]) -> Tracker:
+    """A tracker of one run. TensorBoard's files: results/<scale>/tensorboard/<run>/, made anew by each attempt."""
+    write = _tensorboard(results / "tensorboard" / run_id) if name == "tensorboard" else _like_wandb(name, run_id, spec)
+    n_written = 0
+
+    def track(metrics: Metrics) -> None:
+        nonlocal n_written
+        for row in metrics[n_written:]:
+            values = {key: value for key, value in row.items() if key != "step" and math.isfinite(value)}
+            write(values, int(row["step"]))
+        n_written = len(metrics)
+
+    return track
+
+
+def _tensorboard(folder: Path) -> Callable[[dict[str, float], int], None]:
+    from torch.utils.tensorboard import SummaryWriter
+
+    shutil.rmtree(folder, ignore_errors=True)  # an attempt that goes on has the earlier rows too
+    writer = SummaryWriter(str(folder))
+
+    def write(values: dict[str, float], step: int) -> None:
+        for key, value in values.items():
+            writer.add_scalar(key, value, step)
+        writer.flush()
+
+    return write
+
+
+def _like_wandb(name: str, run_id: str, spec: dict[str, Any]) -> Callable[[dict[str, float], int], None]:
+    """trackio has the interface of wandb. Its run ends with the process."""
+    library = importlib.import_module(name)
+    library.init(project=PROJECT, name=run_id, config=spec)
+
+    def write(values: dict[str, float], step: int) -> None:
+        library.log(values, step=step)
+
+    return write
