@@ -17,11 +17,13 @@ METRICS = {
 POINTS = 200
 """Most points of a curve; longer ones lose all but every k-th."""
 DIGITS = 5
+STAGES = ("run", "sft", "reward_model")
+"""In the order in which they are shown."""
 COLOURS = (
     "#1f5fa8", "#c2410c", "#15803d", "#7e22ce", "#be185d", "#0e7490", "#a16207", "#334155", "#b91c1c", "#4d7c0f",
-    "#6d4c41", "#4338ca",
+    "#6d4c41", "#4338ca", "#0284c7", "#c026d3", "#000000", "#7f1d1d",
 )  # fmt: skip
-"""Each at least 4.5 : 1 on white."""
+"""Each at least 4 : 1 on white."""
 DASHES = ("", "6 3", "2 3")
 
 
@@ -41,9 +43,15 @@ def runs(folder: Folder) -> list[dict[str, Any]]:
             row = manifest["row"]
             found.append(
                 {key: row.get(key) for key in ("method", "model", "dataset", "seed", "hparams", "steps", "gpu_h")}
-                | {"id": run_id, "curves": _curves(folder.path / "runs" / run_id / "metrics.csv")}
+                | {
+                    "id": run_id,
+                    "stage": folder.kinds[run_id],
+                    "curves": _curves(folder.path / "runs" / run_id / "metrics.csv"),
+                }
             )
-    return sorted(found, key=lambda run: (run["dataset"], run["model"], run["method"], run["id"]))
+    return sorted(
+        found, key=lambda run: (STAGES.index(run["stage"]), run["dataset"], run["model"], run["method"], run["id"])
+    )
 
 
 def _curves(path: Path) -> dict[str, list[list[float]]]:

@@ -19,10 +19,13 @@ TEXTS = ("row", "column", "metric", "status", "reason", "ci_method", "baseline",
 
 
 def tables(folder: Folder) -> list[dict[str, Any]]:
-    """One entry per table of cells.csv, in the plan's order, then the tables of settings."""
+    """One entry per table of cells.csv, printed ones first, then the tables of settings."""
     specs = {(node.spec["paper"], node.spec["table"]): node for node in folder.plan.tables.values()}
     there = {(str(paper), str(table)): part for (paper, table), part in folder.cells.groupby(["paper", "table"])}
-    ordered = [place for place in specs if place in there] + [place for place in there if place not in specs]
+    planned = sorted(
+        (place for place in specs if place in there), key=lambda place: not specs[place].spec["is_printed"]
+    )
+    ordered = planned + [place for place in there if place not in specs]
     found = [_table(folder, place, there[place], specs.get(place)) for place in ordered]
     return found + [settings for node in folder.plan.tables.values() if (settings := _settings(folder, node))]
 
@@ -37,9 +40,7 @@ def not_made(folder: Folder) -> list[str]:
 
 def _table(folder: Folder, place: tuple[str, str], frame: pd.DataFrame, node: Node | None) -> dict[str, Any]:
     paper, table = place
-    spec: dict[str, Any] = (
-        node.spec if node else {"cells": [], "title": "", "where": table, "notes": [], "switches": []}
-    )
+    spec: dict[str, Any] = node.spec if node else {"cells": [], "title": "", "where": "", "notes": [], "switches": []}
     known = {(cell["row"], cell["column"]): cell for cell in spec["cells"]}
     rows = frame.assign(p_holm=holm([number(p) for p in frame["p_vs_baseline"]])).to_dict("records")
     order = {at: rank for rank, at in enumerate(known)}
@@ -47,22 +48,29 @@ def _table(folder: Folder, place: tuple[str, str], frame: pd.DataFrame, node: No
     planned = [_labels({str(key): value for key, value in row.items()}, known) for row in rows]
     meta = table_meta(planned, spec["title"], spec["notes"], spec["switches"])
     cells = [_cell(folder, row) for row in planned]
-    measures = dict.fromkeys(MEASURES.get(cell["metric"], cell["metric"]) for cell in cells)
+    measures = {cell["column"]: MEASURES.get(cell["metric"], cell["metric"]) for cell in cells}
     return {
         "id": f"{paper}/{table}",
         "paper": paper,
-        "where": spec["where"],
-        "title": meta.title,
+        "name": _name(paper, table, spec),
+        "title": spec["title"],
         "caution": meta.caution(),
-        "measures": ", ".join(measures),
+        "measures": ", ".join(dict.fromkeys(measures.values())),
         "protocol": meta.protocol,
         "judges": list(dict.fromkeys(meta.judges.values())),
         "judge_is_substitute": meta.judge_is_substitute,
         "notes": meta.notes,
         "rows": [{"key": key, "label": label} for key, label in meta.row_labels.items()],
-        "columns": [{"key": key, "label": label} for key, label in meta.full_column_labels().items()],
+        "columns": [
+            {"key": key, "label": label, "measure": measures[key]} for key, label in meta.full_column_labels().items()
+        ],
         "cells": cells,
     }
+
+
+def _name(paper: str, table: str, spec: dict[str, Any]) -> str:
+    """Where it stands in print; `paper/table` of a table that is ours alone."""
+    return f"{paper.upper()} {spec['where']}" if spec.get("is_printed") else f"{paper}/{table}"
 
 
 def _labels(row: dict[str, Any], known: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
@@ -96,7 +104,7 @@ def _settings(folder: Folder, node: Node) -> dict[str, Any] | None:
     return {
         "id": f"{node.spec['paper']}/{node.spec['table']}",
         "paper": node.spec["paper"],
-        "where": node.spec["where"],
+        "name": _name(node.spec["paper"], node.spec["table"], node.spec),
         "title": node.spec["title"],
         "notes": node.spec["notes"],
         "settings": {"head": head[:4], "rows": [row[:4] for row in rows]},

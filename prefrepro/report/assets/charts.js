@@ -16,10 +16,10 @@ function extent(values, pad = 0.05) {
   return [low - room, high + room];
 }
 
-// Widest that a chart may be where `columns` of them stand beside each other.
-function chartWidth(most = 10000) {
+// Width of each of `count` charts that share the room in rows, none narrower than `least`, none wider than `most`.
+function chartWidth(count = 1, least = 384, most = 900) {
   const room = MAIN.clientWidth;
-  const columns = Math.max(1, Math.floor((room + 24) / (384 + 24)));
+  const columns = Math.max(1, Math.min(count, Math.floor((room + 24) / (least + 24))));
   return Math.floor(Math.min(most, (room - 24 * (columns - 1)) / columns));
 }
 
@@ -70,22 +70,22 @@ function lineChart({ title, x, y, series, reference, height = 230, width = chart
 // rows: [{label, value, low, high, printed, method, sign, text}]; without a value a row has its label alone.
 function forest({ title, x, rows, reference, width = chartWidth() }) {
   const isWide = width >= 520;
-  const edge = isWide ? { left: 210, right: 170 } : { left: 10, right: 12 };
-  const pitch = isWide ? 28 : 46, bottom = rows.length * pitch + 6, height = bottom + 40;
+  const edge = isWide ? { left: Math.min(330, Math.floor(width * 0.36)), right: 165 } : { left: 10, right: 12 };
+  const pitch = isWide ? 28 : 62, bottom = rows.length * pitch + 6, height = bottom + 40;
   const values = rows.flatMap((row) => [row.low, row.high, row.value, row.printed]).filter((v) => v !== null && v !== undefined);
   if (!values.length) return h("figure", {}, h("figcaption", {}, title), h("p", { class: "soft" }, "Nothing measured or printed."));
   const [x0, x1] = extent(reference === undefined ? values : [...values, reference]);
   const px = (value) => edge.left + ((value - x0) / (x1 - x0)) * (width - edge.left - edge.right);
   const fits = (text, room) => (text.length * 7 > room ? text.slice(0, Math.max(3, Math.floor(room / 7) - 1)) + "…" : text);
   const draw = (row, i) => {
-    const y = isWide ? i * pitch + pitch / 2 : i * pitch + 32;
+    const y = isWide ? i * pitch + pitch / 2 : i * pitch + 46;
     const { colour } = look(row.method);
     const has = (value) => value !== null && value !== undefined;
     const label = row.sign ? `${row.sign} ${row.label}` : row.label;
     return svg("g", {},
       svg("title", {}, `${row.label}: ${row.text}${has(row.printed) ? `; printed ${row.printed}` : ""}`),
-      isWide ? svg("text", { x: 0, y: y + 4 }, fits(label, edge.left - 8)) : svg("text", { x: 0, y: y - 15 }, fits(label, width - 175)),
-      svg("text", { x: width, y: isWide ? y + 4 : y - 15, "text-anchor": "end", class: "soft" }, row.text),
+      isWide ? svg("text", { x: 0, y: y + 4 }, fits(label, edge.left - 8)) : svg("text", { x: 0, y: y - 29 }, fits(label, width)),
+      svg("text", { x: width, y: isWide ? y + 4 : y - 12, "text-anchor": "end", class: "soft" }, row.text),
       svg("path", { d: `M${edge.left} ${y}H${width - edge.right}`, class: "grid" }),
       has(row.low) ? svg("path", { d: `M${px(row.low)} ${y}H${px(row.high)}`, stroke: colour, "stroke-width": 3 }) : null,
       has(row.printed) ? mark("diamond", px(row.printed), y) : null,
@@ -105,6 +105,9 @@ function forest({ title, x, rows, reference, width = chartWidth() }) {
       svg("text", { x: (edge.left + width - edge.right) / 2, y: height - 4, "text-anchor": "middle", class: "soft" }, x)));
 }
 
+const stroke = (method) => svg("svg", { width: 26, height: 10, "aria-hidden": "true" },
+  svg("path", { d: "M1 5H25", stroke: look(method).colour, "stroke-width": 3, "stroke-dasharray": look(method).dash || null }));
+
 // Buttons that show and hide a method in the charts of a page; they also are the legend.
 const hidden = new Set();
 function methodButtons(methods, redraw) {
@@ -115,8 +118,6 @@ function methodButtons(methods, redraw) {
       redraw();
       document.querySelector(`.methods [data-method="${CSS.escape(method)}"]`)?.focus();
     } },
-    svg("svg", { width: 26, height: 10, "aria-hidden": "true" },
-      svg("path", { d: "M1 5H25", stroke: look(method).colour, "stroke-width": 3, "stroke-dasharray": look(method).dash || null })),
-    named(method));
+    stroke(method), named(method));
   return h("div", { class: "methods", role: "group", "aria-label": "Methods shown" }, methods.map(button));
 }

@@ -15,7 +15,7 @@ function judgingPage() {
     h("p", { class: "soft" }, "Share of decided verdicts that went to the answer shown first, per verdict set, with Wilson's 95 % "
       + "interval; 50 (dashed) is no bias. Ratings have no position."),
     rows.length ? null : h("p", {}, "No pairwise verdicts."),
-    judges.map((judge) => forest({ title: judge, x: "first shown wins, percent", reference: 50, width: Math.min(MAIN.clientWidth, 1000),
+    judges.map((judge) => forest({ title: judge, x: "first shown wins, percent", reference: 50, width: chartWidth(),
       rows: rows.filter((_, i) => DATA.position[i].judge === judge) })),
     rows.length ? h("details", {}, h("summary", {}, "All numbers"), plainTable(
       ["verdict set", "verdicts", "first shown %", "ties %", "invalid %", "orders disagree %"],
@@ -96,7 +96,8 @@ function runPage() {
   return [
     h("h1", {}, "The run"),
     h("h2", {}, "What was made of what"),
-    h("p", { class: "soft" }, "A box is a job's result, data on the left, tables on the right; choose one to see what it was made of. Colours are those of the methods."),
+    h("p", { class: "soft" }, "A box is a job's result, data on the left, tables on the right; choose one to see what it was made of. Colours are those of the methods."
+      + (DATA.meta.unknown ? " Of results that another plan made, not all inputs are known." : "")),
     Object.keys(DATA.nodes).length ? graph() : h("p", {}, "Nothing but tables is in this folder."),
     h("h2", {}, "When, and what it took"),
     jobs.length === 0 ? h("p", {}, "No benchmarks are in this folder.") : isDated
@@ -117,7 +118,7 @@ function readingsPage() {
       + `Protocol of pairwise judging: ${meta.protocol}. `, meta.config.length ? ["Settings: ", h("code", {}, meta.config.join(" ")), "."] : "All settings are the default."),
     meta.unknown ? h("p", { class: "caution" }, `${counted(meta.unknown, "result")} of this folder ${meta.unknown === 1 ? "is" : "are"} not in the plan of these settings and this code: `
       + "code or settings have changed since. What made them stands in their own chain; the switches below are those of the plan.") : null,
-    Object.entries(DATA.switches).map(([paper, switches]) => [h("h2", {}, paperName(paper)),
+    Object.entries(DATA.switches).map(([paper, switches]) => [h("h2", {}, paper.toUpperCase()),
       plainTable(["switch", "what it decides", "side", "what that means"], switches.map((one) => [one.name, one.about, one.side, one.says]))]),
   ];
 }

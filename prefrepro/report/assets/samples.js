@@ -43,7 +43,8 @@ function samplesPage(setId) {
         h("button", { type: "button", class: "plain id", onclick: () => openNode(set.id) }, set.id)),
       said("Prompt", asked),
       h("div", { class: "answers" }, said("Answer", answer), baseline < 0 ? null : said("Baseline", baseline)),
-      h("details", {}, h("summary", {}, "The judge's raw reply"), h("div", { class: "said" }, reply < 0 ? "(none)" : texts[reply])));
+      h("details", { open: (texts[reply] || "").length < 200 }, h("summary", {}, "The judge's raw reply"),
+        h("div", { class: "said" }, reply < 0 ? "(none)" : texts[reply])));
   };
   for (const input of [choose, verdict, search]) input.addEventListener("input", update);
   update();

@@ -20,10 +20,10 @@ function matrix(table) {
     const cell = at.get(`${row.key}\n${column.key}`);
     return h("td", { "data-column": column.label }, cell ? cellButton(table, cell, row, column) : "–");
   };
-  return h("table", { class: "matrix" },
+  return h("div", { class: "scroll" }, h("table", { class: "matrix" },
     h("thead", {}, h("tr", {}, h("td", {}), table.columns.map((column) => h("th", { scope: "col" }, column.label)))),
     h("tbody", {}, table.rows.map((row) =>
-      h("tr", {}, h("th", { scope: "row" }, row.label), table.columns.map((column) => data(row, column))))));
+      h("tr", {}, h("th", { scope: "row" }, row.label), table.columns.map((column) => data(row, column)))))));
 }
 
 function statusLegend(cells) {
@@ -54,19 +54,16 @@ function frontPage() {
       "Choose a cell to see where it comes from."),
     DATA.not_made.length ? h("p", { class: "soft" }, "Not made yet: ", DATA.not_made.map((target, i) => [i ? ", " : "", h("code", {}, `snakemake ${target}`)]), ".") : null,
     DATA.tables.map((table) => h("section", {},
-      h("h2", {}, h("a", { href: `#table/${table.id}` }, `${paperName(table.paper)} ${table.where}`), ` ${ownTitle(table)}`),
+      h("h2", {}, h("a", { href: `#table/${table.id}` }, table.name), ` ${table.title}`),
       matrix(table))),
   ];
 }
-
-const paperName = (paper) => (paper.length <= 3 ? paper.toUpperCase() : paper[0].toUpperCase() + paper.slice(1));
-const ownTitle = (table) => table.title.replace(`${table.where}: `, "");
 
 function tablePage(id) {
   const table = DATA.tables.find((one) => one.id === id);
   if (!table) return [h("h1", {}, "No such table")];
   const head = [
-    h("h1", {}, `${paperName(table.paper)} ${table.where}: ${ownTitle(table)}`),
+    h("h1", {}, `${table.name}: ${table.title}`),
     table.caution ? h("p", { class: "caution" }, table.caution) : null,
   ];
   const notes = table.notes.map((note) => h("p", { class: "soft" }, note));
@@ -83,7 +80,7 @@ function tablePage(id) {
     h("h2", {}, "Forest plot"),
     h("p", { class: "soft" }, "Dot and line: our number and its 95 % interval, in the method's colour. Diamond: the printed number."),
     h("div", { class: "charts" }, table.columns.map((one) => forest({
-      title: one.label, x: table.measures, width: table.columns.length === 1 ? Math.min(MAIN.clientWidth, 900) : chartWidth(),
+      title: one.label, x: one.measure, width: chartWidth(table.columns.length),
       rows: table.cells.filter((cell) => cell.column === one.key).map((cell) => ({
         label: label(cell.row), method: cell.method, value: cell.value, low: cell.ci_low, high: cell.ci_high,
         printed: cell.reported, sign: signOf(cell), text: `${cell.text.value} ${cell.text.interval}` })) }))),
@@ -93,19 +90,22 @@ function tablePage(id) {
       ["row", "column", "ours", "low", "high", "interval", "printed", "ours − printed", "n", "ties", "invalid", "seeds", "p", "p (Holm)", "status"],
       table.cells.map((cell) => [label(cell.row), column(cell), fixed(cell.value), fixed(cell.ci_low), fixed(cell.ci_high),
         cell.ci_method || "", fixed(cell.reported), fixed(cell.delta), cell.n, cell.n_tie, cell.n_invalid, cell.n_seeds,
-        fixed(cell.p_vs_baseline, 4), fixed(cell.p_holm, 4), `${signOf(cell)} ${cell.reason || cell.status}`])),
+        small(cell.p_vs_baseline), small(cell.p_holm), `${signOf(cell)} ${cell.reason || cell.status}`])),
   ];
 }
+
+const small = (p) => (p === null ? "" : p < 0.0001 ? "< 0.0001" : p.toFixed(4));
 
 function byLength(table) {
   const entries = table.by_length.filter((entry) => entry.bins.length);
   if (!entries.length) return null;
+  const count = new Set(entries.map((entry) => entry.column)).size;
   const chart = (column) => {
     const own = entries.filter((entry) => entry.column === column.key);
     if (!own.length) return null;
     const isRating = own[0].metric === "mt_bench";
     return lineChart({
-      title: column.label, x: "words of the answer (middle of each fifth)", y: isRating ? "mean rating" : "win rate in percent",
+      title: column.label, width: chartWidth(count, 384, 700), x: "words of the answer (middle of each fifth)", y: isRating ? "mean rating" : "win rate in percent",
       series: own.map((entry) => ({
         label: table.rows.find((row) => row.key === entry.row).label, ...look(entry.method),
         points: entry.bins.map((bin) => [(bin.low + bin.high) / 2, bin.value]),
@@ -116,9 +116,7 @@ function byLength(table) {
     h("h2", {}, "Win rate by response length"),
     h("p", { class: "soft" }, "Answers of a column in fifths by their number of words; bars are 95 % intervals. A line that "
       + "rises says that the judge, or the world, likes what is long."),
-    h("div", { class: "methods" }, methods.map((method) => h("span", { class: "chip" },
-      svg("svg", { width: 26, height: 10, "aria-hidden": "true" }, svg("path", { d: "M1 5H25", stroke: look(method).colour,
-        "stroke-width": 3, "stroke-dasharray": look(method).dash || null })), ` ${named(method)}`))),
+    h("div", { class: "methods" }, methods.map((method) => h("span", { class: "chip" }, stroke(method), named(method)))),
     h("div", { class: "charts" }, table.columns.map(chart)),
   ];
 }

@@ -1,16 +1,19 @@
 // Training curves of every run, one colour a method.
 
+const STAGES = { run: "Alignment", sft: "Supervised fine-tuning", reward_model: "Reward model" };
+
 function trainingPage() {
   const groups = new Map();
   for (const run of DATA.runs) {
-    const key = `${run.dataset}, ${run.model}`;
+    const key = `${STAGES[run.stage] || run.stage}: ${run.dataset}, ${run.model}`;
     groups.set(key, [...(groups.get(key) || []), run]);
   }
   const tip = (run) => `${run.id} (seed ${run.seed})`;
+  const width = chartWidth(4, 290);
   const chart = (runs, metric, title) => {
     const series = runs.filter((run) => run.curves[metric] && !hidden.has(run.method)).map((run) => ({
       label: named(run.method), tip: tip(run), ...look(run.method), points: run.curves[metric] }));
-    return series.length ? lineChart({ title, x: "step", y: title, series }) : null;
+    return series.length ? lineChart({ title, width, x: "step", y: title, series }) : null;
   };
   return [
     h("h1", {}, "Training"),
