@@ -16,12 +16,14 @@ from prefrepro.judge import cli as judge_cli
 from prefrepro.new_method import SHAPES, new_method
 from prefrepro.nodes import Plan
 from prefrepro.plan import make_plan
+from prefrepro.report import cli as report_cli
 from prefrepro.stage import parse_config
 
 EPILOG = """examples:
   prefrepro plan table1                      what table 1 needs, each job once
   prefrepro forecast table4 scale=paper      what it takes and costs, before anything starts
   prefrepro show rpo/table1                  a finished table, on the terminal
+  prefrepro report results/embedded          one HTML page of what is there, building nothing
   prefrepro new-method my_dpo --shape paired methods/my_dpo.py, which works, to be changed
   prefrepro check methods/my_dpo.py          does it meet the contract, and what does not"""
 SHOWN = 2
@@ -57,9 +59,11 @@ def _main() -> None:
     judge_cli.add_parser(commands)
     calibration_cli.add_parser(commands)
     forecast_cli.add_parser(commands)
+    report_cli.add_parser(commands)
     arguments = parser.parse_args()
     does = {"plan": _plan, "show": _show, "collect": _collect, "check": _check, "new-method": _new_method}
     does |= {"judge": judge_cli.run, "calibration": calibration_cli.run, "forecast": forecast_cli.run}
+    does["report"] = _report
     does[arguments.command](arguments)
 
 
@@ -137,6 +141,10 @@ def _check(arguments: argparse.Namespace) -> None:
         print(f"{len(reports) - len(failed)} of {len(reports)} meet the contract (methods/contract.py).")
     if failed:
         sys.exit(1)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    print(report_cli.run(arguments))
 
 
 def _new_method(arguments: argparse.Namespace) -> None:

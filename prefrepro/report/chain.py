@@ -35,12 +35,14 @@ ALWAYS = ("spec.code_digest", "wall_s", "row.wall_s")
 
 
 def nodes(folder: Folder) -> dict[str, dict[str, Any]]:
-    """Node id -> kind, inputs (role -> id), facts and everything (both [path, text] lines)."""
+    """Node id -> kind, method of its run, inputs (role -> id), facts and everything (both [path, text])."""
     aligned = _aligned(folder)
+    inputs = {node_id: _inputs(folder, node_id, aligned) for node_id in folder.manifests}
     return {
         node_id: {
             "kind": folder.kinds[node_id],
-            "inputs": _inputs(folder, node_id, aligned),
+            "method": _method(folder, node_id, inputs),
+            "inputs": inputs[node_id],
             **_facts(folder.kinds[node_id], manifest),
         }
         for node_id, manifest in folder.manifests.items()
@@ -53,6 +55,17 @@ def seeds_of(cell: dict[str, Any]) -> list[dict[str, str]]:
     split = {kind: str(cell[key]).split(SEPARATOR) if _is_there(cell[key]) else [] for kind, key in columns.items()}
     most = max(map(len, split.values()))
     return [{kind: ids[seed] for kind, ids in split.items() if seed < len(ids)} for seed in range(most)]
+
+
+def _method(folder: Folder, node_id: str, inputs: dict[str, dict[str, str]]) -> str | None:
+    """Of verdict and sample sets that of their run, by its id where the inputs are not known; None of what has none."""
+    if folder.kinds[node_id] == "verdict" and "sample" in inputs[node_id]:
+        node_id = inputs[node_id]["sample"]
+    if folder.kinds.get(node_id) == "sample" and "run" in inputs[node_id]:
+        node_id = inputs[node_id]["run"]
+    known = {manifest["row"]["method"] for manifest in folder.manifests.values() if "row" in manifest}
+    readable = node_id.partition("_")[0].replace("-", "_")
+    return folder.method(node_id) or (readable if readable in known else None)
 
 
 def _is_there(value: Any) -> bool:

@@ -85,9 +85,7 @@ def position_bias(folder: Folder, nodes: dict[str, dict[str, Any]]) -> list[dict
         quality = judging_quality(frame)
         if quality["n_decided"]:
             judge = str(frame["judge_asked"].iloc[0])
-            sample = nodes.get(nodes[set_id]["inputs"].get("sample", ""), {"inputs": {}})
-            method = folder.method(sample["inputs"].get("run"))
-            found.append({"id": set_id, "method": method, "judge": judge, **quality})
+            found.append({"id": set_id, "method": nodes[set_id]["method"], "judge": judge, **quality})
     return sorted(found, key=lambda one: (one["judge"], one["id"]))
 
 

@@ -55,7 +55,7 @@ function lineChart({ title, x, y, series, reference, height = 230, width = chart
   return h("figure", {},
     h("figcaption", {}, title),
     svg("svg", { width, height, role: "img", "aria-label": `${title}: ${y} by ${x}. ${labels}` },
-      ticks(y0, y1, 4).map(({ at, text }) => [
+      ticks(y0, y1, 5).map(({ at, text }) => [
         svg("path", { d: `M${edge.left} ${py(at)}H${right}`, class: "grid" }),
         svg("text", { x: edge.left - 6, y: py(at) + 4, "text-anchor": "end" }, text)]),
       reference === undefined ? null
@@ -76,7 +76,7 @@ function forest({ title, x, rows, reference, width = chartWidth() }) {
   if (!values.length) return h("figure", {}, h("figcaption", {}, title), h("p", { class: "soft" }, "Nothing measured or printed."));
   const [x0, x1] = extent(reference === undefined ? values : [...values, reference]);
   const px = (value) => edge.left + ((value - x0) / (x1 - x0)) * (width - edge.left - edge.right);
-  const fits = (text, room) => (text.length * 7 > room ? text.slice(0, Math.max(3, Math.floor(room / 7) - 1)) + "…" : text);
+  const fits = (text, room) => (text.length * 7.3 > room ? text.slice(0, Math.max(3, Math.floor(room / 7.3) - 1)) + "…" : text);
   const draw = (row, i) => {
     const y = isWide ? i * pitch + pitch / 2 : i * pitch + 46;
     const { colour } = look(row.method);

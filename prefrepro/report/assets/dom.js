@@ -17,12 +17,12 @@ const h = (tag, attributes = {}, ...children) => fill(document.createElement(tag
 const svg = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
-// A head and rows of text or elements; columns of numbers stand right.
-function plainTable(head, rows, label) {
+// A head and rows of text or elements; columns of numbers stand right. Stacked: on a telephone a field is a line.
+function plainTable(head, rows, isStacked) {
   const isNumber = head.map((_, i) => rows.length && rows.every((row) => /^[-+−]?[\d.,]*$/.test(String(row[i] ?? ""))));
-  const cell = (value, i) => h("td", { class: isNumber[i] ? "number" : null }, value ?? "");
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label || head.join(", ") },
-    h("table", { class: "plain" },
+  const cell = (value, i) => h("td", { class: isNumber[i] ? "number" : null, "data-column": head[i] }, value ?? "");
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": head.filter(Boolean).join(", ") },
+    h("table", { class: isStacked ? "plain stack" : "plain" },
       h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell))))));
 }

@@ -10,7 +10,7 @@ function judgingPage() {
     h("h2", {}, "Judges used"),
     plainTable(["judge", "kind", "model asked", "model served", "verdict sets", "verdicts", "invalid", "USD", "prompts (SHA-256)", "note"],
       DATA.judges.map((one) => [one.name, one.kind, one.asked.join(", "), one.served.join(", "), one.sets, one.verdicts, one.invalid,
-        one.cost_usd.toFixed(2), one.prompts.map((p) => p.slice(0, 10)).join(", "), one.note])),
+        one.cost_usd.toFixed(2), one.prompts.map((p) => p.slice(0, 10)).join(", "), one.note]), true),
     h("h2", {}, "Position bias"),
     h("p", { class: "soft" }, "Share of decided verdicts that went to the answer shown first, per verdict set, with Wilson's 95 % "
       + "interval; 50 (dashed) is no bias. Ratings have no position."),
@@ -21,11 +21,6 @@ function judgingPage() {
       ["verdict set", "verdicts", "first shown %", "ties %", "invalid %", "orders disagree %"],
       DATA.position.map((one) => [one.id, one.n_verdicts, fixed(one.first_shown_pct), fixed(one.tie_pct), fixed(one.invalid_pct), fixed(one.orders_disagree_pct)]))) : null,
   ];
-}
-
-function methodOf(id) {
-  const run = behind([id]).map((one) => DATA.runs.find((other) => other.id === one)).find(Boolean);
-  return run?.method;
 }
 
 function graph() {
@@ -51,7 +46,7 @@ function graph() {
     const isTable = nodes[id].kind === "table", [x, y] = place.get(id);
     return svg("g", { class: "node", onclick: () => (isTable ? (location.hash = `#table/${id}`) : openNode(id)) },
       svg("title", {}, id),
-      svg("rect", { x, y: y - 4, width: 30, height: 8, rx: 2, fill: isTable ? "#000" : look(methodOf(id)).colour }));
+      svg("rect", { x, y: y - 4, width: 30, height: 8, rx: 2, fill: isTable ? "#000" : look(nodes[id].method).colour }));
   };
   const names = columns.map((ids, column) => {
     const kind = nodes[ids[0]].kind;
@@ -78,7 +73,7 @@ function timeLine() {
       lanes[lane] = job.end;
       parts.push(svg("g", { class: "node", onclick: () => (DATA.nodes[job.id] ? openNode(job.id) : null) },
         svg("title", {}, `${job.id}: ${job.s.toFixed(1)} s from ${job.start.toFixed(0)} s`),
-        svg("rect", { x: px(job.start), y: y + lane * 14, width: Math.max(2, px(job.end) - px(job.start)), height: 12, fill: look(methodOf(job.id)).colour })));
+        svg("rect", { x: px(job.start), y: y + lane * 14, width: Math.max(2, px(job.end) - px(job.start)), height: 12, fill: look(DATA.nodes[job.id]?.method).colour })));
     }
     y += Math.max(1, lanes.length) * 14 + 8;
     parts.push(svg("path", { d: `M0 ${y - 4}H${right}`, class: "grid" }));
@@ -119,7 +114,7 @@ function readingsPage() {
     meta.unknown ? h("p", { class: "caution" }, `${counted(meta.unknown, "result")} of this folder ${meta.unknown === 1 ? "is" : "are"} not in the plan of these settings and this code: `
       + "code or settings have changed since. What made them stands in their own chain; the switches below are those of the plan.") : null,
     Object.entries(DATA.switches).map(([paper, switches]) => [h("h2", {}, paper.toUpperCase()),
-      plainTable(["switch", "what it decides", "side", "what that means"], switches.map((one) => [one.name, one.about, one.side, one.says]))]),
+      plainTable(["switch", "what it decides", "side", "what that means"], switches.map((one) => [one.name, one.about, one.side, one.says]), true)]),
   ];
 }
 

@@ -14,7 +14,7 @@ function cellButton(table, cell, row, column) {
 }
 
 function matrix(table) {
-  if (table.settings) return plainTable(table.settings.head, table.settings.rows, table.title);
+  if (table.settings) return plainTable(table.settings.head, table.settings.rows);
   const at = new Map(table.cells.map((cell) => [`${cell.row}\n${cell.column}`, cell]));
   const data = (row, column) => {
     const cell = at.get(`${row.key}\n${column.key}`);
