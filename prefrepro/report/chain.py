@@ -84,8 +84,8 @@ def _inputs(folder: Folder, node_id: str, aligned: dict[str, dict[str, str]]) ->
 def _aligned(folder: Folder) -> dict[str, dict[str, str]]:
     """What the rows of cells.csv say of verdict and sample sets."""
     found: dict[str, dict[str, str]] = {}
-    for cell in folder.cells.to_dict("records"):
-        for seed in seeds_of({str(key): value for key, value in cell.items()}):
+    for cell in folder.cells:
+        for seed in seeds_of(cell):
             if "verdict" in seed and "sample" in seed:
                 found[seed["verdict"]] = {"sample": seed["sample"]}
             if "sample" in seed and "run" in seed:

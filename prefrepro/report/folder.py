@@ -13,7 +13,6 @@ from prefrepro.errors import UserError
 from prefrepro.nodes import KINDS, Plan
 from prefrepro.plan import make_plan
 from prefrepro.spec import names_in
-from prefrepro.tables.check import load_schema
 from prefrepro.tables.schema import read_csv
 
 Answers = dict[tuple[str, int], dict[str, Any]]
@@ -26,7 +25,8 @@ class Folder:
 
     path: Path
     plan: Plan
-    cells: pd.DataFrame
+    cells: list[dict[str, Any]]
+    """Rows of cells.csv; what is missing is NaN or NA there, as pandas has it."""
     manifests: dict[str, dict[str, Any]]
     """Node id -> the JSON file that its stage wrote last."""
     kinds: dict[str, str]
@@ -60,8 +60,8 @@ def read_folder(path: Path, given: dict[str, Any]) -> Folder:
             f"{path} holds no results: neither cells.csv nor any run. Name a folder such as results/embedded, "
             "or make one: snakemake table1"
         )
-    empty = pd.DataFrame(columns=pd.Index(load_schema("cells").columns))
-    cells = read_csv(cells_csv, "cells") if cells_csv.is_file() else empty
+    records = read_csv(cells_csv, "cells").to_dict("records") if cells_csv.is_file() else []
+    cells: list[dict[str, Any]] = [{str(key): value for key, value in record.items()} for record in records]
     plan = make_plan(_own_config(path, cells, manifests) | given)
     files = {name: path / "verdicts" / name / "verdicts.csv" for name, kind in kinds.items() if kind == "verdict"}
     verdicts = {name: read_csv(file, "verdicts") for name, file in files.items() if file.is_file()}
@@ -79,12 +79,9 @@ def _manifests(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     return found, kinds
 
 
-def _own_config(path: Path, cells: pd.DataFrame, manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _own_config(path: Path, cells: list[dict[str, Any]], manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Scale, reading and number of seeds that the folder was made with, as far as it says so."""
-    rows: list[dict[str, Any]] = [
-        {str(key): value for key, value in cell.items()} for cell in cells.head(1).to_dict("records")
-    ]
-    rows += [manifest["row"] for manifest in manifests.values() if "row" in manifest]
+    rows = cells[:1] + [manifest["row"] for manifest in manifests.values() if "row" in manifest]
     own: dict[str, Any] = {key: rows[0][key] for key in ("scale", "reading") if rows and rows[0].get(key)}
     if not rows and path.name in names_in("scales"):
         own["scale"] = path.name

@@ -46,7 +46,7 @@ def by_length(folder: Folder, cells: list[dict[str, Any]]) -> list[dict[str, Any
 
 def _scored(metric: str, frame: pd.DataFrame) -> str:
     """AlpacaEval's verdicts have shares, not wins alone: they are averaged as AlpacaEval does."""
-    is_share = not frame["score"].dropna().isin((0.0, 0.5, 1.0)).all()
+    is_share = not {score for score in frame["score"] if score == score} <= {0.0, 0.5, 1.0}
     return "wr" if is_share and metric == "win_rate_pct" else SCORED.get(metric, "wr")
 
 
@@ -68,7 +68,7 @@ def _ranges(frames: list[pd.DataFrame]) -> list[tuple[int, int]]:
 
 
 def _bin(frames: list[pd.DataFrame], low: int, high: int, metric: str) -> dict[str, Any] | None:
-    inside = [frame[frame["words"].between(low, high)] for frame in frames]
+    inside = [frame.loc[frame["words"].between(low, high)] for frame in frames]
     sets = [VerdictSet(part.drop(columns="words"), {}) for part in inside if len(part)]
     if not sets:
         return None
@@ -103,7 +103,7 @@ def judges(folder: Folder) -> list[dict[str, Any]]:
         )  # fmt: skip
         one["sets"] += 1
         one["verdicts"] += len(frame)
-        one["invalid"] += int((frame["verdict"] == "invalid").sum())
+        one["invalid"] += list(frame["verdict"]).count("invalid")
         one["cost_usd"] += float(manifest.get("cost_usd") or 0)
         for key, column in (("asked", "judge_asked"), ("served", "judge_served"), ("prompts", "prompt_sha256")):
             one[key] |= {str(value) for value in frame[column].dropna().unique()}

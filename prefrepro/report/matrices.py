@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from typing import Any
-
-import pandas as pd
 
 from prefrepro.nodes import Node
 from prefrepro.report.chain import seeds_of
@@ -21,7 +20,9 @@ TEXTS = ("row", "column", "metric", "status", "reason", "ci_method", "baseline",
 def tables(folder: Folder) -> list[dict[str, Any]]:
     """One entry per table of cells.csv, printed ones first, then the tables of settings."""
     specs = {(node.spec["paper"], node.spec["table"]): node for node in folder.plan.tables.values()}
-    there = {(str(paper), str(table)): part for (paper, table), part in folder.cells.groupby(["paper", "table"])}
+    there: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for cell in folder.cells:
+        there[cell["paper"], cell["table"]].append(cell)
     planned = sorted(
         (place for place in specs if place in there), key=lambda place: not specs[place].spec["is_printed"]
     )
@@ -33,22 +34,23 @@ def tables(folder: Folder) -> list[dict[str, Any]]:
 def not_made(folder: Folder) -> list[str]:
     """Snakemake's targets of the printed tables that the folder does not hold."""
     there = {path.name.removesuffix(".cells.csv") for path in folder.path.glob("tables/*.cells.csv")}
-    there |= {f"{paper}_{table}" for paper, table in folder.cells[["paper", "table"]].drop_duplicates().to_numpy()}
+    there |= {f"{cell['paper']}_{cell['table']}" for cell in folder.cells}
     specs = {target: folder.plan.tables[target].spec for target in folder.plan.printed}
     return [target for target, spec in specs.items() if f"{spec['paper']}_{spec['table']}" not in there]
 
 
-def _table(folder: Folder, place: tuple[str, str], frame: pd.DataFrame, node: Node | None) -> dict[str, Any]:
+def _table(folder: Folder, place: tuple[str, str], given: list[dict[str, Any]], node: Node | None) -> dict[str, Any]:
     paper, table = place
     spec: dict[str, Any] = node.spec if node else {"cells": [], "title": "", "where": "", "notes": [], "switches": []}
     known = {(cell["row"], cell["column"]): cell for cell in spec["cells"]}
-    rows = frame.assign(p_holm=holm([number(p) for p in frame["p_vs_baseline"]])).to_dict("records")
+    adjusted = holm([number(cell["p_vs_baseline"]) for cell in given])
+    rows = [cell | {"p_holm": p} for cell, p in zip(given, adjusted, strict=True)]
     order = {at: rank for rank, at in enumerate(known)}
     rows.sort(key=lambda row: order.get((row["row"], row["column"]), len(order)))
-    planned = [_labels({str(key): value for key, value in row.items()}, known) for row in rows]
+    planned = [_labels(row, known) for row in rows]
     meta = table_meta(planned, spec["title"], spec["notes"], spec["switches"])
     cells = [_cell(folder, row) for row in planned]
-    measures = {cell["column"]: MEASURES.get(cell["metric"], cell["metric"]) for cell in cells}
+    measures = {row["column"]: MEASURES.get(row["metric"], row["metric"]) for row in rows}
     return {
         "id": f"{paper}/{table}",
         "paper": paper,
