@@ -44,13 +44,15 @@ def _table(folder: Folder, place: tuple[str, str], given: list[dict[str, Any]], 
     spec: dict[str, Any] = node.spec if node else {"cells": [], "title": "", "where": "", "notes": [], "switches": []}
     known = {(cell["row"], cell["column"]): cell for cell in spec["cells"]}
     adjusted = holm([number(cell["p_vs_baseline"]) for cell in given])
-    rows = [cell | {"p_holm": p} for cell, p in zip(given, adjusted, strict=True)]
+    rows: list[dict[str, Any]] = [cell | {"p_holm": p} for cell, p in zip(given, adjusted, strict=True)]
     order = {at: rank for rank, at in enumerate(known)}
     rows.sort(key=lambda row: order.get((row["row"], row["column"]), len(order)))
     planned = [_labels(row, known) for row in rows]
     meta = table_meta(planned, spec["title"], spec["notes"], spec["switches"])
     cells = [_cell(folder, row) for row in planned]
-    measures = {row["column"]: MEASURES.get(row["metric"], row["metric"]) for row in rows}
+    measures: dict[str, str] = {
+        str(row["column"]): MEASURES.get(str(row["metric"]), str(row["metric"])) for row in rows
+    }
     return {
         "id": f"{paper}/{table}",
         "paper": paper,

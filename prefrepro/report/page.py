@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import math
 from pathlib import Path
 from typing import Any
 
 from prefrepro.report import chain, curves, judging, markdown, matrices, samples
+from prefrepro.report.embed import embedded
 from prefrepro.report.folder import Folder
 from prefrepro.report.jobs import jobs
 from prefrepro.tables.schema import read_csv
@@ -23,7 +22,6 @@ SCRIPTS = ("dom.js", "charts.js", "tables.js", "chain.js", "training.js", "sampl
 """In the order in which they are joined."""
 PAGES = {"audit": "Audit", "calibration": "Calibration", "forecast": "Forecast"}
 """<name>.md of the folder, where it is there -> the page's title."""
-ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def document(folder: Folder) -> dict[str, Any]:
@@ -74,22 +72,6 @@ def render(content: dict[str, Any]) -> str:
             f"<script>{script}</script>\n</body></html>\n",
         ]
     )
-
-
-def embedded(content: Any) -> str:
-    """JSON that no HTML parser can mistake for markup; numbers that JSON lacks become null."""
-    text = json.dumps(_finite(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character, escape in ESCAPES.items():
-        text = text.replace(character, escape)
-    return text.encode("utf-8", errors="replace").decode("utf-8")  # a lone surrogate is no text
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _hash(text: str) -> str:

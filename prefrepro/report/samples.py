@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from prefrepro.report.embed import embedded
 from prefrepro.report.folder import Folder
 
-BYTES = 5_000_000
-"""Of text in all; a page of 10 MB has room for the rest."""
+BYTES = 6_000_000
+"""Of all samples as they stand in the page; a page of 10 MB has room for the rest."""
 LONGEST = 8_000
 """Characters of one text; what is longer is cut and says so."""
+
+
+def size(value: Any) -> int:
+    """Bytes that a value and the comma after it take in the page."""
+    return len(embedded(value).encode()) + 1
 
 
 class Texts:
@@ -30,7 +36,7 @@ class Texts:
         if text not in self._numbers:
             self._numbers[text] = len(self.all)
             self.all.append(text)
-            self.bytes += len(text.encode())
+            self.bytes += size(text)
         return self._numbers[text]
 
 
@@ -57,6 +63,7 @@ def browser(folder: Folder, nodes: dict[str, dict[str, Any]], bytes_: int = BYTE
             numbers = [texts.add(text) if isinstance(text, str) else -1 for text in shown]
             score = None if verdict["score"] != verdict["score"] else round(float(verdict["score"]), 4)
             rows.append([verdict["prompt_id"][:12], verdict["order"], verdict["verdict"], score, *numbers])
+            texts.bytes += size(rows[-1])
         sets.append({"id": set_id, "total": len(frame), "rows": rows})
     return {"sets": sets, "texts": texts.all}
 

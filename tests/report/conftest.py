@@ -18,7 +18,10 @@ import pytest
 from prefrepro.files import write_json, write_text
 from prefrepro.nodes import Node, Plan
 from prefrepro.plan import make_plan
+from prefrepro.report.folder import Folder, read_folder
+from prefrepro.report.page import document
 from prefrepro.tables import build
+from prefrepro.tables.escape import markdown_text
 from prefrepro.tables.schema import write_csv
 
 TARGETS = ["table1", "swepo_mtbench", "table5"]
@@ -48,7 +51,18 @@ def finished(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for node in needed:
         if node.kind == "table":
             build.run(_judged_as_printed(node.spec), {}, folder / node.folder)
+    write_text(folder / "audit.md", f"# Audit\n\n- {markdown_text(HOSTILE[1])}\n\n| a | b |\n|---|---|\n| 1 | 2 |\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def folder(finished: Path) -> Folder:
+    return read_folder(finished, {})
+
+
+@pytest.fixture(scope="session")
+def content(folder: Folder) -> dict[str, Any]:
+    return document(folder)
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from prefrepro.report.folder import read_folder
-from prefrepro.report.page import document, render
+from prefrepro.report.page import render
 
 WIDTHS = (1280, 390)
 PAGES = [
@@ -67,12 +66,9 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def page(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page") / "paper"
-    shutil.copytree(finished, folder, copy_function=shutil.copy2)
-    (folder / "audit.md").write_text("# Audit\n\n- <img src=x onerror=alert(1)>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n")
-    path = folder / "report.html"
-    path.write_text(render(document(read_folder(folder, {}))), encoding="utf-8")
+def page(content: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render(content), encoding="utf-8")
     return path
 
 
@@ -207,7 +203,7 @@ def test_samples_are_filtered_by_verdict_set_and_text(browser: Browser) -> None:
 def test_more_samples_are_shown_when_asked_for(browser: Browser) -> None:
     browser.open("samples")
     before = len(browser.all("article"))
-    browser.js("document.querySelector('#samples + button').click()")
+    browser.one("#samples + button").click()
     assert len(browser.all("article")) == 2 * before
 
 
@@ -215,6 +211,7 @@ def test_hostile_text_stays_text(browser: Browser) -> None:
     browser.open("samples")
     a_set = browser.all("#set option[value^=dpo_mistral-7b_hh]")[0].get_attribute("value")
     browser.open(f"samples/{a_set}")
+    browser.one("#samples + button").click()
     said = "\n".join(element.get_attribute("textContent") for element in browser.all(".said"))
     assert "</script><script>document.title='owned'</script>" in said
     assert "<img src=x onerror=" in said
@@ -223,7 +220,7 @@ def test_hostile_text_stays_text(browser: Browser) -> None:
     browser.open("judging")
     assert "<img src=x onerror=" in browser.one("main").text, "a name that the judge gave itself"
     browser.open("audit")
-    assert browser.one("main li").text == "<img src=x onerror=alert(1)>"
+    assert browser.one("main li").text.startswith("<img src=x onerror=")
     browser.assert_quiet()
 
 

@@ -37,7 +37,7 @@ const STATUS = {
   inside: { sign: "✓", says: "printed number inside our interval" },
   outside: { sign: "▲ ▼", says: "our interval is above (▲) or below (▼) the printed number" },
   substitute_judge: { sign: "≈", says: "another judge stands in" },
-  not_comparable: { sign: "≠", says: "other models and data than the paper's: not comparable" },
+  not_comparable: { sign: "≠", says: "not comparable: another world than the paper's, or nothing printed" },
   not_run: { sign: "–", says: "not run" },
 };
 const signOf = (cell) =>

@@ -43,7 +43,7 @@ function frontPage() {
   return [
     h("h1", {}, "What was reproduced, and how sure it is"),
     h("p", {}, `${counted(DATA.tables.length, "table")}, ${counted(cells.length, "cell")}, `
-      + `${counted(DATA.runs.length, "training")}, ${counted(DATA.position.length, "verdict set")} of pairwise judging. `
+      + `${counted(DATA.runs.length, "training")}, ${counted(DATA.samples.sets.length, "verdict set")}. `
       + `Scale ${meta.scale}: ${meta.description}. Reading: ${meta.reading}.`),
     h("p", { class: "soft" }, `${(sum("s") / 3600).toFixed(2)} hours of jobs, ${sum("gpu_h").toFixed(2)} GPU-hours, `
       + `$${sum("cost_usd").toFixed(2)} of judging. `, commits.length ? `Commit ${commits.map((c) => c.slice(0, 10)).join(", ")}.` : ""),
