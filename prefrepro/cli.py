@@ -22,8 +22,6 @@ from prefrepro.stage import parse_config
 EPILOG = """examples:
   prefrepro plan table1                      what table 1 needs, each job once
   prefrepro forecast table4 scale=paper      what it takes and costs, before anything starts
-  prefrepro show rpo/table1                  a finished table, on the terminal
-  prefrepro report results/embedded          one HTML page of what is there, building nothing
   prefrepro new-method my_dpo --shape paired methods/my_dpo.py, which works, to be changed
   prefrepro check methods/my_dpo.py          does it meet the contract, and what does not"""
 SHOWN = 2
@@ -63,7 +61,7 @@ def _main() -> None:
     arguments = parser.parse_args()
     does = {"plan": _plan, "show": _show, "collect": _collect, "check": _check, "new-method": _new_method}
     does |= {"judge": judge_cli.run, "calibration": calibration_cli.run, "forecast": forecast_cli.run}
-    does["report"] = _report
+    does |= {"report": _report}
     does[arguments.command](arguments)
 
 

@@ -169,6 +169,7 @@ def test_the_chain_opens_and_closes_by_keyboard(browser: Browser) -> None:
 
 def test_a_box_of_the_graph_opens_what_it_was_made_of(browser: Browser) -> None:
     browser.open("run")
+    assert len(browser.all("details button")) == len(browser.all("details tbody tr")), "by keyboard as well"
     (box,) = browser.all("main .scroll svg g.node")[:1]
     browser.js("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", box)
     assert browser.one("dialog[open] h2").text.count("_")

@@ -60,3 +60,7 @@ function openCell(table, cell, row, column) {
 function openNode(id) {
   showDialog(id, h("ol", { class: "steps" }, behind([id]).map(step)));
 }
+
+// Its id, to be chosen where the folder knows it.
+const nodeButton = (id) =>
+  DATA.nodes[id] ? h("button", { type: "button", class: "plain", onclick: () => openNode(id) }, id) : id;

@@ -101,7 +101,7 @@ function runPage() {
     jobs.length ? plainTable(["rule", "jobs", "seconds", "GPU-hours", "USD"],
       [...rules.map((rule) => line(rule, jobs.filter((job) => job.rule === rule))), line("in all", jobs)]) : null,
     jobs.length ? h("details", {}, h("summary", {}, "Every job"), plainTable(["rule", "job", isDated ? "start, s" : "", "seconds", "GPU-hours", "USD"],
-      jobs.map((job) => [job.rule, job.id, isDated ? job.start.toFixed(1) : "", job.s.toFixed(2), job.gpu_h.toFixed(2), job.cost_usd.toFixed(2)]))) : null,
+      jobs.map((job) => [job.rule, nodeButton(job.id), isDated ? job.start.toFixed(1) : "", job.s.toFixed(2), job.gpu_h.toFixed(2), job.cost_usd.toFixed(2)]))) : null,
   ];
 }
 

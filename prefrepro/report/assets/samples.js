@@ -40,7 +40,7 @@ function samplesPage(setId) {
     return h("article", { class: word },
       h("h2", {}, VERDICTS[word] || word, score === null || word === "win" || word === "loss" ? "" : ` ${score}`),
       h("p", { class: "soft" }, `${SHOWN_FIRST[order] || order} · prompt `, h("span", { class: "id" }, prompt), " · ",
-        h("button", { type: "button", class: "plain id", onclick: () => openNode(set.id) }, set.id)),
+        nodeButton(set.id)),
       said("Prompt", asked),
       h("div", { class: "answers" }, said("Answer", answer), baseline < 0 ? null : said("Baseline", baseline)),
       h("details", { open: (texts[reply] || "").length < 200 }, h("summary", {}, "The judge's raw reply"),

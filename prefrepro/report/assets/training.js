@@ -27,7 +27,7 @@ function trainingPage() {
         Object.entries(DATA.meta.metrics).map(([metric, title]) => chart(runs, metric, title))),
       h("details", {}, h("summary", {}, counted(runs.length, "run")),
         plainTable(["run", "method", "seed", "steps", "hyper-parameters"], runs.map((run) => [
-          h("button", { type: "button", class: "plain", onclick: () => openNode(run.id) }, run.id), named(run.method), run.seed,
+          nodeButton(run.id), named(run.method), run.seed,
           run.steps, run.hparams]))))),
   ];
 }
