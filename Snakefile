@@ -11,6 +11,9 @@ configfile: "config/config.yaml"
 container: "docker://python:3.11-slim"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 
 
@@ -31,3 +34,4 @@ include: "workflow/rules/theory.smk"
 include: "workflow/rules/calibration.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/forecast.smk"
+include: "workflow/rules/report.smk"

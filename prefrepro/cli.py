@@ -22,6 +22,7 @@ from prefrepro.new_method import SHAPES, new_method
 from prefrepro.nodes import Plan
 from prefrepro.plan import make_plan
 from prefrepro.publish import cli as publish_cli
+from prefrepro.report import cli as report_cli
 from prefrepro.simulate import cli as simulate_cli
 from prefrepro.stage import parse_config
 from prefrepro.watch import cli as watch_cli
@@ -52,7 +53,7 @@ def _main() -> None:
     arguments = build_parser().parse_args()
     does = {"plan": _plan, "show": _show, "collect": _collect, "check": _check, "new-method": _new_method}
     does |= {"judge": judge_cli.run, "calibration": calibration_cli.run, "forecast": forecast_cli.run}
-    does |= {"watch": watch_cli.run, "push": publish_cli.run, "simulate": simulate_cli.run}
+    does |= {"watch": watch_cli.run, "push": publish_cli.run, "simulate": simulate_cli.run, "report": _report}
     does[arguments.command](arguments)
 
 
@@ -101,6 +102,7 @@ def build_parser() -> Parser:
         """,
     )
     collect.add_argument("config", **CONFIG)
+    report_cli.add_parser(commands)
     publish_cli.add_parser(commands)
     new = add_command(
         commands,
@@ -205,6 +207,10 @@ def _check(arguments: argparse.Namespace) -> None:
         print(f"{len(reports) - len(failed)} of {len(reports)} meet the contract (methods/contract.py).")
     if failed:
         sys.exit(1)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    print(report_cli.run(arguments))
 
 
 def _new_method(arguments: argparse.Namespace) -> None:

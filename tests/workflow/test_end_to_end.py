@@ -57,6 +57,7 @@ def test_table1_end_to_end(tmp_path: Path) -> None:
     succeeded(whole.snakemake("table1", "--cores", "2"))
     results_are_whole_and_valid(whole)
     nothing_is_done_twice(whole)
+    reports_are_made(whole)
 
     shutil.copytree(whole.root, tmp_path / "killed", symlinks=True)
     killed = Checkout(tmp_path / "killed", copy=False)
@@ -114,6 +115,17 @@ def nothing_is_done_twice(checkout: Checkout) -> None:
     done = succeeded(checkout.snakemake("-n", "table1", "--config", "seeds=2"))
     assert [jobs(done, rule) for rule in ("base", "sft", "align", "sample", "judge")] == [0, 1, N_ROWS, N_ROWS, N_ROWS]
     assert digests(checkout.results) == before
+
+
+def reports_are_made(checkout: Checkout) -> None:
+    """Ours, and the one of Snakemake itself, with our captions."""
+    succeeded(checkout.snakemake("report", "--cores", "2"))
+    page = (checkout.results / "report.html").read_text(encoding="utf-8")
+    assert "RPO Table 1" in page and len(page) < 10_000_000
+    succeeded(checkout.snakemake("table1", "--report", "snakemake.html"))
+    report = (checkout.root / "snakemake.html").read_text(encoding="utf-8")
+    assert "rpo_table1: ours, the 95 % interval" in report
+    assert '"Tables"' in report
 
 
 def forget(checkout: Checkout, methods: tuple[str, ...]) -> None:

@@ -10,7 +10,12 @@ rule audit:
             str(path) for path in Path(workflow.basedir).glob("paper_tables/*/*.yaml")
         ),
     output:
-        f"{RESULTS}/audit.csv",
+        report(
+            f"{RESULTS}/audit.csv",
+            caption="../report/audit.rst",
+            category="Checks",
+            labels={"check": "printed numbers"},
+        ),
         f"{RESULTS}/audit.md",
     log:
         f"{LOGS}/audit.log",

@@ -4,7 +4,12 @@ from prefrepro.introspect import code_digest
 
 rule calibration:
     output:
-        f"{RESULTS}/calibration.csv",
+        report(
+            f"{RESULTS}/calibration.csv",
+            caption="../report/calibration.rst",
+            category="Checks",
+            labels={"check": "judges"},
+        ),
         f"{RESULTS}/calibration.md",
         f"{RESULTS}/calibration_verdicts.csv",
     log:

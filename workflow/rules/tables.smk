@@ -7,8 +7,20 @@ rule table:
     input:
         lambda wildcards: inputs_of(PLAN.tables[TABLE_OF[wildcards.name]]),
     output:
-        multiext(
-            f"{RESULTS}/tables/{{name}}", *[f".{suffix}" for suffix in TABLE_SUFFIXES]
+        multiext(f"{RESULTS}/tables/{{name}}", ".csv", ".md", ".tex"),
+        report(
+            f"{RESULTS}/tables/{{name}}.html",
+            caption="../report/table.rst",
+            category="Tables",
+            subcategory="{name}",
+            labels={"table": "{name}", "file": "table"},
+        ),
+        report(
+            f"{RESULTS}/tables/{{name}}.cells.csv",
+            caption="../report/cells.rst",
+            category="Tables",
+            subcategory="{name}",
+            labels={"table": "{name}", "file": "cells, tidy"},
         ),
     log:
         f"{LOGS}/table/{{name}}.log",

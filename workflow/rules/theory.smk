@@ -5,7 +5,12 @@ from prefrepro.introspect import code_digest
 rule theory:
     output:
         f"{RESULTS}/theory/claims.csv",
-        f"{RESULTS}/theory/theory.png",
+        report(
+            f"{RESULTS}/theory/theory.png",
+            caption="../report/theory.rst",
+            category="Checks",
+            labels={"check": "theory"},
+        ),
     log:
         f"{LOGS}/theory.log",
     benchmark:
