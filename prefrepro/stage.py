@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.threads import let_waiting_threads_sleep
+from prefrepro.trace.record import now, record_job
 from prefrepro.work_time import recorded
 from prefrepro.worker.client import hand_over
 
@@ -47,7 +49,10 @@ def parse_config(pairs: list[str]) -> dict[str, Any]:
 
 
 def do(plan: Plan, node: Node) -> None:
-    """Do one node's work; its inputs must be there. `results` is the scale's folder below the working directory."""
+    """Do one node's work and record it; its inputs must be there.
+
+    `results` is the scale's folder below the working directory.
+    """
     inputs = {}
     for role, node_id in node.inputs.items():
         source = plan.node(node_id)
@@ -62,8 +67,10 @@ def do(plan: Plan, node: Node) -> None:
         # What judging may cost is the user's purse, not part of what a verdict is.
         spec["budget_usd"] = plan.config.budget_usd
     work = getattr(importlib.import_module(module), function)
+    started, clock = now(), time.perf_counter()
     with recorded(plan.results / "benchmarks" / "work" / f"{node.id}.json"):
         work(spec, inputs, plan.results / node.folder)
+    record_job(plan, node, started, time.perf_counter() - clock)
 
 
 def main(*kinds: str, warm: bool = False) -> None:
