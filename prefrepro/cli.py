@@ -16,14 +16,13 @@ from prefrepro.judge import cli as judge_cli
 from prefrepro.new_method import SHAPES, new_method
 from prefrepro.nodes import Plan
 from prefrepro.plan import make_plan
+from prefrepro.sample import import_cli
 from prefrepro.stage import parse_config
+from prefrepro.trace import cli as trace_cli
 
-EPILOG = """examples:
-  prefrepro plan table1                      what table 1 needs, each job once
+EPILOG = """examples, and prefrepro COMMAND --help has more:
   prefrepro forecast table4 scale=paper      what it takes and costs, before anything starts
-  prefrepro show rpo/table1                  a finished table, on the terminal
-  prefrepro new-method my_dpo --shape paired methods/my_dpo.py, which works, to be changed
-  prefrepro check methods/my_dpo.py          does it meet the contract, and what does not"""
+  prefrepro explain rpo/table1/dpo/win-rate  where a number comes from"""
 SHOWN = 2
 """Problems of one rule that are printed: a loss that is NaN is NaN on every batch."""
 
@@ -34,10 +33,12 @@ def main() -> None:
 
 
 def _main() -> None:
+    formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="prefrepro", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="prefrepro", description=__doc__, epilog=EPILOG, formatter_class=formatter, add_help=False
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{plan,show,…}")
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", required=True, title="commands", metavar="COMMAND …      ")
     plan = commands.add_parser("plan", help="list the jobs of a table, or of all tables")
     plan.add_argument("target", nargs="?", default="tables", help="table1, … or tables (default)")
     plan.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
@@ -57,9 +58,13 @@ def _main() -> None:
     judge_cli.add_parser(commands)
     calibration_cli.add_parser(commands)
     forecast_cli.add_parser(commands)
+    trace_cli.add_parsers(commands)
+    import_cli.add_parser(commands)
     arguments = parser.parse_args()
     does = {"plan": _plan, "show": _show, "collect": _collect, "check": _check, "new-method": _new_method}
     does |= {"judge": judge_cli.run, "calibration": calibration_cli.run, "forecast": forecast_cli.run}
+    does |= {"explain": trace_cli.run_explain, "verify": trace_cli.run_verify, "diff": trace_cli.run_diff}
+    does |= {"crate": trace_cli.run_crate, "import-samples": import_cli.run}
     does[arguments.command](arguments)
 
 

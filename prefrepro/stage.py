@@ -32,6 +32,7 @@ WORK = {
     "embeddings": "prefrepro.train.embed:compute",
     "reference_rewards": "prefrepro.train.reference_rewards:compute",
     "sample": "prefrepro.sample.generate:run",
+    "import": "prefrepro.sample.imported:run",
     "verdict": "prefrepro.judge.stage:run",
     "table": "prefrepro.tables.build:run",
 }

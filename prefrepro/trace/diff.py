@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from scipy.stats import norm
-from statsmodels.stats.proportion import test_proportions_2indep as two_proportions
+from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
 
 from prefrepro.errors import UserError
 from prefrepro.stats.intervals import ALPHA
@@ -91,7 +91,7 @@ def diff(a: Results, b: Results) -> Compared:
     pairs = [(name, first[name], second[name]) for name in sorted(first.keys() & second.keys())]
     cells = [_compared(name, a, left, b, right) for name, left, right in pairs]
     adjusted = holm([cell.p for cell in cells])
-    cells = [_with(cell, p_holm) for cell, p_holm in zip(cells, adjusted, strict=True)]
+    cells = [replace(cell, p_holm=p_holm) for cell, p_holm in zip(cells, adjusted, strict=True)]
     sides = [[_settings(side, cell) for cell in rows.values()] for side, rows in ((a, first), (b, second))]
     values = {key: [_distinct(one[key] for one in side) for side in sides] for key in SETTINGS}
     return Compared(
@@ -129,10 +129,6 @@ def _compared(name: tuple[str, ...], a: Results, left: Row, b: Results, right: R
     )  # fmt: skip
 
 
-def _with(cell: Moved, p_holm: float | None) -> Moved:
-    return Moved(**asdict(cell) | {"p_holm": p_holm})
-
-
 @dataclass(frozen=True, slots=True)
 class _Test:
     method: str
@@ -166,9 +162,10 @@ def _unpaired(left: Row, right: Row) -> _Test:
     )
     if is_rate:
         wins = [round(side["value"] / 100 * side["n"]) for side in (right, left)]
-        found: Any = two_proportions(wins[0], right["n"], wins[1], left["n"], method="agresti-caffo", compare="diff")
-        low, high = (100 * float(end) for end in found.conf_int())
-        return _Test("two_proportions", delta, low, high, float(found.pvalue), n)
+        counts = wins[0], right["n"], wins[1], left["n"]
+        tested: Any = test_proportions_2indep(*counts, method="score", compare="diff")
+        low, high = confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=ALPHA)
+        return _Test("two_proportions", delta, 100 * float(low), 100 * float(high), float(tested.pvalue), n)
     z = float(norm.ppf(1 - ALPHA / 2))
     spread = sum(((side["ci_high"] - side["ci_low"]) / (2 * z)) ** 2 for side in (left, right)) ** 0.5
     p = 2 * float(norm.sf(abs(delta) / spread)) if spread > 0 else float(delta == 0)
