@@ -20,9 +20,7 @@ from prefrepro.sample import import_cli
 from prefrepro.stage import parse_config
 from prefrepro.trace import cli as trace_cli
 
-EPILOG = """examples, and prefrepro COMMAND --help has more:
-  prefrepro forecast table4 scale=paper      what it takes and costs, before anything starts
-  prefrepro explain rpo/table1/dpo/win-rate  where a number comes from"""
+EPILOG = "prefrepro COMMAND --help has examples. Exit codes: 0 done, 1 something was found, 2 an error."
 SHOWN = 2
 """Problems of one rule that are printed: a loss that is NaN is NaN on every batch."""
 
@@ -38,21 +36,31 @@ def _main() -> None:
         prog="prefrepro", description=__doc__, epilog=EPILOG, formatter_class=formatter, add_help=False
     )
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", required=True, title="commands", metavar="COMMAND …      ")
-    plan = commands.add_parser("plan", help="list the jobs of a table, or of all tables")
+    commands = parser.add_subparsers(dest="command", required=True, title="commands", metavar="COMMAND [ARGUMENT]")
+    plan = commands.add_parser(
+        "plan", help="list the jobs of a table, or of all tables", epilog="example: prefrepro plan table1 seeds=3"
+    )
     plan.add_argument("target", nargs="?", default="tables", help="table1, … or tables (default)")
     plan.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
     plan.add_argument("--scale", help="the same as scale=…")
     plan.add_argument("--json", action="store_true", help="runs, samples, verdicts and cells as JSON")
-    show = commands.add_parser("show", help="print a finished table")
+    show = commands.add_parser("show", help="print a finished table", epilog="example: prefrepro show rpo/table1")
     show.add_argument("table", help="paper/table, such as rpo/table1")
     show.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
-    collect = commands.add_parser("collect", help="rebuild the four CSVs of a results folder")
+    collect = commands.add_parser(
+        "collect", help="rebuild the four CSVs of a results folder", epilog="example: prefrepro collect scale=pocket"
+    )
     collect.add_argument("config", nargs="*", metavar="KEY=VALUE", help="as for snakemake --config")
-    check = commands.add_parser("check", help="does a method file meet the contract")
+    check = commands.add_parser(
+        "check", help="does a method file meet the contract", epilog="example: prefrepro check methods/my_dpo.py"
+    )
     check.add_argument("files", nargs="*", type=Path, metavar="FILE", help="methods/x.py; default: all of methods/")
     check.add_argument("--json", action="store_true", help="every rule and problem as JSON")
-    new = commands.add_parser("new-method", help="write a method file that works, to be changed")
+    new = commands.add_parser(
+        "new-method",
+        help="write a method file that works, to be changed",
+        epilog="example: prefrepro new-method my_dpo --shape paired",
+    )
     new.add_argument("name", help="in snake_case: the file's name and what a table's row calls it")
     new.add_argument("--shape", choices=SHAPES, required=True, help="what its loss receives")
     judge_cli.add_parser(commands)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,18 @@ def _no_such(results: Results, wanted: str, known: list[str]) -> str:
     if wanted in targets:
         again = f"snakemake {targets[wanted]} --config scale={scale}"
         return f"{said} It is planned and not made yet; make it with: {again}"
-    near = difflib.get_close_matches(wanted, {**dict.fromkeys(known), **targets}, n=3)
+    every = {**dict.fromkeys(known), **targets}
+    near = [name for name in every if _words(name) == _words(wanted)] or difflib.get_close_matches(wanted, every, n=3)
     if near:
         named = [name if name in known else f"{name} (not made yet)" for name in near]
         return f"{said} Did you mean {' or '.join(named)}?"
     tables = sorted({"/".join(name.split("/")[:2]) for name in known})
     return f"{said} Its tables: {', '.join(tables) or 'none'}; the cells stand in {results.path}/cells.csv"
+
+
+def _words(name: str) -> list[str]:
+    """The parts of an address in no order: mistral-7b-hh and hh-mistral-7b have the same."""
+    return sorted(re.split("[/_-]", name))
 
 
 def _recorded(results: Results, name: str) -> dict[str, Any]:

@@ -91,8 +91,8 @@ def _job(
     jobs: dict[str, Any], name: str, depth: int, shown: set[str], role: str, common: dict[str, str]
 ) -> Iterator[str]:
     job, indent = jobs.get(name), "  " * depth
-    title = NAMES.get(job["kind"], job["kind"]) if job else role
-    if role and job and role not in (job["kind"], title):
+    title = str(NAMES.get(job["kind"], job["kind"])) if job else role
+    if role and job and role.replace("_", " ") not in title:
         title = f"{role}: {title}"
     if name in shown:
         yield f"{indent}- {title}  {name}  (above)"

@@ -24,7 +24,7 @@ from prefrepro.errors import UserError
 from prefrepro.tables.build import write
 from prefrepro.tables.collect import write_joined
 from prefrepro.trace.record import FOLDER, SEAL, as_text, files_of, is_result, seal
-from prefrepro.trace.results import Record, Results
+from prefrepro.trace.results import KEYS, Record, Results
 
 JOINED = ("cells", "runs", "verdicts", "judging")
 JOB_FOLDERS = ("data", "base", "runs", "reference", "embeddings", "reference_rewards", "samples", "verdicts", "tables")
@@ -218,7 +218,9 @@ def _joined(results: Results, folder: Path, is_explained: bool) -> Iterator[Find
 
 
 def _changed_cells(made: bytes, path: Path) -> list[str]:
-    return sorted({"/".join(row[:4]) for row in _changed_rows(made, path)})
+    """Addresses of the rows that differ; none where the header does, or nothing but the form."""
+    rows = _changed_rows(made, path)
+    return [] if any(row[:4] == KEYS for row in rows) else sorted({"/".join(row[:4]) for row in rows})
 
 
 def _changed_rows(made: bytes, path: Path) -> list[tuple[str, ...]]:
