@@ -107,7 +107,7 @@ def test_the_commands(world: Checkout, tmp_path: Path) -> None:
 def judged(results: Path, words: list[str]) -> None:
     """Let the rpo-paired row of the first seed be judged otherwise, and its cell say so."""
     cells = read_csv(results / "cells.csv", "cells")
-    row = int(cells.index[cells["row"] == "rpo-paired"][0])
+    row = cells["row"].tolist().index("rpo-paired")
     for verdict_id in str(cells.loc[row, "verdict_id"]).split(";"):
         path = results / "verdicts" / verdict_id / "verdicts.csv"
         frame = read_csv(path, "verdicts")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from checkout import Checkout
-from trace_world import make_world
 
 from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
@@ -36,9 +36,9 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_row_of_samples_from_elsewhere_end_to_end(tmp_path: Path) -> None:
-    checkout = Checkout(tmp_path / "checkout")
-    make_world(checkout)
+def test_a_row_of_samples_from_elsewhere_end_to_end(world: Checkout, tmp_path: Path) -> None:
+    shutil.copytree(world.root, tmp_path / "checkout")
+    checkout = Checkout(tmp_path / "checkout", copy=False)
     prompts = rows_of(next(checkout.results.glob("data/*/prompts.jsonl")))
     answers = [
         (row["prompt"][-1]["content"], row["baseline"] if place % 2 else "Ask a friend.")
