@@ -23,8 +23,10 @@ from prefrepro.nodes import Plan
 from prefrepro.plan import make_plan
 from prefrepro.publish import cli as publish_cli
 from prefrepro.report import cli as report_cli
+from prefrepro.sample import import_cli
 from prefrepro.simulate import cli as simulate_cli
 from prefrepro.stage import parse_config
+from prefrepro.trace import cli as trace_cli
 from prefrepro.watch import cli as watch_cli
 
 EXIT_FOUND_WANTING, EXIT_INTERRUPTED = 1, 130
@@ -54,6 +56,8 @@ def _main() -> None:
     does = {"plan": _plan, "show": _show, "collect": _collect, "check": _check, "new-method": _new_method}
     does |= {"judge": judge_cli.run, "calibration": calibration_cli.run, "forecast": forecast_cli.run}
     does |= {"watch": watch_cli.run, "push": publish_cli.run, "simulate": simulate_cli.run, "report": _report}
+    does |= {"explain": trace_cli.run_explain, "verify": trace_cli.run_verify, "diff": trace_cli.run_diff}
+    does |= {"crate": trace_cli.run_crate, "import-samples": import_cli.run}
     does[arguments.command](arguments)
 
 
@@ -103,6 +107,8 @@ def build_parser() -> Parser:
     )
     collect.add_argument("config", **CONFIG)
     report_cli.add_parser(commands)
+    trace_cli.add_parsers(commands)
+    import_cli.add_parser(commands)
     publish_cli.add_parser(commands)
     new = add_command(
         commands,

@@ -33,12 +33,12 @@ class Commands(Parser):
 
     def format_help(self) -> str:
         """Usage, what it is for, each command with its description, and the rest in two lines."""
-        listed = [f"  {name:12} {str(parser.description).rstrip('.')}" for name, parser in self.commands().items()]
+        listed = [f"  {name:14} {str(parser.description).rstrip('.')}" for name, parser in self.commands().items()]
         parts = [f"usage: {self.prog} COMMAND …", "", self.description, "", *listed, "", self.epilog, ""]
         return "\n".join(map(str, parts))
 
 
-def add_command(commands: Any, name: str, about: str, examples: str) -> Parser:
+def add_command(commands: Any, name: str, about: str, examples: str, more: str = "") -> Parser:
     """A parser added to the subcommands `commands`. `examples`: lines «prefrepro NAME …   what it does»."""
     listed = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
-    return commands.add_parser(name, help=about, description=f"{about}.", epilog=f"examples:\n{listed}")
+    return commands.add_parser(name, help=about, description=f"{about}.", epilog=f"examples:\n{listed}\n{more}")

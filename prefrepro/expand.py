@@ -14,7 +14,7 @@ from prefrepro.data.hub import local_files
 from prefrepro.data.select import SELECTIONS
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
-from prefrepro.introspect import Method, code_digest, code_files, hparam_problems, read_method
+from prefrepro.introspect import ROOT, Method, code_digest, code_files, hparam_problems, read_method
 from prefrepro.judge.config import judge_config
 from prefrepro.judge.evaluation import EVALUATIONS
 from prefrepro.nodes import Plan
@@ -343,6 +343,22 @@ class Expander:
         readable = f"{readable}_{prompts.replace('_', '-')}" if prompts else readable
         inputs = {"data": data, "run": run} if run else {"data": data}
         return self.plan.add("sample", readable, spec, inputs)
+
+    def imported(self, row: Row, column: Column) -> str:
+        """Answers that were made elsewhere to the prompts of the column's evaluation."""
+        prompts, given = self.evaluation(column).get("prompts"), row.samples[column.key]
+        data, _ = self.dataset(prompts or column.dataset)
+        sampling = self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
+        path = ROOT / given["file"]
+        spec = {
+            "source": given["file"],
+            "source_sha256": _sha256(path, path.stat().st_mtime_ns),
+            "map": given["map"],
+            "ignore_extra": bool(given.get("ignore_extra")),
+            "sampling": {"n": sampling["n"]},
+        }
+        readable = "_".join(["imported-" + row.key, column.model, (prompts or column.dataset).replace("_", "-")])
+        return self.plan.add("import", readable, spec, {"data": data})
 
     def judge_name(self, column: Column) -> str:
         """The name in config/judges of who judges a column."""

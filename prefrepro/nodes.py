@@ -27,6 +27,7 @@ KINDS = {
     "embeddings": ("embeddings", "manifest.json", "prefrepro.train.embed"),
     "reference_rewards": ("reference_rewards", "manifest.json", "prefrepro.train.reference_rewards"),
     "sample": ("samples", "manifest.json", "prefrepro.sample.generate"),
+    "import": ("samples", "manifest.json", "prefrepro.sample.imported"),
     "verdict": ("verdicts", "manifest.json", "prefrepro.judge.stage"),
     "table": ("tables", "", "prefrepro.tables.build"),
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.expand import Expander
+from prefrepro.imported_rows import with_imported_rows
 from prefrepro.nodes import Plan
 from prefrepro.readings import reading_of
 from prefrepro.setting_rules import SAMPLING, TRAINING, value_problems
@@ -41,6 +42,7 @@ def add_table(plan: Plan, path: Path) -> None:
     """Add the table of one spec and all that it needs, unless it is of another scale. Raises UserError."""
     table = read_table(path)
     if table.scales is None or plan.config.scale in table.scales:
+        table = with_imported_rows(table, plan.config.scale)
         _add_table(plan, table, read_paper(path.parent / "paper.yaml"))
 
 
@@ -65,7 +67,13 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
     if table.settings:
         spec, inputs = shared | _configuration(expander), {}
     else:
-        cells = [_cell(expander, row, column) for row in table.rows if row.is_evaluated for column in table.columns]
+        cells = [
+            _cell(expander, row, column)
+            for row in table.rows
+            if row.is_evaluated
+            for column in table.columns
+            if not row.samples or column.key in row.samples
+        ]
         trained = [
             expander.run(row, column, seed)
             for row in table.rows
@@ -73,7 +81,8 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
             for column in table.columns[:1]
             for seed in _seeds(expander)
         ]
-        spec = shared | {"cells": cells, "trained": trained, "notes": [*table.notes, *_capped(expander, cells)]}
+        notes = [*table.notes, *_capped(expander, cells), *_imported(expander)]
+        spec = shared | {"cells": cells, "trained": trained, "notes": notes}
         inputs = {node: node for cell in cells for node in cell["verdict_ids"]} | {node: node for node in trained}
     node_id = plan.add("table", f"{table.paper}_{table.name}", spec, inputs)
     plan.tables[table.target] = plan.nodes[node_id]
@@ -85,6 +94,13 @@ def _capped(expander: Expander, cells: list[dict[str, Any]]) -> list[str]:
     samples = {sample for cell in cells for sample in cell["sample_ids"]}
     drawn = [expander.plan.nodes[sample].spec["sampling"].get("generations") for sample in samples]
     return [f"At this scale at most {most} response of each temperature."] if most and any(drawn) else []
+
+
+def _imported(expander: Expander) -> list[str]:
+    """What a table says of rows that were not trained here."""
+    rows = [row for row in expander.table.rows if row.samples]
+    files = [(row, ", ".join(sorted({Path(one["file"]).name for one in row.samples.values()}))) for row in rows]
+    return [f"{row.label}: samples imported from {names}; not trained or sampled here." for row, names in files]
 
 
 def _seeds(expander: Expander) -> range:
@@ -111,7 +127,9 @@ def _check_settings(expander: Expander) -> None:
 def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
     runs: list[str] = []
     samples: list[str] = []
-    if row.external is None:
+    if row.samples:
+        samples = [expander.imported(row, column)]
+    elif row.external is None:
         runs = [expander.run(row, column, seed) for seed in _seeds(expander)]
         samples = [expander.sample(column, run, None, seed) for run, seed in zip(runs, _seeds(expander), strict=True)]
     elif model := expander.external(row):
@@ -137,6 +155,7 @@ def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
         "sample_ids": samples,
         "run_ids": runs,
         "is_cited": not samples,
+        **({"samples_from": Path(row.samples[column.key]["file"]).name} if row.samples else {}),
         "scale": expander.config.scale,
         "reading": expander.config.reading,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.intact import check_intact, record_of
 from prefrepro.publish.card import MODELS, write_card
 from prefrepro.threads import let_waiting_threads_sleep
+from prefrepro.trace.record import now, record_job
 from prefrepro.train.track import tracker
 from prefrepro.watch.held import hold_output
 from prefrepro.work_time import recorded
@@ -34,6 +36,7 @@ WORK = {
     "embeddings": "prefrepro.train.embed:compute",
     "reference_rewards": "prefrepro.train.reference_rewards:compute",
     "sample": "prefrepro.sample.generate:run",
+    "import": "prefrepro.sample.imported:run",
     "verdict": "prefrepro.judge.stage:run",
     "table": "prefrepro.tables.build:run",
 }
@@ -51,7 +54,10 @@ def parse_config(pairs: list[str]) -> dict[str, Any]:
 
 
 def do(plan: Plan, node: Node) -> None:
-    """Do one node's work; its inputs must be there. `results` is the scale's folder below the working directory."""
+    """Do one node's work and record it; its inputs must be there.
+
+    `results` is the scale's folder below the working directory.
+    """
     inputs = {}
     for role, node_id in node.inputs.items():
         source = plan.node(node_id)
@@ -71,10 +77,12 @@ def do(plan: Plan, node: Node) -> None:
     work = importlib.import_module(module)
     if node.kind in MODELS and plan.config.track:
         work.LISTENERS.append(tracker(plan.config.track, plan.results, node.id, node.spec))
+    started, clock = now(), time.perf_counter()
     with recorded(plan.results / "benchmarks" / "work" / f"{node.id}.json"):
         getattr(work, function)(spec, inputs, plan.results / node.folder)
     if node.kind in MODELS:
         write_card(plan, node)  # here, because it is no part of what a training is: ids do not depend on its words
+    record_job(plan, node, started, time.perf_counter() - clock)
 
 
 def main(*kinds: str, warm: bool = False) -> None:

@@ -32,6 +32,8 @@ class Row:
     """Which pairs a pairwise method is trained on where the data are ranked groups (data/select.py)."""
     external: str | None
     """A released model in place of a training: cited, or run (--config external=run)."""
+    samples: dict[str, dict[str, Any]]
+    """Column -> {file, map, ignore_extra}: answers made elsewhere in place of a training (imported_rows.py)."""
     is_evaluated: bool
     """False: named in the paper without a number; trained, neither sampled nor judged, and no cell."""
     reported: dict[str, float | None]
@@ -208,6 +210,7 @@ def _row(key: str, given: Any, table: dict[str, Any], columns: dict[str, Any], w
         embedder=raw.get("embedder"),
         pairs=pairs,
         external=external,
+        samples={},
         is_evaluated=raw.get("evaluate", True),
         reported=reported,
     )

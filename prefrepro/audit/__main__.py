@@ -11,16 +11,19 @@ from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.files import write_text
 from prefrepro.plan import make_plan
 from prefrepro.stage import parse_config
+from prefrepro.trace.record import now, record_files
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m prefrepro.audit", description=__doc__)
     parser.add_argument("config", nargs="*", metavar="KEY=VALUE", help="what the workflow was given with --config")
     folder = make_plan(parse_config(parser.parse_args().config)).results
+    started = now()
     audited = audit(read_printed())
     try:
         write(audited, folder / "audit.csv")
         write_text(folder / "audit.md", page(audited))
+        record_files(folder, "audit", ["audit.csv", "audit.md"], started)
     except OSError as error:
         raise UserError(f"{folder}: {error}") from error
 

@@ -11,6 +11,7 @@ from prefrepro.errors import UserError
 from prefrepro.introspect import ROOT
 from prefrepro.plan import make_plan
 from prefrepro.stage import parse_config
+from prefrepro.trace.record import now, record_files
 
 
 def add_parser(commands: Any) -> None:
@@ -34,6 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     plan = make_plan(parse_config(arguments.config))
     folder = Path(plan.config.published) if plan.config.published else ROOT.parent / "shared" / "data"
+    started, files = now(), ["calibration.csv", "calibration.md", "calibration_verdicts.csv"]
     named = [plan.config.judge] if plan.config.judge else []
     try:
         calibrate(
@@ -44,5 +46,6 @@ def run(arguments: argparse.Namespace) -> None:
             budget_usd=plan.config.budget_usd,
             first=arguments.first,
         )
+        record_files(plan.results, "calibration", files, started)
     except OSError as error:
         raise UserError(f"{plan.results}: {error}") from error

@@ -74,6 +74,8 @@ class Forecaster:
             name = f"{node.spec['paper']}_{node.spec['table']}"
             return Job(node.kind, node.id, (self.plan.results / "tables" / f"{name}.cells.csv").is_file())
         is_done = (self.plan.results / node.done).is_file()
+        if node.kind == "import":
+            return Job(node.kind, node.id, is_done, {"answers": self.size(node.inputs["data"]).rows.get("prompts")})
         amounts, basis = self._verdict(node) if node.kind == "verdict" else self._device_job(node)
         return Job(node.kind, node.id, is_done, amounts, basis)
 

@@ -15,11 +15,16 @@ from prefrepro.tables.schema import read_csv, write_csv
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
-    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv} and bring the four CSVs up to date.
+    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv} and bring the four CSVs up to date. Raises UserError."""
+    write(spec, out.parent.parent, out.parent)
+    collect(out.parent.parent)
+
+
+def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
+    """Write the files of a table into `tables`, of what stands in `results`.
 
     Raises UserError where a cell has no value: a table with a hole is not a finished table.
     """
-    tables, results = out.parent, out.parent.parent
 
     def commit(run_ids: list[str]) -> str | None:
         """Of the first run; None for a cell that trained nothing."""
@@ -45,4 +50,3 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
         title = f"{spec['where']}: {spec['title']}"
         write_table(cells, table_meta(planned, title, spec["notes"], spec["switches"]), tables)
     write_csv(cells, tables / f"{spec['paper']}_{spec['table']}.cells.csv", "cells")
-    collect(results)

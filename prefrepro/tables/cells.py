@@ -92,7 +92,7 @@ def _row(cell: Cell, baseline: Cell | None, sets: Sets) -> dict[str, Any]:
         **asdict(ours),
         "n_seeds": len(own or []),
         "delta": delta,
-        **_status(cell, ours, own),
+        **_told(_status(cell, ours, own), cell),
         "p_vs_baseline": _p_value(cell, baseline, ours, sets),
         "baseline": cell["baseline"],
         "run_id": SEPARATOR.join(cell["run_ids"]),
@@ -122,6 +122,14 @@ def _status(cell: Cell, ours: Summary, own: list[VerdictSet] | None) -> dict[str
         return {"status": "substitute_judge", "reason": f"{cell['judge']} stands in for the paper's judge"}
     is_inside = ours.ci_low <= cell["reported"] <= ours.ci_high
     return {"status": "inside" if is_inside else "outside", "reason": None}
+
+
+def _told(status: dict[str, str | None], cell: Cell) -> dict[str, str | None]:
+    """A number of samples that were made elsewhere says so, whatever else is to be said."""
+    if not cell.get("samples_from"):
+        return status
+    source = f"samples imported from {cell['samples_from']}"
+    return status | {"reason": "; ".join(filter(None, [status["reason"], source]))}
 
 
 def _p_value(cell: Cell, baseline: Cell | None, ours: Summary, sets: Sets) -> float | None:

@@ -28,17 +28,22 @@ def collect(results: Path) -> None:
     if not results.is_dir():
         raise UserError(f"{results} is no folder; run the pipeline first, or name a folder such as results/embedded")
     with _locked(results / ".collect.lock"):
-        frames = {
-            "cells": [read_csv(path, "cells") for path in sorted(results.glob("tables/*.cells.csv"))],
-            "runs": [_run(path) for path in sorted(results.glob("runs/*/run.json"))],
-            "verdicts": [read_csv(path, "verdicts") for path in sorted(results.glob("verdicts/*/verdicts.csv"))],
-        }
-        frames["judging"] = [_judging(frame) for frame in frames["verdicts"]]
-        joined = {name: _joined(parts, name) for name, parts in frames.items()}
-        for name, frame in joined.items():
-            validate_frame(frame, name, f"{results}/{name}.csv, joined from its parts")
-        for name, frame in joined.items():
-            write_csv(frame, results / f"{name}.csv", name)
+        write_joined(results, results)
+
+
+def write_joined(results: Path, folder: Path) -> None:
+    """Write the four CSVs of what stands in `results` into `folder`. Raises UserError before anything is written."""
+    frames = {
+        "cells": [read_csv(path, "cells") for path in sorted(results.glob("tables/*.cells.csv"))],
+        "runs": [_run(path) for path in sorted(results.glob("runs/*/run.json"))],
+        "verdicts": [read_csv(path, "verdicts") for path in sorted(results.glob("verdicts/*/verdicts.csv"))],
+    }
+    frames["judging"] = [_judging(frame) for frame in frames["verdicts"]]
+    joined = {name: _joined(parts, name) for name, parts in frames.items()}
+    for name, frame in joined.items():
+        validate_frame(frame, name, f"{results}/{name}.csv, joined from its parts")
+    for name, frame in joined.items():
+        write_csv(frame, folder / f"{name}.csv", name)
 
 
 @contextlib.contextmanager

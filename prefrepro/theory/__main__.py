@@ -8,14 +8,17 @@ from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.plan import make_plan
 from prefrepro.stage import parse_config
 from prefrepro.theory.run import run
+from prefrepro.trace.record import now, record_files
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m prefrepro.theory", description=__doc__)
     parser.add_argument("config", nargs="*", metavar="KEY=VALUE", help="what the workflow was given with --config")
-    folder = make_plan(parse_config(parser.parse_args().config)).results / "theory"
+    results, started = make_plan(parse_config(parser.parse_args().config)).results, now()
+    folder = results / "theory"
     try:
         run(folder)
+        record_files(results, "theory", ["theory/claims.csv", "theory/theory.png"], started)
     except OSError as error:
         raise UserError(f"{folder}: {error}") from error
 

@@ -1,4 +1,4 @@
-# Answers of each run to the evaluation prompts.
+# Answers of each run to the evaluation prompts, or answers that were made elsewhere.
 
 
 rule sample:
@@ -12,7 +12,7 @@ rule sample:
     benchmark:
         f"{TIMES}/sample/{{id}}.tsv"
     wildcard_constraints:
-        id=ids("sample"),
+        id=ids("sample", "import"),
     resources:
         **RESOURCES,
     params:

@@ -1,0 +1,43 @@
+"""The import node of the DAG: a sample set whose answers were made elsewhere, laid out as if sampled here.
+
+Trains and samples nothing; the manifest says `engine: imported`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from prefrepro.data.jsonl import read_jsonl
+from prefrepro.errors import UserError
+from prefrepro.files import replacing, sha256_file, write_json
+from prefrepro.introspect import ROOT
+from prefrepro.sample.outputs import answers_to, read_outputs
+
+ENGINE = "imported"
+
+
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+    """samples.jsonl and manifest.json: each row of prompts.jsonl with the answer that the file gives.
+
+    Raises UserError where the file is another than was planned with, or does not answer exactly these prompts.
+    """
+    started, path = time.perf_counter(), ROOT / spec["source"]
+    answers = imported(path, spec["map"], inputs["data"] / "prompts.jsonl", spec["ignore_extra"])
+    if (digest := sha256_file(path)) != spec["source_sha256"]:
+        raise UserError(f"{path} was changed since this was planned (SHA-256 {digest[:12]}…); run snakemake again")
+    with replacing(out / "samples.jsonl") as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for row in answers:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    manifest = {"spec": spec, "n": len(answers), "engine": ENGINE, "wall_s": time.perf_counter() - started}
+    write_json(out / "manifest.json", manifest)
+
+
+def imported(path: Path, columns: dict[str, str], prompts_jsonl: Path, ignore_extra: bool) -> list[dict[str, Any]]:
+    """Rows of samples.jsonl; tokens and temperature are not known. Raises UserError."""
+    prompts = [row for _, row in read_jsonl(prompts_jsonl)]
+    answers = answers_to(prompts, read_outputs(path, columns), path, ignore_extra)
+    own = {"tokens": None, "finish": ENGINE, "draw": 0, "temperature": None}
+    return [prompt | answer | own for prompt, answer in zip(prompts, answers, strict=True)]

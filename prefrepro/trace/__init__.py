@@ -1,0 +1,1 @@
+"""Where every number comes from: records of jobs, and what reads them: explain, verify, diff, crate."""

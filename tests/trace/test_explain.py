@@ -1,0 +1,215 @@
+"""A cell's chain, the comparison of two folders and the archive, on a small real results folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from checkout import Checkout
+from rocrate.rocrate import ROCrate
+
+from prefrepro.errors import UserError
+from prefrepro.files import sha256_file
+from prefrepro.tables.schema import read_csv, write_csv
+from prefrepro.trace.crate import write_crate
+from prefrepro.trace.diff import diff
+from prefrepro.trace.explain import explain
+from prefrepro.trace.explain_text import as_text
+from prefrepro.trace.results import open_results
+from prefrepro.trace.verify import verify
+
+CELL = "rpo/table1/rpo-paired/win-rate"
+
+
+def test_the_chain_goes_down_to_the_data(world: Checkout) -> None:
+    told = explain(open_results(world.results), CELL)
+    assert json.loads(json.dumps(told)) == told
+    assert told["printed"] == {
+        "value": 78.52,
+        "where": "Table 1",
+        "row": "RPO, embedding reweighting, paired (τ = 0.5)",
+        "column": "Win Rate",
+    }
+    assert told["cell"]["n_seeds"] == len(told["seeds"]) == 2
+    nodes = {node["id"]: node for node in world.nodes(seeds=2)}
+    jobs = told["jobs"]
+    own = [name for name in nodes if nodes[name]["kind"] != "table" and "dpo_" not in name]
+    assert set(jobs) == set(own)
+    for name, job in jobs.items():
+        assert job["inputs"] == nodes[name]["inputs"]
+        assert job["code_digest"] == nodes[name]["spec"]["code_digest"]
+        assert job["folder"] == nodes[name]["folder"]
+        assert job["versions"]["torch"] and job["hardware"]["cpus"] and job["wall_s"] >= 0
+        assert set(job["files"]) >= {nodes[name]["done"]}
+    first = told["seeds"][0]
+    assert jobs[first["verdict"]]["inputs"] == {"sample": first["sample"]}
+    assert jobs[first["verdict"]]["facts"]["judge_served"] == "embedded-world-judge"
+    run = jobs[first["run"]]
+    (data,) = (job for job in jobs.values() if job["kind"] == "data")
+    assert run["facts"]["data_sha256"] == data["facts"]["sha256"]["train"]
+    assert [jobs[seed["run"]]["seed"] for seed in told["seeds"]] == [1, 2]
+
+
+def test_the_text_says_every_job_once(world: Checkout) -> None:
+    told = explain(open_results(world.results), "rpo/table1/rpo-paired")
+    text = as_text(told)
+    for name in told["jobs"]:
+        assert text.count(f"{name}\n") == 1, name
+    for word in ("seed 2 of 2", "printed           78.52", "Table 1", "code_digest", "hardware", "judge_served"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("rpo/table1/rpo-pared/win-rate", f"Did you mean {CELL}"),
+        ("rpo/table1/paired-rpo/rate-win", f"Did you mean {CELL}"),
+        ("rpo/table1/uniform/win-rate", "is planned and not made yet; make it with: snakemake table1"),
+        ("rpo/table1", f"is 2 cells; expected one of\n  rpo/table1/dpo/win-rate\n  {CELL}"),
+        ("table9", "Its tables: rpo/table1"),
+    ],
+)
+def test_a_cell_that_is_not_there(world: Checkout, wanted: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        explain(open_results(world.results), wanted)
+    assert said in str(caught.value)
+
+
+def test_results_of_an_older_version_say_what_their_manifests_know(results: Path) -> None:
+    shutil.rmtree(results / "records")
+    told = explain(open_results(results), CELL)
+    first = told["seeds"][0]
+    assert told["jobs"][first["verdict"]]["inputs"] == {"sample": first["sample"]}
+    assert told["jobs"][first["run"]]["facts"]["method"] == "rpo_paired"
+    assert "made by an older version" in as_text(told)
+
+
+def test_the_commands(world: Checkout, tmp_path: Path) -> None:
+    shown = world.prefrepro("explain", CELL, "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["address"] == CELL
+    assert world.prefrepro("explain", "rpo/table1/rpo-pared").returncode == 2
+    same = world.prefrepro("diff", str(world.results), str(world.results))
+    assert same.returncode == 0, same.stderr
+    assert "2 cells compared, 0 moved" in same.stdout
+    crated = world.prefrepro("crate", str(world.results), "-o", str(tmp_path / "out.zip"))
+    assert crated.returncode == 0, crated.stderr
+    assert "files of models left out" in crated.stdout
+    assert zipfile.is_zipfile(tmp_path / "out.zip")
+
+
+def judged(results: Path, words: list[str]) -> None:
+    """Let the rpo-paired row of the first seed be judged otherwise, and its cell say so."""
+    cells = read_csv(results / "cells.csv", "cells")
+    row = cells["row"].tolist().index("rpo-paired")
+    for verdict_id in str(cells.loc[row, "verdict_id"]).split(";"):
+        path = results / "verdicts" / verdict_id / "verdicts.csv"
+        frame = read_csv(path, "verdicts")
+        frame["verdict"] = words
+        frame["score"] = [{"win": 1.0, "loss": 0.0}[word] for word in words]
+        write_csv(frame, path, "verdicts")
+    cells.loc[row, "value"] = 100 * words.count("win") / len(words)
+    write_csv(cells, results / "cells.csv", "cells")
+
+
+def test_a_cell_that_moved_is_told_from_noise(world: Checkout, results: Path) -> None:
+    before = results.parent / "before"
+    shutil.copytree(results, before)
+    judged(before, ["loss"] * 32)
+    judged(results, ["win"] * 32)
+    moved = diff(open_results(before), open_results(results))
+    told = {cell.address: cell for cell in moved.cells}
+    assert not moved.is_same
+    assert told[CELL].is_significant and told[CELL].method == "paired_bootstrap_seeds_prompts"
+    assert (told[CELL].delta, told[CELL].tested, told[CELL].n) == (100.0, 100.0, 32)
+    assert told["rpo/table1/dpo/win-rate"].method == "identical"
+    back = {cell.address: cell for cell in diff(open_results(results), open_results(before)).cells}
+    assert back[CELL].tested == -100.0
+    assert back[CELL].p == told[CELL].p
+    done = world.prefrepro("diff", str(before), str(results), "--csv")
+    assert done.returncode == 1
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {row["row"]: row["is_significant"] for row in rows} == {"dpo": "false", "rpo-paired": "true"}
+
+
+def test_one_verdict_more_is_noise(world: Checkout, results: Path) -> None:
+    words = read_csv(next(results.glob("verdicts/rpo-paired_*/verdicts.csv")), "verdicts")["verdict"].tolist()
+    judged(results, ["win" if place == words.index("loss") else word for place, word in enumerate(words)])
+    moved = diff(open_results(world.results), open_results(results))
+    assert moved.is_same
+    assert {cell.address: cell.is_significant for cell in moved.cells}[CELL] is False
+
+
+def test_other_prompts_are_no_pairs(world: Checkout, results: Path) -> None:
+    """201 against 164 of 256, the method's counts: p of the score test, by hand z = 3.62, so p = 0.0003."""
+    cells = read_csv(results / "cells.csv", "cells").iloc[:1].copy()
+    rate = {"value": 78.515625, "ci_low": 73.08, "ci_high": 83.11, "ci_method": "wilson", "n": 256, "n_seeds": 1}
+    for side, value in ((world, 78.515625), (None, 64.0625)):
+        folder = results if side is None else results.parent / "a"
+        folder.mkdir(exist_ok=True)
+        own = rate | {"value": value, "verdict_id": None}
+        write_csv(cells.assign(**own).astype({"verdict_id": "string"}), folder / "cells.csv", "cells")
+    (cell,) = diff(open_results(results.parent / "a"), open_results(results)).cells
+    assert cell.method == "two_proportions"
+    assert cell.n == 512
+    assert cell.p == pytest.approx(0.000305, abs=1e-5)
+    assert cell.ci_low is not None and cell.ci_high is not None and cell.ci_low < -14.453 < cell.ci_high < 0
+
+
+def test_cells_of_one_side_and_other_settings(world: Checkout, results: Path) -> None:
+    cells = read_csv(results / "cells.csv", "cells")
+    own = pd.concat([cells, cells.iloc[:1].assign(row="new")]).iloc[1:].assign(scale="pocket", judge="vllm")
+    write_csv(own, results / "cells.csv", "cells")
+    moved = diff(open_results(world.results), open_results(results))
+    assert moved.only_a == ["rpo/table1/dpo/win-rate"]
+    assert moved.only_b == ["rpo/table1/new/win-rate"]
+    assert moved.settings["scale"] == [["embedded"], ["pocket"]]
+    assert moved.settings["judge"] == [["embedded-world"], ["vllm"]]
+    assert not moved.is_same
+    assert moved.cells[0].differs == {"scale": ["embedded", "pocket"], "judge": ["embedded-world", "vllm"]}
+
+
+@pytest.mark.parametrize("name", ["crate", "crate.zip"])
+@pytest.mark.parametrize("with_models", [False, True])
+def test_a_crate_reads_back_and_its_files_fit(world: Checkout, tmp_path: Path, name: str, with_models: bool) -> None:
+    crated = write_crate(open_results(world.results), tmp_path / name, with_models)
+    crate = ROCrate(tmp_path / name)
+    files = {entity.id: entity for entity in crate.data_entities if entity.type == "File"}
+    assert len(files) == crated.files
+    assert {"cells.csv", "runs.csv", "verdicts.csv", "tables/rpo_table1.html"} <= set(files)
+    assert any(place.endswith("model.safetensors") for place in files) is with_models
+    folder = tmp_path / name
+    if name.endswith(".zip"):
+        folder = tmp_path / "unpacked"
+        zipfile.ZipFile(tmp_path / name).extractall(folder)
+    for place, entity in files.items():
+        assert sha256_file(folder / place) == entity["sha256"], place
+    assert verify(open_results(folder), is_without_models=not with_models).findings == []
+
+
+def test_a_crate_says_which_job_made_what_of_what(world: Checkout, tmp_path: Path) -> None:
+    results = open_results(world.results)
+    write_crate(results, tmp_path / "crate")
+    crate = ROCrate(tmp_path / "crate")
+    assert "not comparable" in str(crate.description)
+    for name, record in results.records.items():
+        action = crate.get(f"#{name}")
+        assert action is not None and action.type == "CreateAction"
+        made_of = {entity.id.rstrip("/").rpartition("/")[2] for entity in action.get("object", [])}
+        assert made_of == set(record["inputs"].values())
+        assert action["startTime"] <= action["endTime"]
+    table = crate.get("#rpo_table1")
+    assert table is not None
+    assert {entity.id for entity in table["result"]} >= {"tables/rpo_table1.csv"}
+
+
+def test_a_crate_overwrites_nothing(world: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "crate").mkdir()
+    with pytest.raises(UserError, match="is there already"):
+        write_crate(open_results(world.results), tmp_path / "crate")

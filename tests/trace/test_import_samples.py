@@ -1,0 +1,173 @@
+"""Answers made elsewhere: from a CSV to a judged cell through Snakemake, without training; and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkout import Checkout
+
+from prefrepro.data.template import prompt_id
+from prefrepro.errors import UserError
+from prefrepro.sample.outputs import answers_to, read_outputs
+from prefrepro.tables.schema import read_csv
+from prefrepro.trace.explain import explain
+from prefrepro.trace.results import open_results
+from prefrepro.trace.verify import verify
+
+ONE = [{"role": "user", "content": "How do I feed a cat?"}]
+TWO = [*ONE, {"role": "assistant", "content": "With care."}, {"role": "user", "content": "And a dog?"}]
+PROMPTS = [{"prompt_id": prompt_id(one), "prompt": one, "baseline": "No."} for one in (ONE, TWO)]
+MAP = {"prompt": "q", "response": "a"}
+
+
+def write_csv_file(path: Path, rows: list[tuple[str, str]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([("q", "a"), *rows])
+    return path
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_row_of_samples_from_elsewhere_end_to_end(world: Checkout, tmp_path: Path) -> None:
+    shutil.copytree(world.root, tmp_path / "checkout")
+    checkout = Checkout(tmp_path / "checkout", copy=False)
+    prompts = rows_of(next(checkout.results.glob("data/*/prompts.jsonl")))
+    answers = [
+        (row["prompt"][-1]["content"], row["baseline"] if place % 2 else "Ask a friend.")
+        for place, row in enumerate(prompts)
+    ]
+    outputs = write_csv_file(tmp_path / "outputs.csv", answers)
+    command = ("import-samples", str(outputs), "--as", "rpo/table1/theirs", "--map", "prompt=q,response=a")
+
+    short = write_csv_file(tmp_path / "short.csv", [*answers[1:], ("Who are you?", "Me.")])
+    refused = checkout.prefrepro(command[0], str(short), *command[2:], "--config", "seeds=2")
+    assert refused.returncode == 2
+    assert "1 of 32 prompts have no answer" in refused.stderr
+    assert "1 of 32 answers are to none of the prompts: " in refused.stderr and "Who are you?" in refused.stderr
+    assert not (checkout.root / "config/samples").exists()
+
+    done = checkout.prefrepro(*command, "--label", "Their outputs", "--reported", "50", "--config", "seeds=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("Next: snakemake table1 --config seeds=2\n")
+    made = checkout.snakemake("table1", "--cores", "2", "--config", "seeds=2")
+    log = made.stdout + made.stderr
+    assert made.returncode == 0, log
+    assert [log.count(f"rule {rule}:\n") for rule in ("data", "sft", "align", "sample", "judge")] == [0, 0, 0, 1, 1]
+
+    cells = read_csv(checkout.results / "cells.csv", "cells").set_index("row")
+    cell = cells.loc["theirs"]
+    assert str(cell["reason"]).endswith("samples imported from outputs.csv")
+    assert str(cell["sample_id"]).startswith("imported-theirs_")
+    assert cell["run_id"] is None or cell.isna()["run_id"]
+    assert (cell["reported"], cell["n"], cell["n_seeds"]) == (50.0, 32, 1)
+    sample = checkout.results / "samples" / str(cell["sample_id"])
+    assert [row["response"] for row in rows_of(sample / "samples.jsonl")] == [answer for _, answer in answers]
+    assert json.loads((sample / "manifest.json").read_text(encoding="utf-8"))["engine"] == "imported"
+    table = (checkout.results / "tables/rpo_table1.md").read_text(encoding="utf-8")
+    assert "Their outputs: samples imported from outputs.csv; not trained or sampled here." in table
+    told = explain(open_results(checkout.results), "rpo/table1/theirs")
+    assert {job["kind"] for job in told["jobs"].values()} == {"verdict", "import", "data"}
+    assert verify(open_results(checkout.results)).is_whole
+    assert checkout.prefrepro("forecast", "table1", "seeds=2").returncode == 0
+
+    again = checkout.snakemake("-n", "table1", "--config", "seeds=2")
+    assert "Nothing to be done" in again.stdout + again.stderr
+    write_csv_file(outputs, [(question, "Be kind.") for question, _ in answers])
+    edited = checkout.snakemake("-n", "table1", "--config", "seeds=2")
+    log = edited.stdout + edited.stderr
+    assert [log.count(f"rule {rule}:\n") for rule in ("align", "sample", "judge")] == [0, 1, 1]
+    outputs.unlink()
+    gone = checkout.prefrepro("plan", "table1")
+    assert gone.returncode == 2
+    assert "does not exist; expected a file of answers" in gone.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("rpo/tabel1/theirs", "Did you mean rpo/table1?"),
+        ("rpo/table1", "expected paper/table/row or paper/table/row/column"),
+        ("rpo/table1/dpo", "has a row dpo of its own"),
+        ("rpo/table4/theirs/hh-mistral", "Did you mean hh-mistral-7b?"),
+    ],
+)
+def test_a_place_that_is_none(checkout: Checkout, tmp_path: Path, place: str, said: str) -> None:
+    outputs = write_csv_file(tmp_path / "outputs.csv", [("x", "y")])
+    done = checkout.prefrepro("import-samples", str(outputs), "--as", place, "--map", "prompt=q,response=a")
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_prompts_are_told_by_text_in_any_form_or_by_id() -> None:
+    hh = "\n\nHuman: How do I feed a cat?\n\nAssistant: With care.\n\nHuman: And a dog?\n\nAssistant:"
+    tags = "\n<|user|>\nHow do I feed a cat?\n<|assistant|>\nWith care.\n<|user|>\nAnd a dog?"
+    for first, second in ((ONE[0]["content"], hh), (" How do I feed a cat?\n", tags), (ONE, TWO)):
+        rows = [("2", {"prompt": second, "response": "B"}), ("1", {"prompt": first, "response": "A"})]
+        assert answers_to(PROMPTS, rows, Path("f")) == [{"response": "A"}, {"response": "B"}]
+    rows = [(str(n), {"prompt_id": one["prompt_id"], "response": "C"}) for n, one in enumerate(PROMPTS)]
+    assert answers_to(PROMPTS, rows, Path("f")) == [{"response": "C"}] * 2
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    rows: list[Any] = [
+        ("line 2", {"prompt": ONE[0]["content"], "response": "A"}),
+        ("line 3", {"prompt": ONE[0]["content"], "response": "B"}),
+        ("line 4", {"prompt": "Why?", "response": "C"}),
+    ]
+    with pytest.raises(UserError) as caught:
+        answers_to(PROMPTS, rows, Path("f.csv"))
+    said = str(caught.value)
+    assert "line 3: its prompt is answered before, at line 2" in said
+    assert "1 of 2 prompts have no answer" in said
+    assert "1 of 3 answers are to none of the prompts: line 4: «Why?»; --ignore-extra leaves such out" in said
+
+
+def test_turns_want_as_many_answers() -> None:
+    prompt = PROMPTS[0] | {"turns": ["How do I feed a cat?", "Shorter."]}
+    row = {"prompt": ONE[0]["content"], "responses": ["A", "B"]}
+    assert answers_to([prompt], [("1", row)], Path("f")) == [{"response": "B", "responses": ["A", "B"]}]
+    with pytest.raises(UserError, match="has 2 turns; expected responses"):
+        answers_to([prompt], [("1", {"prompt": ONE[0]["content"], "response": "A"})], Path("f"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "jsonl"])
+def test_every_form_of_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"outputs.{suffix}"
+    rows = [{"q": "one,\ntwo", "a": "ä"}, {"q": "three", "a": ""}]
+    if suffix in ("csv", "tsv"):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, ["q", "a"], delimiter="\t" if suffix == "tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    elif suffix == "json":
+        path.write_text(json.dumps(rows), encoding="utf-8")
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = [row for _, row in read_outputs(path, MAP)]
+    assert found == [{"prompt": row["q"], "response": row["a"]} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("o.csv", "question,answer\nx,y\n", 'line 2: no column "q"; it has question, answer'),
+        ("o.json", '{"q": 1}', "expected a list of objects"),
+        ("o.json", "[", "is no readable JSON"),
+        ("o.jsonl", '{"q": "x"}\n', 'no column "a"'),
+        ("o.csv", "q,a\n", "holds no answer"),
+    ],
+)
+def test_a_file_of_another_form_is_refused(tmp_path: Path, name: str, text: str, said: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_outputs(path, MAP)
+    assert said in str(caught.value)
