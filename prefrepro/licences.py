@@ -9,6 +9,7 @@ import re
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -28,7 +29,8 @@ KNOWN = {
 
 def pinned(requirements: Path = ROOT / "requirements.txt") -> dict[str, str]:
     """Name -> version of every pinned package."""
-    return dict(match.groups() for match in map(PINNED.match, requirements.read_text("utf-8").splitlines()) if match)
+    matches = map(PINNED.match, requirements.read_text("utf-8").splitlines())
+    return {match[1]: match[2] for match in matches if match}
 
 
 def licence_of(name: str) -> str:
@@ -43,7 +45,7 @@ def licence_of(name: str) -> str:
 
 
 def _said(package: Distribution) -> str | None:
-    metadata = package.metadata
+    metadata: Any = package.metadata
     if expression := metadata.get("License-Expression"):
         return expression
     classifiers = [one.split(" :: ") for one in metadata.get_all("Classifier") or []]

@@ -80,18 +80,19 @@ def _verdicts(items: Sequence[dict[str, str]], client: JudgeClient, config: Judg
 
 
 def _counts(pairs: pd.DataFrame) -> dict[str, Any]:
-    lost = pairs["without"] != "win"
-    hijacked = int((lost & (pairs["with"] == "win")).sum())
-    low, high, _ = wilson(hijacked, int(lost.sum())) if lost.any() else (0.0, 1.0, "")
+    without, with_words = list(pairs["without"]), list(pairs["with"])
+    lost = sum(verdict != "win" for verdict in without)
+    hijacked = sum(w == "win" and v != "win" for v, w in zip(without, with_words, strict=True))
+    low, high, _ = wilson(hijacked, lost) if lost else (0.0, 1.0, "")
     return {
-        "n": len(pairs),
-        "won_without": int((~lost).sum()),
-        "won_with": int((pairs["with"] == "win").sum()),
+        "n": len(without),
+        "won_without": len(without) - lost,
+        "won_with": with_words.count("win"),
         "hijacked": hijacked,
-        "rate_pct": 100 * hijacked / int(lost.sum()) if lost.any() else None,
+        "rate_pct": 100 * hijacked / lost if lost else None,
         "low": 100 * low,
         "high": 100 * high,
-        "invalid": int((pairs["with"] == "invalid").sum()),
+        "invalid": with_words.count("invalid"),
     }
 
 

@@ -194,7 +194,7 @@ def test_no_text_becomes_the_judges_instruction(protocol: str, text: str) -> Non
 def test_every_text_is_read_back_from_a_csv(tmp_path: Path, text: str, make_verdicts: Any) -> None:
     frame = make_verdicts("s", ["win"], raw_reply=text)
     write_csv(frame, tmp_path / "verdicts.csv", "verdicts")
-    assert read_csv(tmp_path / "verdicts.csv", "verdicts")["raw_reply"][0] == text
+    assert list(read_csv(tmp_path / "verdicts.csv", "verdicts")["raw_reply"]) == [text]
     assert_no_formula(tmp_path / "verdicts.csv")
 
 

@@ -26,12 +26,13 @@ def test_products_are_those_of_torch(dtype: torch.dtype, m: int, n: int, k: int)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(6,), (4, 6), (2, 4, 6)])
 def test_a_linear_layer_and_its_gradients(dtype: torch.dtype, bias: bool, shape: tuple[int, ...]) -> None:
-    layer = nn.Sequential(nn.Linear(6, 9, bias=bias, dtype=dtype))
+    linear = nn.Linear(6, 9, bias=bias, dtype=dtype)
+    layer = nn.Sequential(linear)
     use_products(layer)
-    assert type(layer[0]) is Linear
+    assert type(linear) is Linear
     inputs = torch.randn(*shape, dtype=dtype, requires_grad=True)
     leaves = [inputs, *layer.parameters()]
-    expected = F.linear(inputs, layer[0].weight, layer[0].bias)
+    expected = F.linear(inputs, linear.weight, linear.bias)
     found = layer(inputs)
     torch.testing.assert_close(found, expected)
     uneven = torch.randn_like(found)
@@ -40,12 +41,13 @@ def test_a_linear_layer_and_its_gradients(dtype: torch.dtype, bias: bool, shape:
 
 
 def test_frozen_weights_and_copies() -> None:
-    layer = nn.Sequential(nn.Linear(6, 9))
+    linear = nn.Linear(6, 9)
+    layer = nn.Sequential(linear)
     before = layer.state_dict()
     use_products(layer)
     twin = copy.deepcopy(layer).requires_grad_(False)
     with torch.no_grad():
-        layer[0].weight.zero_()  # pyright: ignore[reportArgumentType]
+        linear.weight.zero_()
     inputs = torch.randn(3, 6, requires_grad=True)
     twin(inputs).sum().backward()
     assert inputs.grad is not None and inputs.grad.any(), "a copy has its own weights"
