@@ -257,7 +257,7 @@ class Expander:
         inputs = {"data": data, **start}
         limits = {name: training[name] for name in ("max_length", "max_prompt_length", "truncation_mode")}
         if method.needs.get("reference", True):
-            spec = limits | {"dtype": training["dtype"], "micro_batch": training["micro_batch"], "init": init}
+            spec = limits | {"dtype": _computed_in(training), "micro_batch": training["micro_batch"], "init": init}
             spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
             readable = f"{self.paper.get('start', 'sft')}_{column.model}_{data_name}"
             inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start})
@@ -265,7 +265,7 @@ class Expander:
             embedder = row.embedder or column.embedder
             inputs["embeddings"] = self._embeddings(row, embedder, column, data, limits, method.needs["embeddings"])
         if method.needs.get("reference_rewards"):
-            own = {name: training[name] for name in ("dtype", "micro_batch", "threads")}
+            own = {name: training[name] for name in ("micro_batch", "threads")} | {"dtype": _computed_in(training)}
             rewards = self._reference_rewards(row, column, inputs, init, limits | own, pairs, seed)
             inputs["reference_rewards"] = rewards
         if rollout:
@@ -393,3 +393,8 @@ class Expander:
 def _sha256(path: Path, changed_ns: int) -> str:
     """Content hash of a local file as it was last changed: other content is another dataset."""
     return sha256_file(path)
+
+
+def _computed_in(training: dict[str, Any]) -> str:
+    """The dtype of a run's log-probs; the reference's are made in the same, so that a run starts at a ratio of 1."""
+    return training.get("compute_dtype") or training["dtype"]

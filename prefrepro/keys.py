@@ -80,3 +80,12 @@ def key_problems(keys: Mapping[str, Key], mapping: Mapping[str, Any], known: lis
         for key, rule in keys.items()
         if key in mapping and not rule.accepts(mapping[key])
     ]
+
+
+def flags_of(*names: str) -> Key:
+    """A mapping of any of these names to true or false."""
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, dict) and all(key in names and isinstance(flag, bool) for key, flag in value.items())
+
+    return Key(accepts, f"a mapping of {', '.join(names)} to true or false")

@@ -13,7 +13,7 @@ from prefrepro.expand import Expander
 from prefrepro.imported_rows import with_imported_rows
 from prefrepro.nodes import Plan
 from prefrepro.readings import reading_of
-from prefrepro.setting_rules import SAMPLING, TRAINING, value_problems
+from prefrepro.setting_rules import SAMPLING, TRAINING, keys_of, value_problems
 from prefrepro.spec import make_config, read_paper, read_scale, report, settings_problems, unknown_keys
 from prefrepro.table_spec import Column, Row, Table, read_table, table_files, target_of
 
@@ -113,11 +113,11 @@ def _check_settings(expander: Expander) -> None:
     problems = settings_problems(expander.scale, paper, f"config/scales/{expander.config.scale}.yaml")
     for row in expander.table.rows:
         here = f"{expander.where}, row {row.key}, training"
-        problems += unknown_keys(row.training, list(training), here)
+        problems += unknown_keys(row.training, keys_of(training), here)
         problems += value_problems(TRAINING, row.training, here, training)
     for column in expander.table.columns:
         here = f"{expander.where}, column {column.key}"
-        problems += unknown_keys(column.training, list(training), f"{here}, training")
+        problems += unknown_keys(column.training, keys_of(training), f"{here}, training")
         problems += value_problems(TRAINING, column.training, f"{here}, training", training)
         problems += unknown_keys(column.sampling, list(SAMPLING), f"{here}, sampling")
         problems += value_problems(SAMPLING, column.sampling, f"{here}, sampling")

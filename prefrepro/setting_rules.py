@@ -49,6 +49,7 @@ TRAINING: dict[str, Key] = {
     "max_prompt_length": COUNT,
     "truncation_mode": one_of("keep_start", "keep_end"),
     "dtype": _DTYPE,
+    "compute_dtype": _DTYPE,
     "on_nan": one_of("stop", "skip"),
     "log_every": COUNT,
     "eval_every": SEED,
@@ -108,6 +109,11 @@ PLANNING: dict[str, Key] = {
         "{batch_divisor: n, contrast_divisor: n}",
     ),
 }
+
+
+def keys_of(training: Mapping[str, Any]) -> list[str]:
+    """What may be set of a training, under a paper's own `training`; left out, `compute_dtype` is no part of a run."""
+    return [*training, "compute_dtype"]
 
 
 def value_problems(

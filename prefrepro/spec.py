@@ -18,8 +18,8 @@ import yaml
 from prefrepro.data.source_schema import check_named
 from prefrepro.errors import UserError, nearest
 from prefrepro.introspect import ROOT, hparam_problems, read_method, show
-from prefrepro.keys import COUNT, FLAG, TEXT, is_number, is_text, is_whole, one_of
-from prefrepro.setting_rules import EVALUATION, PLANNING, ROLLOUT, SAMPLING, SOURCE, TRAINING, value_problems
+from prefrepro.keys import COUNT, FLAG, TEXT, flags_of, is_number, is_text, is_whole, one_of
+from prefrepro.setting_rules import EVALUATION, PLANNING, ROLLOUT, SAMPLING, SOURCE, TRAINING, keys_of, value_problems
 from prefrepro.strict_yaml import load_yaml
 from prefrepro.train.track import problem as track_problem
 
@@ -176,11 +176,12 @@ ROLLOUT_KEYS = ["ppo_epochs", "minibatches", "max_head_grad_norm", "max_new_toke
 """prefrepro/train/rollout.py says what they mean."""
 SCALE_KEYS = [
     "description", "is_comparable", *STAND_INS, "external", "files_judge", *SETTINGS, "rollout", "prompt_sets",
-    "evaluations", "max_draws", "forecast", "resources", "pretrained_on",
+    "evaluations", "max_draws", "forecast", "resources", "pretrained_on", "engine",
 ]  # fmt: skip
 
 
 _SCALE_RULES = {"description": TEXT, "is_comparable": FLAG, "files_judge": TEXT, "max_draws": COUNT}
+_SCALE_RULES["engine"] = flags_of("activation_checkpointing", "compile")  # prefrepro/train/engine.py
 PAPER_KEYS = [
     "title", "arxiv", *SETTINGS, "rollout", "prompt_sets", "start", "evaluations", "switches",
 ]  # fmt: skip
@@ -203,7 +204,7 @@ def check_scale(scale: dict[str, Any], where: str) -> dict[str, Any]:
     problems = unknown_keys(scale, SCALE_KEYS, where)
     problems += [f'{where}: "{key}" is missing' for key in needed if scale.get(key) is None]
     problems += value_problems(_SCALE_RULES, {k: scale[k] for k in _SCALE_RULES if scale.get(k) is not None}, where)
-    sections = (*STAND_INS, *SETTINGS, "rollout", "external", "prompt_sets", "evaluations", "pretrained_on")
+    sections = (*STAND_INS, *SETTINGS, "rollout", "external", "prompt_sets", "evaluations", "pretrained_on", "engine")
     mappings = {key: as_mapping(scale.get(key), f"{where}, {key}", problems) for key in sections}
     for section in (*STAND_INS, "external", "pretrained_on"):
         for key, value in mappings[section].items():
@@ -259,11 +260,13 @@ def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
         if key not in lacking:
             problems += value_problems(rules, paper[key], f"{where}, {key}", training)
     for key, rules, needed in (("training", TRAINING, training), ("sampling", SAMPLING, sampling)):
-        missing = [] if key in lacking else [rule for rule in rules if rule not in (*needed, "generations")]
+        missing = (
+            [] if key in lacking else [rule for rule in rules if rule not in (*needed, "compute_dtype", "generations")]
+        )
         problems += [f'{where}, {key}: "{name}" is missing' for name in missing]
     for name in ("sft", "reward_model"):
         if name not in lacking:
-            problems += unknown_keys(paper[name], list(training), f"{where}, {name}")
+            problems += unknown_keys(paper[name], keys_of(training), f"{where}, {name}")
     problems += _rollout_problems(rollout, training, where)
     for name, values in made["prompt_sets"].items():
         problems += unknown_keys(values, list(SAMPLING), f"{where}, prompt_sets, {name}")
@@ -313,7 +316,7 @@ def _side_problems(values: dict[str, Any], training: dict[str, Any], where: str)
     plain = {"training": TRAINING, "sampling": SAMPLING, "source": SOURCE, "planning": PLANNING}
     for name, rules in plain.items():
         section = as_mapping(values.get(name), f"{where}, {name}", problems)
-        known = list(training) if name == "training" else list(rules)
+        known = keys_of(training) if name == "training" else list(rules)
         problems += unknown_keys(section, known, f"{where}, {name}")
         problems += value_problems(rules, section, f"{where}, {name}", training)
     for name, rules in (("prompt_sets", SAMPLING), ("evaluations", EVALUATION)):
@@ -353,7 +356,7 @@ def _rollout_problems(rollout: dict[str, dict[str, Any]], training: dict[str, An
     problems = []
     for source in ROLLOUT_SOURCES:
         here = f"{where}, rollout, {source}"
-        keys = REFERENCE_KEYS if source == "reference" else [*training, *ROLLOUT_KEYS, "hparams"]
+        keys = REFERENCE_KEYS if source == "reference" else [*keys_of(training), *ROLLOUT_KEYS, "hparams"]
         problems += unknown_keys(rollout[source], keys, here)
         problems += value_problems(TRAINING | ROLLOUT, rollout[source], here, training)
     return problems
@@ -363,7 +366,7 @@ def settings_problems(scale: dict[str, Any], paper: dict[str, Any], where: str) 
     """Of a scale's settings, under a paper that says which there are: unknown ones, and values that make no sense."""
     problems, training = [], paper["training"]
     for section in SETTINGS:
-        rules, known = (SAMPLING, list(SAMPLING)) if section == "sampling" else (TRAINING, list(training))
+        rules, known = (SAMPLING, list(SAMPLING)) if section == "sampling" else (TRAINING, keys_of(training))
         problems += unknown_keys(scale[section], known, f"{where}, {section}")
         problems += value_problems(rules, scale[section], f"{where}, {section}", training)
     for name, values in scale["prompt_sets"].items():

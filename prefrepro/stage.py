@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -41,6 +42,8 @@ WORK = {
     "table": "prefrepro.tables.build:run",
 }
 
+TRAINED = ("base", "sft", "run", "reward_model")
+
 
 def parse_config(pairs: list[str]) -> dict[str, Any]:
     """KEY=VALUE arguments as a mapping."""
@@ -56,8 +59,12 @@ def parse_config(pairs: list[str]) -> dict[str, Any]:
 def do(plan: Plan, node: Node) -> None:
     """Do one node's work and record it; its inputs must be there.
 
-    `results` is the scale's folder below the working directory.
+    `results` is the scale's folder below the working directory. Of processes that torchrun started, all train, and the
+    first alone makes what is no training.
     """
+    is_first = os.environ.get("RANK", "0") == "0"
+    if node.kind not in TRAINED and not is_first:
+        return
     inputs = {}
     for role, node_id in node.inputs.items():
         source = plan.node(node_id)
@@ -74,15 +81,18 @@ def do(plan: Plan, node: Node) -> None:
     if node.kind == "verdict":
         # What judging may cost is the user's purse, not part of what a verdict is.
         spec["budget_usd"] = plan.config.budget_usd
+    if node.kind in TRAINED:
+        spec["engine"] = plan.scale["engine"]  # nor is how a device is used part of what a run is
     work = importlib.import_module(module)
-    if node.kind in MODELS and plan.config.track:
+    if node.kind in MODELS and plan.config.track and is_first:
         work.LISTENERS.append(tracker(plan.config.track, plan.results, node.id, node.spec))
     started, clock = now(), time.perf_counter()
     with recorded(plan.results / "benchmarks" / "work" / f"{node.id}.json"):
         getattr(work, function)(spec, inputs, plan.results / node.folder)
-    if node.kind in MODELS:
+    if node.kind in MODELS and is_first:
         write_card(plan, node)  # here, because it is no part of what a training is: ids do not depend on its words
-    record_job(plan, node, started, time.perf_counter() - clock)
+    if is_first:
+        record_job(plan, node, started, time.perf_counter() - clock)
 
 
 def main(*kinds: str, warm: bool = False) -> None:

@@ -5,6 +5,7 @@ Knows nothing of training. transformers is imported here and in base.py alone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch
 
 
 def device() -> torch.device:
-    """The first visible CUDA device, or the CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    """The first visible CUDA device, under torchrun the rank's own, or the CPU."""
+    return (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
 
 
 Hub = str | Mapping[str, Any]
@@ -89,10 +94,13 @@ def load_model(path: Path | str, dtype: str, output: str = "logp", seed: int = 0
         ) from error
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """safetensors weights, config and tokenizer, as `from_pretrained` reads them. Raises UserError on a full disk."""
+def save_model(model: Any, tokenizer: Any, folder: Path, weights: dict[str, Any] | None = None) -> None:
+    """safetensors weights, config and tokenizer, as `from_pretrained` reads them. Raises UserError on a full disk.
+
+    `weights`: all of them, where the model holds but a part.
+    """
     try:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{folder}: the model could not be saved: {error}. Next: free the disk, run again.") from error

@@ -11,9 +11,9 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -21,12 +21,17 @@ from methods.contract import LossOutput, Needs, RankedBatch, RolloutBatch
 from prefrepro.errors import UserError
 from prefrepro.train.batches import Inputs, Rows, make_batch, sequences_of, step_rows, steps_per_epoch
 from prefrepro.train.checkpoint import CheckpointStore
+from prefrepro.train.engine import Engine, prepare
 from prefrepro.train.examples import Tokens
+from prefrepro.train.load import DTYPES
 from prefrepro.train.mishaps import Mishaps
 from prefrepro.train.optim import build_optimizer, warmup_lr
 from prefrepro.train.policy import Policy
 from prefrepro.train.preempt import leave, preempted
+from prefrepro.train.ranks import Ranks, is_first
 from prefrepro.train.rollout import Respond, Rollouts, RolloutSettings, rows_of_rollouts
+from prefrepro.train.sharded import Sharded, clip_grad_norm
+from prefrepro.train.state import State
 
 METRICS: tuple[str, ...] = (
     "step", "loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies",
@@ -48,7 +53,8 @@ class Training:
     batch_size: int
     """Pairs of one step; demonstrations of SFT; responses of each side where rows are balanced; rollouts."""
     micro_batch: int
-    """Sequences whose activations are held at once, one group at least. Changes memory, and results by rounding."""
+    """Sequences whose activations a rank holds at once; all ranks together one group at least. Changes memory, and
+    results by rounding."""
     contrast_size: int
     """Side of RPO's contrast matrix: examples that meet each other in a loss with `gather`, whatever the micro-batch
     and the ranks. At most `batch_size`, which then is one matrix; where it does not divide it, the last is smaller."""
@@ -66,6 +72,12 @@ class Training:
     """Where the shape is rollout."""
     on_nan: str = "stop"
     """stop | skip: what becomes of an update whose loss or gradient is no number; mishaps.py."""
+    compute_dtype: str | None = None
+    """Of forward and backward, where it is not `dtype`, in which weights and optimiser state are held."""
+
+    @property
+    def is_mixed(self) -> bool:
+        return self.compute_dtype not in (None, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,7 @@ def _gradient_step(
     policy: Callable[[Sequence[Tokens]], Tensor],
     parameters: Sequence[Tensor],
     training: Training,
+    ranks: Ranks | None,
 ) -> tuple[float, dict[str, float]]:
     """Accumulate gradients of the mean loss over `rows`; returns it and the logged means.
 
@@ -113,9 +126,10 @@ def _gradient_step(
     out a prompt whose responses are all rated alike), and may have one loss per response or per pair.
     """
     group_size = training.contrast_size if needs.gather else 1
-    # As many whole groups as one forward pass holds, and at least one: a group's examples must meet each other.
+    # As many whole groups as one forward pass of all ranks holds, and at least one: its examples must meet each other.
     per_row = max(1, len(sequences_of(rows, inputs, needs)) // max(len(rows), 1))
-    chunk_size = max(training.micro_batch // per_row // group_size, 1) * group_size
+    held = training.micro_batch * (ranks.size if ranks else 1)
+    chunk_size = max(held // per_row // group_size, 1) * group_size
     sums: dict[str, float] = {}
     total_loss, count = 0.0, 0
     for chunk in rows.groups(chunk_size):
@@ -171,9 +185,12 @@ def train(
     evaluate: Callable[[], float | None] = lambda: None,
     on_log: Callable[[list[dict[str, float]]], None] = lambda metrics: None,
     respond: Respond | None = None,
+    ranks: Ranks | None = None,
+    engine: Engine | None = None,
 ) -> Outcome:
     """Train `policy` in place, from the store's last checkpoint if it has one. `respond`: for rollouts of the policy.
 
+    `ranks`: divide it among them; each calls this with the same arguments, and each gets the same outcome.
     Raises UserError where a loss or gradient is no number (and `on_nan` is stop) or memory runs out, naming step,
     prompts and the last good checkpoint.
     """
@@ -185,21 +202,26 @@ def train(
         needs = rows_of_rollouts(needs, training.rollout)
         rollouts = Rollouts(policy, training.rollout, seed, respond)
         modules["value_head"], limits["value_head"] = rollouts.head, training.rollout.max_head_grad_norm
+    prepare(policy.model, engine or Engine())
+    if ranks is not None:
+        sharded = Sharded(policy, ranks, DTYPES[training.compute_dtype] if training.compute_dtype else None)
+        if rollouts is not None:
+            rollouts.respond = respond and partial(sharded.whole, respond)
     steps = total_steps(inputs, needs, training)
     rows_of = step_rows(inputs.prompt_ids, needs, training.batch_size, seed)
-    parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
-    optimizer = build_optimizer(parameters, {"optimizer": training.optimizer, "lr": training.lr})
-    state = store.load()
+    by_module = [[p for p in module.parameters() if p.requires_grad] for module in modules.values()]
+    parameters = [parameter for part in by_module for parameter in part]
+    # Divided weights and those of a value head, which every rank holds, cannot be updated in one go.
+    groups = [{"params": part} for part in by_module] if ranks else parameters
+    optimizer = build_optimizer(groups, {"optimizer": training.optimizer, "lr": training.lr})
+    state = State(store, modules, optimizer, ranks)
     step, tokens, train_s, metrics = 0, 0, 0.0, []
-    if state is not None:
-        for name, module in modules.items():
-            module.load_state_dict(state[name])
-        optimizer.load_state_dict(state["optimizer"])
-        step, tokens, train_s, metrics = state["step"], state["tokens"], state["train_s"], state["metrics"]
-    mishaps = Mishaps(training.on_nan, store, state["skipped"] if state is not None else ())
+    if (saved := state.load()) is not None:
+        step, tokens, train_s, metrics = saved["step"], saved["tokens"], saved["train_s"], saved["metrics"]
+    mishaps = Mishaps(training.on_nan, store, saved["skipped"] if saved is not None else ())
 
     policy.model.train()
-    bar = tqdm(total=steps, initial=step, unit="step", disable=None, mininterval=1.0)
+    bar = tqdm(total=steps, initial=step, unit="step", disable=None if is_first() else True, mininterval=1.0)
     started, last_loss = time.perf_counter() - train_s, metrics[-1].get("loss", math.nan) if metrics else math.nan
     window_start, window_tokens = time.perf_counter(), 0
     while step < steps:
@@ -213,8 +235,8 @@ def train(
         for update in updates:
             optimizer.zero_grad(set_to_none=True)
             with mishaps.of_memory(step + 1, prompts, training.micro_batch):
-                value, logged = _gradient_step(update, drawn, needs, loss, hp, read, parameters, training)
-            norms = {n: float(torch.nn.utils.clip_grad_norm_(m.parameters(), limits[n])) for n, m in modules.items()}
+                value, logged = _gradient_step(update, drawn, needs, loss, hp, read, parameters, training, ranks)
+            norms = {n: clip_grad_norm(m.parameters(), limits[n]) for n, m in modules.items()}
             if not all(math.isfinite(number) for number in (value, *norms.values())):
                 mishaps.no_number(step + 1, prompts, value, norms, training.lr)
                 continue
@@ -237,19 +259,11 @@ def train(
             window_start, window_tokens = now, 0
             bar.set_postfix(loss=f"{last_loss:.3f}")
             on_log(metrics)
-        is_asked_to_go = preempted()
+        is_asked_to_go = ranks.any(preempted()) if ranks else preempted()
         if (step % training.checkpoint_every == 0 or is_asked_to_go) and step < steps:
-            store.save(
-                step,
-                {
-                    **{name: module.state_dict() for name, module in modules.items()},
-                    "optimizer": optimizer.state_dict(),
-                    "tokens": tokens,
-                    "train_s": time.perf_counter() - started,
-                    "metrics": metrics,
-                    "skipped": mishaps.skipped,
-                },
-            )
+            spent = time.perf_counter() - started
+            plain = {"tokens": tokens, "train_s": spent, "metrics": metrics, "skipped": mishaps.skipped}
+            state.save(step, plain)
             if is_asked_to_go:
                 leave(step, steps)
     bar.close()

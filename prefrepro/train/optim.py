@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from prefrepro.errors import UserError, nearest
 
@@ -17,6 +16,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 """rmsprop: torch's defaults, spelled out, as the released trainers.py:350. adamw: no weight decay, the default of the
 HF Trainer that the NCA and zephyr recipes run on."""
+FUSED = ("adamw",)
 
 
 def warmup_lr(step: int, lr: float, warmup_steps: int) -> float:
@@ -24,13 +24,17 @@ def warmup_lr(step: int, lr: float, warmup_steps: int) -> float:
     return lr * min(1.0, (step + 1) / (warmup_steps + 1))
 
 
-def build_optimizer(params: Iterable[Tensor], training: Mapping[str, Any]) -> torch.optim.Optimizer:
+def build_optimizer(params: Iterable[Any], training: Mapping[str, Any]) -> torch.optim.Optimizer:
     """The optimiser that `training` names (keys `optimizer`, `lr`); the trainer sets `lr` anew at each step.
 
-    Raises UserError on an unknown name.
+    `params`: tensors, or groups as torch.optim takes them. On CUDA torch's fused kernel where it has one (not of
+    RMSprop, which goes through all tensors of a group at once). Raises UserError on an unknown name.
     """
     name = str(training["optimizer"])
     if name not in OPTIMIZERS:
         known = ", ".join(OPTIMIZERS)
         raise UserError(f'training.optimizer: "{name}" is unknown. Known: {known}.{nearest(name, OPTIMIZERS)}')
-    return OPTIMIZERS[name](params, lr=training["lr"])
+    groups = list(params)
+    first = groups[0]["params"][0] if isinstance(groups[0], dict) else groups[0]
+    more = {"fused": True} if name in FUSED and first.is_cuda else {}
+    return OPTIMIZERS[name](groups, lr=training["lr"], **more)

@@ -6,7 +6,8 @@ Knows nothing of methods, optimisers or files.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -24,8 +25,14 @@ SIDE_BY_SIDE = 8
 """Sequences padded to one width: few, and of like length, so that little is padded."""
 
 
+def _alone(read: Callable[[Sequence[Tokens]], Any], sequences: Sequence[Tokens]) -> Any:
+    return read(sequences)
+
+
 class Policy:
     """A causal model read as log-probs, or a sequence classifier with one label read as scores.
+
+    `through` says how sequences are read: here, or divided among ranks (sharded.py).
 
     An architecture whose packed results are not known to equal the padded ones is padded, and the log says so.
     """
@@ -33,6 +40,7 @@ class Policy:
     def __init__(self, model: Any, pad_id: int, output: str = "logp", layout: Layout = "shared") -> None:
         self.model, self.pad_id, self.output, self.layout = model, pad_id, output, layout
         use_products(model)
+        self.through: Callable[..., Any] = _alone
         if layout != "padded" and not can_pack(model):
             kind = model.config.get_text_config().model_type
             logging.getLogger(__name__).warning("%s: not known to be packed rightly, so its batches are padded", kind)
@@ -40,6 +48,9 @@ class Policy:
 
     def __call__(self, sequences: Sequence[Tokens]) -> Tensor:
         """(S,) float32 or wider: log-probs in nats, summed over response tokens, EOS included; or rewards."""
+        return self.through(self._values, sequences)
+
+    def _values(self, sequences: Sequence[Tokens]) -> Tensor:
         values = [torch.empty(0, device=self.model.device)]  # of no sequences
         for laid in self._laid(sequences):
             hidden = hidden_states(self.model, laid)
@@ -55,6 +66,9 @@ class Policy:
 
         Position t stands for token t + 1 and the state before it; `width` is at least the longest length less one.
         """
+        return self.through(partial(self._tokens, width=width), sequences)
+
+    def _tokens(self, sequences: Sequence[Tokens], width: int) -> tuple[Tensor, Tensor]:
         logps, states = [], []
         for laid in self._laid(sequences):
             hidden = hidden_states(self.model, laid)[laid.sources]
@@ -65,7 +79,7 @@ class Policy:
         places = self._places(sequences)
         return torch.cat(logps)[places], torch.cat(states)[places]
 
-    @torch.inference_mode()
+    @torch.no_grad()  # no inference mode: what FSDP gathers weights in would be of no use to the next step
     def score_all(self, sequences: Sequence[Tokens], batch_size: int) -> Tensor:
         """(S,) of any number of sequences without gradient, `batch_size` at a time; results are in their order.
 

@@ -46,6 +46,7 @@ def preempted() -> bool:
 
 
 def leave(step: int, steps: int) -> NoReturn:
-    """End this process to be run again; the state after `step` must be saved."""
-    sys.stderr.write(f"{_received[0].name}: saved after step {step} of {steps}; the next attempt goes on from there\n")
+    """End this process to be run again; the state after `step` must be saved. Another rank may have been asked."""
+    why = _received[0].name if _received else "another rank was asked to go"
+    sys.stderr.write(f"{why}: saved after step {step} of {steps}; the next attempt goes on from there\n")
     sys.exit(EXIT_REQUEUE)

@@ -5,6 +5,7 @@ Base model, SFT, reward model and every alignment method go through here and thr
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib
 import json
@@ -29,6 +30,7 @@ from prefrepro.provenance import code_state, versions
 from prefrepro.train.base import build_model, build_tokenizer
 from prefrepro.train.batches import Inputs
 from prefrepro.train.checkpoint import CheckpointStore
+from prefrepro.train.engine import Engine
 from prefrepro.train.examples import (
     Limits,
     Pairs,
@@ -44,8 +46,10 @@ from prefrepro.train.load import checkpoint_of, hub_commit, load_model, load_tok
 from prefrepro.train.loop import METRICS, Outcome, Training, train
 from prefrepro.train.policy import Policy
 from prefrepro.train.preempt import noticed
+from prefrepro.train.ranks import is_first, joined
 from prefrepro.train.rollout import Respond, RolloutSettings, responder
 from prefrepro.train.seeds import seed_for
+from prefrepro.train.sharded import whole_weights
 from prefrepro.train.tensors import load_tensors
 
 LISTENERS: list[Callable[[list[dict[str, float]]], None]] = []
@@ -67,6 +71,7 @@ def training_of(values: dict[str, Any]) -> Training:
 
 def pretrain(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     """A base model from nothing: tokenizer and language model learnt from the dataset's pretraining texts."""
+    engine = Engine(**spec.pop("engine", {}))
     training, seed = training_of(spec["training"]), seed_for(spec["seed"], "pretrain")
     torch.set_num_threads(training.threads)
     rows = read_rows(inputs["data"] / "pretrain.jsonl")
@@ -77,14 +82,16 @@ def pretrain(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     sequences = encode(tokenizer, [""] * len(texts), texts, limits_of(spec["training"]), counts)
     numbers = [str(index) for index in range(len(texts))]
     data = Inputs(Pairs(sequences, [], numbers, {"responses_cut": counts.responses_cut}))
-    _run(spec, inputs, out, importlib.import_module("methods.sft"), model, tokenizer, data, None)
+    _run(spec, inputs, out, importlib.import_module("methods.sft"), model, tokenizer, data, None, engine)
 
 
 def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     """SFT, a reward model or any alignment method.
 
     `inputs`: data, init, and reference, embeddings, reference_rewards, reward_model where needed.
+    `spec` may hold an `engine` beside what says which run this is. Under torchrun, all ranks call this.
     """
+    engine = Engine(**spec.pop("engine", {}))
     torch.set_num_threads(spec["training"]["threads"])
     method = importlib.import_module(f"methods.{spec['method']}")
     init = checkpoint_of(inputs, "init", spec["init"])
@@ -96,7 +103,7 @@ def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
         seed_for(spec["seed"], "head"),
     )
     data, held_out = _training_inputs(spec, inputs, method.NEEDS, tokenizer)
-    _run(spec, inputs, out, method, model, tokenizer, data, held_out)
+    _run(spec, inputs, out, method, model, tokenizer, data, held_out, engine)
 
 
 def _training_inputs(
@@ -162,6 +169,7 @@ def _run(
     tokenizer: Any,
     data: Inputs,
     held_out: Inputs | None,
+    engine: Engine,
 ) -> None:
     started, training = time.perf_counter(), training_of(spec["training"])
     policy = Policy(model, tokenizer.pad_token_id, method.NEEDS.output)
@@ -171,8 +179,11 @@ def _run(
         room = training.max_length, new_tokens
         respond = rewarded_responder(model, tokenizer, inputs["reward_model"], *room, training.micro_batch)
     store = CheckpointStore(out.parent.parent / "checkpoints" / out.name)
-    with store.owned(), noticed():
-        if _is_finished(spec, out):  # by the orphan of a killed workflow, while this process waited
+    # The first rank alone owns and writes; the others wait for it.
+    owned = store.owned() if is_first() else contextlib.nullcontext()
+    with owned, noticed(), joined(training.is_mixed) as ranks:
+        is_finished = _is_finished(spec, out)  # by the orphan of a killed workflow, while this process waited
+        if ranks.any(is_finished) if ranks else is_finished:
             return
         outcome = train(
             policy,
@@ -184,15 +195,20 @@ def _run(
             seed_for(spec["seed"], "order"),
             store,
             evaluate=lambda: held_out and reward_accuracy(policy, held_out, training.micro_batch),
-            on_log=lambda metrics: _log(out / "metrics.csv", metrics),
+            on_log=lambda metrics: _log(out / "metrics.csv", metrics) if is_first() else None,
             respond=respond,
+            ranks=ranks,
+            engine=engine,
         )
-        shutil.rmtree(out / "model", ignore_errors=True)
-        save_model(model, tokenizer, out / "model")
-        write_metrics(out / "metrics.csv", outcome.metrics)
-        wall_s = time.perf_counter() - started
-        write_json(out / "run.json", _manifest(spec, inputs, out.name, method, data, outcome, wall_s))
-        store.clear()
+        weights = whole_weights(model) if ranks else None
+        if is_first():
+            shutil.rmtree(out / "model", ignore_errors=True)
+            save_model(model, tokenizer, out / "model", weights)
+            write_metrics(out / "metrics.csv", outcome.metrics)
+            wall_s = time.perf_counter() - started
+            manifest = _manifest(spec, inputs, out.name, method, data, outcome, wall_s, ranks.size if ranks else 1)
+            write_json(out / "run.json", manifest)
+            store.clear()
 
 
 def rewarded_responder(
@@ -250,6 +266,7 @@ def _manifest(
     data: Inputs,
     outcome: Outcome,
     wall_s: float,
+    n_ranks: int,
 ) -> dict[str, Any]:
     """run.json: the row for runs.csv, and what it came from."""
     on_gpu = torch.cuda.is_available()
@@ -268,7 +285,7 @@ def _manifest(
         "pairs": outcome.steps * spec["training"]["batch_size"],
         "tokens": outcome.tokens,
         "wall_s": round(wall_s, 2),
-        "gpu_h": round(outcome.train_s / 3600, 4) if on_gpu else 0.0,
+        "gpu_h": round(n_ranks * outcome.train_s / 3600, 4) if on_gpu else 0.0,
         "peak_mem_gb": round(peak / 2**30, 3),
         "final_loss": outcome.final_loss,
         "reward_accuracy": outcome.reward_accuracy,
@@ -284,5 +301,6 @@ def _manifest(
         "truncation": data.pairs.counts,
         "train_s": outcome.train_s,
         "on_nan": {"setting": spec["training"].get("on_nan", "stop"), "skipped_steps": outcome.skipped},
+        "ranks": n_ranks,
         "cpus": os.cpu_count(),
     }

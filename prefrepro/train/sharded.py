@@ -1,0 +1,88 @@
+"""A policy whose weights, gradients and optimiser state are divided among ranks (FSDP2).
+
+Weights may be held wider than they are computed with, on one rank too. Knows nothing of losses or of optimisers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+
+from prefrepro.train.engine import layers_of
+from prefrepro.train.examples import Tokens
+from prefrepro.train.policy import Policy
+from prefrepro.train.ranks import Ranks, read_together
+
+
+class Reader(nn.Module):
+    """Calls a function of the model where FSDP holds embeddings, final norm and head together, as if it were its
+    forward: the function may use the head's weight and call parts of the model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+
+class Sharded:
+    """What a policy and whoever samples from it go through once it is divided."""
+
+    def __init__(self, policy: Policy, ranks: Ranks, compute_dtype: torch.dtype | None) -> None:
+        """Divides `policy.model` in place, from equal weights on all ranks. `compute_dtype`: None: the weights'."""
+        model, own_dtype = policy.model, policy.model.dtype
+        reduce_dtype = own_dtype if compute_dtype else None
+        options: dict[str, Any] = {
+            "mesh": init_device_mesh(model.device.type, (ranks.size,)),
+            "mp_policy": MixedPrecisionPolicy(param_dtype=compute_dtype, reduce_dtype=reduce_dtype),
+        }
+        for layer in layers_of(model):
+            fully_shard(layer, **options)
+        self.reader: Any = fully_shard(Reader(model), **options)
+        self.parts = [module for module in self.reader.modules() if isinstance(module, FSDPModule)]
+        for part in self.parts:  # the sum, where FSDP has the mean: each rank has the gradient of its sequences alone
+            part.set_force_sum_reduction_for_comms(True)
+            part.set_gradient_divide_factor(1.0)
+        self.ranks, self.is_even = ranks, policy.layout == "padded"  # one pass each, where it is packed
+        policy.through = self.read
+
+    def read(self, read: Callable[[Sequence[Tokens]], Any], sequences: Sequence[Tokens]) -> Any:
+        """`read(sequences)` on every rank, each having read its share."""
+        if not sequences:
+            return read(sequences)
+        found = read_together(self.ranks, self.is_even, partial(self.reader, read), sequences)
+        if not torch.is_grad_enabled():
+            self.reader.reshard()  # else it waits for a backward that does not come
+        return found
+
+    def whole(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What `function` makes of the model, such as samples, with all weights at hand on every rank, no gradient."""
+        for part in self.parts:
+            part.set_reshard_after_forward(False)
+        found = self.reader(function, *arguments)
+        for part in self.parts:
+            part.set_reshard_after_forward(part is not self.reader)
+            part.reshard()
+        return found
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], limit: float) -> float:
+    """Scale gradients to a norm of at most `limit`; returns the norm over all ranks before."""
+    norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+
+def whole_weights(model: nn.Module) -> dict[str, Any]:
+    """All weights of a divided model on the first rank's CPU, nothing on the others. All ranks must ask."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return get_model_state_dict(model, options=options)

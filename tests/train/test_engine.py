@@ -1,0 +1,53 @@
+"""How a device is used changes no result: activation checkpointing exactly, compiled layers but for rounding."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from train_helpers import make_inputs, make_policy
+
+from prefrepro.errors import UserError
+from prefrepro.spec import check_scale, read_scale
+from prefrepro.train.engine import Engine, prepare
+from prefrepro.train.policy import Policy
+
+
+def gradients(policy: Policy) -> dict[str, torch.Tensor]:
+    policy.model.train()
+    pairs = make_inputs(4).pairs
+    policy([*pairs.chosen, *pairs.rejected]).sum().backward()
+    return {name: parameter.grad for name, parameter in policy.model.named_parameters() if parameter.grad is not None}
+
+
+def prepared(**engine: bool) -> Policy:
+    policy = make_policy(num_hidden_layers=2)
+    prepare(policy.model, Engine(**engine))
+    return policy
+
+
+def test_checkpointed_activations_give_the_same_gradients() -> None:
+    policy = prepared(activation_checkpointing=True)
+    assert policy.model.is_activation_checkpointing
+    torch.testing.assert_close(gradients(policy), gradients(prepared()), rtol=0, atol=0)
+
+
+@pytest.mark.slow
+def test_compiled_layers_give_the_same_gradients() -> None:
+    expected = gradients(prepared())
+    size = max(float(value.abs().max()) for value in expected.values())
+    # transformers' norms and rotations are in float32, whatever the model is in.
+    torch.testing.assert_close(gradients(prepared(compile=True)), expected, rtol=0, atol=1e-5 * size)
+
+
+@pytest.mark.parametrize("values", [{"compil": True}, {"compile": "yes"}, ["compile"]])
+def test_a_misspelt_engine_is_refused_before_anything_runs(values: object) -> None:
+    scale = read_scale("paper") | {"engine": values}
+    with pytest.raises(UserError, match=r"engine is .*; expected a mapping of activation_checkpointing, compile to"):
+        check_scale(scale, "config/scales/paper.yaml")
+
+
+def test_every_field_of_the_engine_may_stand_in_a_scale() -> None:
+    values = {field.name: True for field in dataclasses.fields(Engine)}
+    assert check_scale(read_scale("paper") | {"engine": values}, "here")["engine"] == values
