@@ -16,9 +16,10 @@ rule reference:
         **RESOURCES,
     params:
         python=launch,
+        trainer=trainer,
         config=config_arguments,
     shell:
-        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
+        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
 
 
 rule embeddings:
@@ -36,9 +37,10 @@ rule embeddings:
         **RESOURCES,
     params:
         python=launch,
+        trainer=trainer,
         config=config_arguments,
     shell:
-        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
+        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
 
 
 rule reference_rewards:
@@ -56,9 +58,10 @@ rule reference_rewards:
         **RESOURCES,
     params:
         python=launch,
+        trainer=trainer,
         config=config_arguments,
     shell:
-        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
+        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
 
 
 rule align:
@@ -77,6 +80,7 @@ rule align:
         **RESOURCES,
     params:
         python=launch,
+        trainer=trainer,
         config=config_arguments,
     shell:
-        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
+        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"

@@ -74,6 +74,12 @@ def launch(wildcards, input):
     return shlex.join([*slot, sys.executable])
 
 
+def trainer(wildcards, input):
+    """The module that trains: by itself, or once for each of several devices."""
+    several = SCALE_RESOURCES.of(PLAN.node(wildcards.id)).gpus > 1
+    return "prefrepro.train.launch" if several else "prefrepro.train"
+
+
 def done(wildcards):
     """The files that a node waits for."""
     return inputs_of(PLAN.node(wildcards.id))
@@ -86,7 +92,7 @@ def inputs_of(node):
 def printed_tables(wildcards):
     """The files of every table that a paper prints."""
     try:
-        return [table_files(target) for target in PLAN.printed]
+        return [file for target in PLAN.printed for file in table_files(target)]
     except UserError as error:
         raise WorkflowError(str(error))
 

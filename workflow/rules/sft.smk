@@ -16,9 +16,10 @@ rule base:
         **RESOURCES,
     params:
         python=launch,
+        trainer=trainer,
         config=config_arguments,
     shell:
-        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
+        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
 
 
 rule sft:
@@ -37,9 +38,10 @@ rule sft:
         **RESOURCES,
     params:
         python=launch,
+        trainer=trainer,
         config=config_arguments,
     shell:
-        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
+        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
 
 
 rule reward_model:
@@ -58,6 +60,7 @@ rule reward_model:
         **RESOURCES,
     params:
         python=launch,
+        trainer=trainer,
         config=config_arguments,
     shell:
-        "exec {params.python} -m prefrepro.train {wildcards.id} {params.config} > {log} 2>&1"
+        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
