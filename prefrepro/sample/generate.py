@@ -1,80 +1,71 @@
 """Responses of one run to the prompts that every run answers.
 
-Batched by length, left-padded, deterministic; EOS and role tags end a response. Knows nothing of methods or judges.
+Any engine: same prompts, same ends of a response, deterministic. Knows nothing of methods, judges or devices.
+
+Draws of one prompt are calls of their own, each with its seed. Only the vllm engine keeps a prompt's keys and values
+from one draw to the next; the others read the prompt again, which costs little beside answering it.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from prefrepro.data.template import render_for
 from prefrepro.files import replacing, write_json
-from prefrepro.train.decode import Answer, decode, sampling_arguments
+from prefrepro.sample.engines import Engine, Request, open_engine
+from prefrepro.sample.processes import visible_devices
 from prefrepro.train.examples import read_rows
-from prefrepro.train.load import checkpoint_of, hub_commit, load_model, tokenizer_of
+from prefrepro.train.load import checkpoint_of, hub_commit, tokenizer_of
 from prefrepro.train.seeds import seed_for
 
 
-@torch.inference_mode()
 def generate(
-    model: Any, tokenizer: Any, prompts: list[str], sampling: dict[str, Any], seed: int
+    engine: Engine, tokenizer: Any, prompts: list[str], sampling: dict[str, Any], seed: int
 ) -> list[dict[str, Any]]:
-    """One {response, tokens, finish} per prompt, in the prompts' order.
+    """One {response, tokens, finish} per prompt, in the prompts' order; the engine has them sorted by length.
 
     finish: eos | role_tag | length. Greedy where temperature is 0. `max_length` bounds prompt and response together,
     as the released sampler; a prompt that leaves no room loses its beginning.
     """
-    model.eval()
-    tokenizer.padding_side, tokenizer.truncation_side = "left", "left"
+    tokenizer.truncation_side = "left"
     room = sampling["max_new_tokens"] or sampling["max_length"]
+    longest = sampling["max_length"] - min(room, sampling["max_length"] // 2)
     lengths = [len(ids) for ids in tokenizer(prompts)["input_ids"]]
     order = sorted(range(len(prompts)), key=lambda i: (lengths[i], i))
-    settings = sampling_arguments(sampling["temperature"], sampling["top_p"])
-    torch.manual_seed(seed)
+    cut = tokenizer([prompts[i] for i in order], truncation=True, max_length=longest)["input_ids"]
+    request = Request(sampling["temperature"], sampling["top_p"], room, sampling["max_length"], seed)
     results: list[dict[str, Any]] = [{} for _ in prompts]
-    bar = tqdm(total=len(prompts), unit="prompt", disable=None)
-    for start in range(0, len(order), sampling["batch_size"]):
-        rows = order[start : start + sampling["batch_size"]]
-        longest = sampling["max_length"] - min(room, sampling["max_length"] // 2)
-        batch = tokenizer(
-            [prompts[i] for i in rows], return_tensors="pt", padding=True, truncation=True, max_length=longest
-        ).to(model.device)
-        answers = decode(
-            model, tokenizer, batch["input_ids"], batch["attention_mask"], room, sampling["max_length"], settings
-        )
-        for row, answer in zip(rows, answers, strict=True):
-            results[row] = _result(answer)
-        bar.update(len(rows))
-    bar.close()
+    for row, answer in zip(order, engine.answers(cut, request), strict=True):
+        results[row] = {"response": answer.text, "tokens": answer.tokens, "finish": answer.finish}
     return results
 
 
-def _result(answer: Answer) -> dict[str, Any]:
-    return {"response": answer.text, "tokens": answer.tokens, "finish": answer.finish}
-
-
-def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, devices: Sequence[str] | None = None) -> None:
     """samples.jsonl and manifest.json: each row of prompts.jsonl, per draw, with response, temperature and draw.
 
     A row with `turns` is answered turn by turn, each answer being part of the next prompt: `responses` holds all. A
-    row's own `temperature` (MT-Bench's categories have one each) goes before the draw's.
+    row's own `temperature` (MT-Bench's categories have one each) goes before the draw's. `devices` defaults to the
+    visible ones. Raises UserError where the engine is not installed.
     """
     started, sampling = time.perf_counter(), spec["sampling"]
     torch.set_num_threads(sampling["threads"])
     released = spec.get("model", "")
     tokenizer = tokenizer_of(inputs, "run", released)
-    model = load_model(checkpoint_of(inputs, "run", released), sampling["dtype"])
     prompts = read_rows(inputs["data"] / "prompts.jsonl")
+    draws = temperatures(sampling)
+    seeds = [seed_for(spec["seed"], f"sampling/{draw}" if draw else "sampling") for draw in range(len(draws))]
+    is_greedy = not any([*draws, *(prompt.get("temperature", 0) for prompt in prompts)])
+    visible = visible_devices() if devices is None else devices
     rows = []
-    for draw, temperature in enumerate(temperatures(sampling)):
-        seed = seed_for(spec["seed"], f"sampling/{draw}" if draw else "sampling")
-        rows += _answer_all(model, tokenizer, prompts, sampling, temperature, draw, seed)
+    with open_engine(sampling, checkpoint_of(inputs, "run", released), tokenizer, visible, is_greedy) as engine:
+        for draw, (temperature, seed) in enumerate(zip(draws, seeds, strict=True)):
+            rows += _answer_all(engine, tokenizer, prompts, sampling, temperature, draw, seed)
     with (
         replacing(out / "samples.jsonl") as temporary,
         temporary.open("w", encoding="utf-8", newline="\n") as file,
@@ -87,7 +78,10 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
         "n": len(rows),
         "finish": {kind: finishes.count(kind) for kind in ("eos", "role_tag", "length")},
         "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
-        "engine": "transformers",
+        "engine": sampling["engine"],
+        "engine_version": engine.version,
+        "seeds": {"draws": seeds, "per": engine.seeded_per},
+        "processes": engine.processes,
         "model_commit": hub_commit(inputs, "run", released),
         "wall_s": time.perf_counter() - started,
     }
@@ -101,7 +95,7 @@ def temperatures(sampling: dict[str, Any]) -> list[float]:
 
 
 def _answer_all(
-    model: Any,
+    engine: Engine,
     tokenizer: Any,
     prompts: list[dict[str, Any]],
     sampling: dict[str, Any],
@@ -115,7 +109,7 @@ def _answer_all(
     for number, value in enumerate(sorted(set(own))):
         places = [place for place, one in enumerate(own) if one == value]
         answers = _converse(
-            model, tokenizer, [prompts[p] for p in places], sampling | {"temperature": value}, seed + number
+            engine, tokenizer, [prompts[p] for p in places], sampling | {"temperature": value}, seed + number
         )
         for place, answer in zip(places, answers, strict=True):
             rows[place] = prompts[place] | answer | {"draw": draw, "temperature": value}
@@ -123,7 +117,7 @@ def _answer_all(
 
 
 def _converse(
-    model: Any, tokenizer: Any, prompts: list[dict[str, Any]], sampling: dict[str, Any], seed: int
+    engine: Engine, tokenizer: Any, prompts: list[dict[str, Any]], sampling: dict[str, Any], seed: int
 ) -> list[dict[str, Any]]:
     """Answers to every turn; tokens are of all turns, finish is of the last."""
     histories = [list(prompt["prompt"]) for prompt in prompts]
@@ -138,7 +132,7 @@ def _converse(
                     {"role": "user", "content": later[place][turn - 1]},
                 ]
         texts = [render_for(tokenizer, histories[place]) for place in places]
-        answers = generate(model, tokenizer, texts, sampling, seed + 1000 * turn)
+        answers = generate(engine, tokenizer, texts, sampling, seed + 1000 * turn)
         for place, answer in zip(places, answers, strict=True):
             given[place].append(answer)
     return [_joined(answers, "turns" in prompt) for prompt, answers in zip(prompts, given, strict=True)]

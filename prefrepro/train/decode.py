@@ -46,7 +46,7 @@ def decode(
     model: Any, tokenizer: Any, prompts: Tensor, mask: Tensor, room: int, max_length: int, arguments: dict[str, Any]
 ) -> list[Answer]:
     """Answers to left-padded prompts (S, T) with their mask, of up to `room` tokens, `max_length` with the prompt."""
-    stops, used = _stop_ids(tokenizer), mask.sum(dim=1).tolist()
+    stops, used = stop_ids(tokenizer), mask.sum(dim=1).tolist()
     out = model.generate(
         input_ids=prompts,
         attention_mask=mask,
@@ -57,16 +57,17 @@ def decode(
     )
     # A short prompt leaves more room than its batch's longest: each response has its own.
     rows = zip(out[:, prompts.shape[1] :].tolist(), used, strict=True)
-    return [_answer(tokenizer, ids[: min(room, max_length - taken)], stops) for ids, taken in rows]
+    return [answer_of(tokenizer, ids[: min(room, max_length - taken)], stops) for ids, taken in rows]
 
 
-def _stop_ids(tokenizer: Any) -> list[int]:
+def stop_ids(tokenizer: Any) -> list[int]:
     """EOS, and every role tag that is one token of this tokenizer."""
     tags = [tokenizer(tag, add_special_tokens=False)["input_ids"] for tag in ROLE_TAGS]
     return [tokenizer.eos_token_id, *(ids[0] for ids in tags if len(ids) == 1)]
 
 
-def _answer(tokenizer: Any, ids: list[int], stops: list[int]) -> Answer:
+def answer_of(tokenizer: Any, ids: list[int], stops: list[int]) -> Answer:
+    """The answer in the tokens that a model gave, of which nothing counts after the first of `stops`."""
     end = next((place for place, token in enumerate(ids) if token in stops), None)
     kept = ids if end is None else ids[:end]
     text, had_tag = cut_at_role_tag(tokenizer.decode(kept, skip_special_tokens=True))

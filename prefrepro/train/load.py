@@ -1,6 +1,6 @@
 """Models and tokenizers from disk or hub, in the dtype and mode that a job asks for.
 
-Knows nothing of training. transformers is imported here and in base.py alone.
+Knows nothing of training. transformers is imported here, in base.py and for sampling engines alone.
 """
 
 from __future__ import annotations
