@@ -210,7 +210,7 @@ class VLLM:
         except ImportError as error:
             raise UserError(
                 f"sampling.engine is vllm, which cannot be imported ({error}). Next: pip install 'prefrepro[vllm]' "
-                "on a machine with a GPU, or set engine: transformers"
+                "in an environment of its own (docs/sampling.md), or set engine: transformers"
             ) from error
         self.version, self.tokenizer = metadata.version("vllm"), tokenizer
         self.model = self.vllm.LLM(**vllm_arguments(checkpoint, dtype, max_length))

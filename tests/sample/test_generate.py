@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from prefrepro.data.template import TAGS, render_prompt
+from prefrepro.sample.engines import Padded
 from prefrepro.sample.generate import generate, run
 from prefrepro.train.decode import cut_at_role_tag
 from prefrepro.train.load import save_model
@@ -25,15 +26,20 @@ RandomModel = Callable[[str], Any]
 def settings(**changes: Any) -> dict[str, Any]:
     values = {
         "temperature": 0.0, "top_p": 1.0, "max_length": 64, "max_new_tokens": 8, "batch_size": 4,
-        "dtype": "float32", "threads": 1,
+        "dtype": "float32", "threads": 1, "engine": "transformers", "seed_per": "draw",
     }  # fmt: skip
     return values | changes
+
+
+def ask(model: Any, tokenizer: Any, prompts: list[str], sampling: dict[str, Any], seed: int) -> list[dict[str, Any]]:
+    """Answers of the default engine."""
+    return generate(Padded(model, tokenizer, sampling["batch_size"]), tokenizer, prompts, sampling, seed)
 
 
 def test_what_ends_a_response(chain: Chain, tokenizer: Any) -> None:
     """EOS and a role tag end it and are not part of it; else the length does. One batch, so none ends another."""
     model = chain(tokenizer, ANSWERS)
-    assert generate(model, tokenizer, ["1a", "22m", "333x", "z"], settings(), 0) == [
+    assert ask(model, tokenizer, ["1a", "22m", "333x", "z"], settings(), 0) == [
         {"response": "b", "tokens": 1, "finish": "eos"},
         {"response": "n", "tokens": 1, "finish": "role_tag"},
         {"response": "yxyxyxyx", "tokens": 8, "finish": "length"},
@@ -44,7 +50,7 @@ def test_what_ends_a_response(chain: Chain, tokenizer: Any) -> None:
 @pytest.mark.parametrize("tag", [tag.strip() for tag in TAGS.values()])
 def test_every_role_tag_ends_a_response(tag: str, chain: Chain, tokenizer: Any) -> None:
     model = chain(tokenizer, {"m": "n", "n": tag, tag: "x", "x": "EOS"})
-    assert generate(model, tokenizer, ["m"], settings(), 0) == [{"response": "n", "tokens": 1, "finish": "role_tag"}]
+    assert ask(model, tokenizer, ["m"], settings(), 0) == [{"response": "n", "tokens": 1, "finish": "role_tag"}]
 
 
 def test_a_role_tag_of_several_tokens_is_cut_off_too(chain: Chain) -> None:
@@ -59,7 +65,7 @@ def test_a_role_tag_of_several_tokens_is_cut_off_too(chain: Chain) -> None:
     tok = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="</s>")
     assert len(tok("<|user|>", add_special_tokens=False)["input_ids"]) == 3
     model = chain(tok, {"m": "n", "n": "<|", "<|": "user", "user": "|>", "|>": "z", "z": "EOS"})
-    (answer,) = generate(model, tok, ["m"], settings(), 0)
+    (answer,) = ask(model, tok, ["m"], settings(), 0)
     assert (answer["response"], answer["finish"]) == ("n", "role_tag")
 
 
@@ -76,17 +82,17 @@ def test_greedy_answers_depend_on_neither_batch_nor_order(
 ) -> None:
     """Padding on the left, masked, moves no argmax of these models; the answers come in the prompts' order."""
     model = random_model(model_type)
-    alone = [generate(model, tokenizer, [prompt], settings(), 0)[0] for prompt in prompts]
+    alone = [ask(model, tokenizer, [prompt], settings(), 0)[0] for prompt in prompts]
     assert len({answer["response"] for answer in alone}) > 6, "the models tell prompts apart"
     for batch_size in (3, 5, 100):
-        assert generate(model, tokenizer, prompts, settings(batch_size=batch_size), 0) == alone
-    turned = generate(model, tokenizer, prompts[::-1], settings(batch_size=5), 1)
+        assert ask(model, tokenizer, prompts, settings(batch_size=batch_size), 0) == alone
+    turned = ask(model, tokenizer, prompts[::-1], settings(batch_size=5), 1)
     assert turned[::-1] == alone
 
 
 def test_no_response_holds_a_role_tag(random_model: RandomModel, tokenizer: Any, prompts: list[str]) -> None:
     hot = settings(temperature=3.0, max_new_tokens=40, max_length=100)
-    answers = generate(random_model("llama"), tokenizer, prompts * 8, hot, 0)
+    answers = ask(random_model("llama"), tokenizer, prompts * 8, hot, 0)
     assert {answer["finish"] for answer in answers} == {"eos", "role_tag", "length"}, "all three ends are tried"
     tags = [tag.strip() for tag in TAGS.values()]
     special = [tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token]
@@ -98,17 +104,17 @@ def test_no_response_holds_a_role_tag(random_model: RandomModel, tokenizer: Any,
 
 def test_sampling_is_seeded(random_model: RandomModel, tokenizer: Any, prompts: list[str]) -> None:
     warm, model = settings(temperature=0.7), random_model("llama")
-    one = generate(model, tokenizer, prompts, warm, 3)
-    assert generate(model, tokenizer, prompts, warm, 3) == one
-    assert generate(model, tokenizer, prompts, warm, 4) != one
-    assert generate(model, tokenizer, prompts, settings(), 3) != one
+    one = ask(model, tokenizer, prompts, warm, 3)
+    assert ask(model, tokenizer, prompts, warm, 3) == one
+    assert ask(model, tokenizer, prompts, warm, 4) != one
+    assert ask(model, tokenizer, prompts, settings(), 3) != one
 
 
 def test_top_p_keeps_to_the_likely(random_model: RandomModel, tokenizer: Any, prompts: list[str]) -> None:
     """With next to no mass allowed, sampling is greedy whatever the temperature."""
     model = random_model("llama")
-    narrow = generate(model, tokenizer, prompts, settings(temperature=2.0, top_p=1e-6), 0)
-    assert narrow == generate(model, tokenizer, prompts, settings(), 0)
+    narrow = ask(model, tokenizer, prompts, settings(temperature=2.0, top_p=1e-6), 0)
+    assert narrow == ask(model, tokenizer, prompts, settings(), 0)
 
 
 def test_a_long_prompt_loses_its_beginning(random_model: RandomModel, tokenizer: Any) -> None:
@@ -117,7 +123,7 @@ def test_a_long_prompt_loses_its_beginning(random_model: RandomModel, tokenizer:
     tail = " 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8"
     assert len(tokenizer(tail)["input_ids"]) > 24
     texts = ["q w" + tail, "Good morning, good morning. " * 4 + tail, "", tail + " 7", tail]
-    one, other, _, moved, plain = generate(model, tokenizer, texts, limits, 0)
+    one, other, _, moved, plain = ask(model, tokenizer, texts, limits, 0)
     assert one == other == plain, "what was cut off has no say"
     assert moved != one, "what was kept has"
     assert one["tokens"] <= 8
@@ -127,11 +133,11 @@ def test_without_a_limit_of_its_own_a_response_has_half_of_the_length(chain: Cha
     """max_new_tokens null, as in the papers: a prompt that is too long leaves half, a short one all but itself."""
     model = chain(tokenizer, ANSWERS)
     limits = settings(max_new_tokens=None, max_length=32, batch_size=1)
-    long, short = generate(model, tokenizer, ["1 " * 40 + "-x", "x"], limits, 0)
+    long, short = ask(model, tokenizer, ["1 " * 40 + "-x", "x"], limits, 0)
     assert long["tokens"] == 16
     assert short["tokens"] == 32 - len(tokenizer("x")["input_ids"])
     assert long["finish"] == short["finish"] == "length"
-    together = generate(model, tokenizer, ["1 " * 40 + "-x", "x"], limits | {"batch_size": 2}, 0)
+    together = ask(model, tokenizer, ["1 " * 40 + "-x", "x"], limits | {"batch_size": 2}, 0)
     assert together == [long, short], "a batch's longest prompt takes nobody's room but its own"
 
 
