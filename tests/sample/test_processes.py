@@ -44,7 +44,7 @@ if __name__ == "__main__":
 def sampled(
     random_model: Callable[[str], Any], tokenizer: Any, tmp_path: Path
 ) -> Callable[..., tuple[bytes, dict[str, Any]]]:
-    """`sampled(devices, **sampling)`: samples.jsonl and manifest of a random model; two of its seven prompts have two turns."""
+    """`sampled(devices, **sampling)`: samples.jsonl and manifest of a random model; two prompts have two turns."""
     save_model(random_model("llama"), tokenizer, tmp_path / "run/model")
     (tmp_path / "data").mkdir()
     rows = [{"prompt_id": f"id{n}", "prompt": [{"role": "user", "content": f"{n} x" * (n + 1)}]} for n in range(7)]
