@@ -12,14 +12,14 @@ from typing import Any
 
 from prefrepro.data.hub import local_files
 from prefrepro.data.select import SELECTIONS
-from prefrepro.errors import UserError, nearest
+from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
 from prefrepro.introspect import ROOT, Method, code_digest, code_files, hparam_problems, read_method
 from prefrepro.judge.config import judge_config
 from prefrepro.judge.evaluation import EVALUATIONS
 from prefrepro.nodes import Plan
 from prefrepro.readings import Reading, merged
-from prefrepro.spec import REFERENCE_KEYS, ROLLOUT_KEYS, SAMPLING_CHOICES, read_named, report, show, stand_in
+from prefrepro.spec import REFERENCE_KEYS, ROLLOUT_KEYS, read_named, report, show, stand_in
 from prefrepro.table_spec import Column, Row, Table
 
 HH_FILES = "hh-files"
@@ -336,10 +336,6 @@ class Expander:
         prompts = self.evaluation(column).get("prompts")
         data, _ = self.dataset(prompts or column.dataset)
         sampling = self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
-        for key, known in SAMPLING_CHOICES.items():
-            if sampling[key] not in known:
-                place = f"{self.where}, column {column.key}: sampling.{key} is {sampling[key]!r}"
-                raise UserError(f"{place}; expected {', '.join(known)}.{nearest(str(sampling[key]), known)}")
         if sampling.get("generations") and (most := self.scale["max_draws"]):
             sampling["generations"] = [[t, min(draws, most)] for t, draws in sampling["generations"]]
         spec = {"sampling": sampling, "seed": seed, "model": model or ""}

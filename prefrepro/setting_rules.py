@@ -71,6 +71,8 @@ SAMPLING: dict[str, Key] = {
     "max_length": COUNT,
     "max_new_tokens": COUNT.or_null,
     "batch_size": COUNT,
+    "engine": one_of("transformers", "continuous", "vllm"),
+    "seed_per": one_of("draw", "batch"),
     "order_seed": SEED,
     "dtype": _DTYPE,
     "threads": COUNT,

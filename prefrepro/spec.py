@@ -167,8 +167,6 @@ def read_named(folder: str, name: str, wanted_by: str) -> dict[str, Any]:
 
 STAND_INS = ["models", "datasets", "embedders", "judges"]
 SETTINGS = ["training", "sft", "reward_model", "sampling"]
-SAMPLING_CHOICES = {"engine": ("transformers", "continuous", "vllm"), "seed_per": ("draw", "batch")}
-"""docs/sampling.md says which for what."""
 ROLLOUT_SOURCES = ["data", "policy", "reference"]
 """Sections of `rollout`: what a rollout method has beside or instead of `training`, by where responses come from;
 `reference` is of responses that are rewarded once, before any training (prefrepro/train/reference_rewards.py)."""

@@ -60,6 +60,7 @@ def _sample(spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Fac
     sampling = spec.get("sampling", {})
     return {
         "engine": manifest.get("engine"),
+        "engine_version": manifest.get("engine_version"),
         **_hub("model", spec.get("model"), manifest.get("model_commit")),
         "n": manifest.get("n"),
         **{key: sampling.get(key) for key in ("temperature", "top_p", "max_new_tokens", "generations", "dtype")},

@@ -182,8 +182,8 @@ FILES = [
     ("config/scales/embedded.yaml", {"trainning": {}}, ["config/scales/embedded.yaml", "Did you mean training?"]),
     ("config/scales/embedded.yaml", {"training": {"lrate": 1}}, ["config/scales/embedded.yaml", '"lrate" is unknown']),
     ("config/scales/embedded.yaml", {"sampling": {"top": 1}}, ["config/scales/embedded.yaml", '"top" is unknown']),
-    ("config/scales/embedded.yaml", {"sampling": {"engine": "vlm"}}, ["engine is 'vlm'", "Did you mean vllm?"]),
-    ("config/scales/embedded.yaml", {"sampling": {"seed_per": 1}}, ["sampling.seed_per is 1", "draw, batch"]),
+    ("config/scales/embedded.yaml", {"sampling": {"engine": "vlm"}}, ["engine", "transformers or continuous or vllm"]),
+    ("config/scales/embedded.yaml", {"sampling": {"seed_per": 1}}, ["seed_per", "draw or batch"]),
     ("config/scales/embedded.yaml", {"models": {"mistral-7b": "tiny-mistrl"}}, ["tiny-mistrl", "Did you mean"]),
     ("config/scales/embedded.yaml", {"models": None}, ["config/scales/embedded.yaml", "models"]),
 ]
