@@ -260,9 +260,8 @@ def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
         if key not in lacking:
             problems += value_problems(rules, paper[key], f"{where}, {key}", training)
     for key, rules, needed in (("training", TRAINING, training), ("sampling", SAMPLING, sampling)):
-        missing = (
-            [] if key in lacking else [rule for rule in rules if rule not in (*needed, "compute_dtype", "generations")]
-        )
+        known = (*needed, "compute_dtype", "generations", "engine", "seed_per")
+        missing = [] if key in lacking else [rule for rule in rules if rule not in known]
         problems += [f'{where}, {key}: "{name}" is missing' for name in missing]
     for name in ("sft", "reward_model"):
         if name not in lacking:
