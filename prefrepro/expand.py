@@ -19,7 +19,6 @@ from prefrepro.judge.config import judge_config
 from prefrepro.judge.evaluation import EVALUATIONS
 from prefrepro.nodes import Plan
 from prefrepro.readings import Reading, merged
-from prefrepro.setting_rules import SAMPLING_DEFAULTS
 from prefrepro.spec import REFERENCE_KEYS, ROLLOUT_KEYS, read_named, report, show, stand_in
 from prefrepro.table_spec import Column, Row, Table
 
@@ -336,8 +335,7 @@ class Expander:
         """A run's answers, or those of a released model, to the prompts of the column's evaluation."""
         prompts = self.evaluation(column).get("prompts")
         data, _ = self.dataset(prompts or column.dataset)
-        given = self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
-        sampling = SAMPLING_DEFAULTS | given
+        sampling = self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
         if sampling.get("generations") and (most := self.scale["max_draws"]):
             sampling["generations"] = [[t, min(draws, most)] for t, draws in sampling["generations"]]
         spec = {"sampling": sampling, "seed": seed, "model": model or ""}
@@ -350,8 +348,7 @@ class Expander:
         """Answers that were made elsewhere to the prompts of the column's evaluation."""
         prompts, given = self.evaluation(column).get("prompts"), row.samples[column.key]
         data, _ = self.dataset(prompts or column.dataset)
-        given = self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
-        sampling = SAMPLING_DEFAULTS | given
+        sampling = self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
         path = ROOT / given["file"]
         spec = {
             "source": given["file"],

@@ -78,8 +78,6 @@ SAMPLING: dict[str, Key] = {
     "threads": COUNT,
     "generations": Key(_are_generations, "a list of [temperature, responses]"),
 }
-SAMPLING_DEFAULTS = {"engine": "transformers", "seed_per": "draw"}
-"""What a paper need not say, since it is no paper's to say. docs/sampling.md"""
 EVALUATION: dict[str, Key] = {
     "evaluation": one_of(*EVALUATIONS),
     "judge": TEXT,

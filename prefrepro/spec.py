@@ -167,6 +167,7 @@ def read_named(folder: str, name: str, wanted_by: str) -> dict[str, Any]:
 
 STAND_INS = ["models", "datasets", "embedders", "judges"]
 SETTINGS = ["training", "sft", "reward_model", "sampling"]
+SAMPLING_DEFAULTS = {"engine": "transformers", "seed_per": "draw"}  # what is no paper's to say: docs/sampling.md
 ROLLOUT_SOURCES = ["data", "policy", "reference"]
 """Sections of `rollout`: what a rollout method has beside or instead of `training`, by where responses come from;
 `reference` is of responses that are rewarded once, before any training (prefrepro/train/reference_rewards.py)."""
@@ -260,7 +261,7 @@ def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
         if key not in lacking:
             problems += value_problems(rules, paper[key], f"{where}, {key}", training)
     for key, rules, needed in (("training", TRAINING, training), ("sampling", SAMPLING, sampling)):
-        known = (*needed, "compute_dtype", "generations", "engine", "seed_per")
+        known = (*needed, "compute_dtype", "generations", *SAMPLING_DEFAULTS)
         missing = [] if key in lacking else [rule for rule in rules if rule not in known]
         problems += [f'{where}, {key}: "{name}" is missing' for name in missing]
     for name in ("sft", "reward_model"):
@@ -275,7 +276,7 @@ def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
         for here, given in _sides_that_set(paper.get("switches"), name, where):
             problems += unknown_keys(given, list(made[name]), f"{here}, {name}")
     report(problems)
-    return paper | made
+    return paper | made | {"sampling": SAMPLING_DEFAULTS | sampling}
 
 
 SWITCH_SECTIONS = ["training", "sampling", "prompt_sets", "evaluations", "hparams", "source", "planning"]
