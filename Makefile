@@ -1,9 +1,9 @@
-# make demo    a fresh machine -> .venv -> RPO Table 1 at embedded scale
+# make demo    a fresh machine -> .venv -> every table at embedded scale, and the report
 # make test    a fresh machine -> .venv -> the whole test suite
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tables table1 test test-slurm faults fuzz lint docs readme lock clean licences audit-deps bench bench-train bench-dag bench-judge bench-gpu bench-load bench-page
+.PHONY: help setup demo table1 test test-slurm faults fuzz lint docs readme lock clean licences audit-deps bench bench-train bench-dag bench-judge bench-gpu bench-load bench-page
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,13 +32,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip check
 	@touch $@
 
-demo: setup ## RPO Table 1 at embedded scale, then printed
-	@$(BIN)/prefrepro watch table1 --run $(SNAKEMAKE) table1
+demo: setup ## every table of both papers at embedded scale, and the report
+	@$(BIN)/prefrepro watch $(EVERY) --run $(SNAKEMAKE) $(EVERY) report
 	@$(BIN)/prefrepro show rpo/table1
-
-tables: setup ## every table at embedded scale
-	@$(BIN)/prefrepro watch $(EVERY) --run $(SNAKEMAKE) $(EVERY)
 	@echo 'Every table: results/embedded/tables/*.{html,md,tex,csv}; every number: results/embedded/cells.csv'
+	@echo 'The report, readable offline: results/embedded/report.html'
 
 table1: setup ## RPO Table 1 at embedded scale
 	@$(SNAKEMAKE) table1

@@ -218,8 +218,8 @@ def check_scale(scale: dict[str, Any], where: str) -> dict[str, Any]:
     mappings["rollout"] = _rollout_sections(mappings["rollout"], where, problems)
     mappings["prompt_sets"] = _of_mappings(mappings["prompt_sets"], f"{where}, prompt_sets", problems)
     mappings["evaluations"] = _evaluations(mappings["evaluations"], f"{where}, evaluations", problems)
-    for name in ("prompt_sets", "evaluations"):
-        problems += unknown_keys(mappings[name], _names_in_papers(name), f"{where}, {name}")
+    for name, more in {"prompt_sets": mappings["datasets"], "evaluations": ()}.items():
+        problems += unknown_keys(mappings[name], [*_names_in_papers(name), *more], f"{where}, {name}")
     report(problems)
     return scale | mappings | {"max_draws": scale.get("max_draws")}
 

@@ -31,7 +31,7 @@ VERIFY = """
 VERIFY_CODES = "exit codes: 0 everything fits, 1 something does not, 2 nothing could be verified"
 DIFF = """
   prefrepro diff results/embedded ../other/results/embedded
-  prefrepro diff results/paper archive/results --csv > moved.csv"""
+  prefrepro diff results/paper archive/results --csv"""
 DIFF_CODES = (
     "exit codes: 0 the same cells, none moved by more than noise (Holm-adjusted p < 0.05), 1 otherwise, 2 an error"
 )

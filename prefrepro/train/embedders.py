@@ -25,13 +25,16 @@ from torch import nn
 from prefrepro.data.hub import checkpoint, commit_of
 from prefrepro.errors import UserError
 from prefrepro.train.load import device
+from prefrepro.train.products import use_products
 
 MOST_WORDS = 4096
 
 
 def load_embedder(spec: Mapping[str, Any], texts: Sequence[str] = ()) -> SentenceTransformer:
     """The embedder of a config/embedders file. `texts` are what it will embed; only bag-of-words looks at them."""
-    return KINDS[spec["kind"]](spec, texts).eval()
+    embedder = KINDS[spec["kind"]](spec, texts).eval()
+    use_products(embedder)
+    return embedder
 
 
 def texts_cut(embedder: SentenceTransformer, texts: Sequence[str]) -> int:

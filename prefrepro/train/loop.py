@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -135,9 +136,13 @@ def _gradient_step(
     for chunk in rows.groups(chunk_size):
         groups = list(chunk.groups(group_size if needs.gather else chunk_size))
         sequences = [sequences_of(group, inputs, needs) for group in groups]
-        values = policy([sequence for part in sequences for sequence in part])
-        chunk_loss = values.new_zeros(())
-        for group, part in zip(groups, values.split([len(part) for part in sequences]), strict=True):
+        # Log-probs of mismatched responses, which stand last, are detached anyway.
+        learnt = [
+            len(g.chosen) + len(g.rejected) if needs.mismatched else len(p)
+            for g, p in zip(groups, sequences, strict=True)
+        ]
+        chunk_loss: Any = 0.0
+        for group, part in zip(groups, _values(policy, sequences, learnt), strict=True):
             batch = make_batch(group, part, inputs, needs)
             out = loss(batch, hp)
             chunk_loss = chunk_loss + out.losses.sum()
@@ -152,6 +157,20 @@ def _gradient_step(
             parameter.grad /= max(count, 1)
     logged = {n: v / sums[n + "#"] for n, v in sums.items() if not n.endswith("#") and sums[n + "#"]}
     return total_loss / max(count, 1), logged
+
+
+def _values(
+    policy: Callable[[Sequence[Tokens]], Tensor], groups: list[list[Tokens]], learnt: list[int]
+) -> list[Tensor]:
+    """What the policy says of each group's sequences; with gradient of the first `learnt` of each."""
+    cut = list(zip(groups, learnt, strict=True))
+    found = policy([sequence for group, n in cut for sequence in group[:n]]).split(learnt)
+    rest = [group[n:] for group, n in cut]
+    if not any(rest):
+        return list(found)
+    with torch.no_grad():
+        others = policy([sequence for group in rest for sequence in group]).split([len(group) for group in rest])
+    return [torch.cat(both) for both in zip(found, others, strict=True)]
 
 
 def _logged(batch: Any, out: LossOutput) -> dict[str, Tensor]:

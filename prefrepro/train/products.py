@@ -53,8 +53,11 @@ class Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         if not _is_meant(input, self.weight) or torch.is_autocast_enabled("cpu"):
             return F.linear(input, self.weight, self.bias)
-        flat: Any = _Linear.apply(input.reshape(-1, input.shape[-1]), self.weight)
-        found = flat.view(*input.shape[:-1], flat.shape[-1])
+        rows = input.reshape(-1, input.shape[-1])
+        if not torch.is_grad_enabled():
+            return product(rows, self.weight, self.bias).view(*input.shape[:-1], -1)
+        found: Any = _Linear.apply(rows, self.weight)
+        found = found.view(*input.shape[:-1], -1)
         return found if self.bias is None else found + self.bias
 
 

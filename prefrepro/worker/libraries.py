@@ -16,6 +16,7 @@ from prefrepro.threads import let_waiting_threads_sleep
 
 LIBRARIES = (
     "torch",
+    "torch.distributed.checkpoint.state_dict",
     "safetensors.torch",
     "tokenizers",
     "transformers.models.auto.modeling_auto",

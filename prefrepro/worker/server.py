@@ -23,7 +23,7 @@ MODULES = ("prefrepro.train", "prefrepro.sample", "prefrepro.judge")
 """What may be asked for."""
 PER_JOB = {
     "OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS", "TMPDIR", "TMP", "TEMP", "TEMPDIR", "PWD", "OLDPWD", "SHLVL", "_", ADDRESS,
+    "NUMEXPR_NUM_THREADS", "TMPDIR", "TMP", "TEMP", "TEMPDIR", "PWD", "OLDPWD", "SHLVL", "PS1", "_", ADDRESS,
 }  # fmt: skip
 """Environment variables that a job may have of its own: job.py applies them, or no library reads them when loaded."""
 

@@ -35,14 +35,14 @@ TABLES = [
     ({"title": None}, [f'{TABLE}: "title" is missing']),
     ({"baseline": "dop"}, ['baseline "dop" is no row', "Did you mean dpo?"]),
     ({"evaluation": "poem"}, ['evaluation "poem" is unknown', "Known: dialogue, summarization"]),
-    ({"kind": "picture"}, ['kind is "picture"', "cells or configuration"]),
+    ({"kind": "picture"}, ["kind is 'picture'", "cells or configuration"]),
     ({"model": "mistral-8b"}, ['model "mistral-8b"', "scale embedded has nothing", "Did you mean mistral-7b?"]),
     ({"dataset": "hhh"}, ['dataset "hhh"', "Did you mean hh?"]),
     ({"evaluation": None}, ['column win-rate: "evaluation" is missing']),
     ({"embedder": "minilm"}, ['embedder "minilm"']),
     ({"columns": ["win-rate"]}, ["columns", "mapping"]),
     ({"rows": ["dpo"]}, ["rows", "mapping"]),
-    ({"columns": {"win-rate": {"label": "Win Rate", "metric": "winrate"}}}, ['metric is "winrate"', "win_rate_pct"]),
+    ({"columns": {"win-rate": {"label": "Win Rate", "metric": "winrate"}}}, ["metric is 'winrate'", "win_rate_pct"]),
 ]
 
 

@@ -146,5 +146,5 @@ def test_read_only_results(disk: Disk, checkout: Checkout, refused: Refused, tel
     done = judging.run()
     assert done.returncode == 0, done.stderr
     subprocess.run(["mount", "-o", "remount,ro", str(disk.folder)], check=True)
-    refused(judging.run(), "judge_cache.sqlite: the judge's reply cache cannot be opened", "that may be written")
+    refused(judging.run(), "Read-only file system: 'results/embedded")
     tell("read-only results and reply cache", 2, recovered=1, refused=1)

@@ -29,6 +29,7 @@ TOUCHED = {
     "runs/dpo_*/model/model.safetensors": [DPO],
     "runs/dpo_*/model/config.json": [DPO],
     "runs/dpo_*/model/tokenizer.json": [DPO],
+    "runs/dpo_*/model/README.md": [DPO],
     "runs/rpo-paired_*/model/generation_config.json": [RPO],
     "runs/rpo-paired_*/model/tokenizer_config.json": [RPO],
     "runs/rpo-paired_*/metrics.csv": [RPO],
@@ -72,7 +73,7 @@ def test_every_kind_of_file_is_tried(world: Checkout) -> None:
     tried = {path for kind in kinds for path in world.results.glob(kind)}
     names = {(path.relative_to(world.results).parts[0], path.name) for path in tried}
     files = [path for path in world.results.rglob("*") if path.is_file() and path.stat().st_size]
-    of_results = [path for path in files if path.name not in ("judge_cache.sqlite", ".collect.lock")]
+    of_results = [path for path in files if not path.name.startswith(("judge_cache.sqlite", ".collect.lock"))]
     lacking = [
         path
         for path in of_results

@@ -37,7 +37,7 @@ def torchrun(n_ranks: int, jobs: str, out: Path) -> None:
 
 
 def load(path: Path) -> Any:
-    return torch.load(path, weights_only=False)
+    return torch.load(path, weights_only=True)
 
 
 @pytest.fixture(scope="module")

@@ -42,9 +42,12 @@ def warm(tiny: Checkout) -> Iterator[Workflow]:
         yield opened
 
 
+OF_A_TIME = ("run.json", "metrics.csv", "README.md")
+
+
 def digests(folder: Path) -> dict[str, str]:
     """Of everything but times."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("run.json", "metrics.csv")]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in OF_A_TIME]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

@@ -22,7 +22,8 @@ def examples(parser: argparse.ArgumentParser) -> list[str]:
     """The commands among a parser's examples, without what is said beside them."""
     head, _, listed = (parser.epilog or "").partition("\n")
     assert head == "examples:", f"{parser.prog} has no examples"
-    return [re.split(r"\s{2,}", line.strip())[0] for line in listed.splitlines()]
+    indented = [line.strip() for line in listed.splitlines() if line.startswith("  ")]
+    return [re.split(r"\s{2,}", line)[0] for line in indented]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
