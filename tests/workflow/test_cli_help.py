@@ -77,7 +77,7 @@ def test_an_interrupted_command_says_nothing(checkout: Checkout) -> None:
         assert process.stdout
         assert process.stdout.readline().endswith(f"running data {node}\n")
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate()
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == EXIT_INTERRUPTED
     assert stderr == ""
 
