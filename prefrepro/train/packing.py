@@ -78,19 +78,24 @@ def pad(sequences: Sequence[Tokens], pad_id: int) -> Laid:
     return Laid(ids, positions, *map(torch.tensor, (sources, targets, owners, ends)), attention_mask=mask)
 
 
+def by_prompt(sequences: Sequence[Tokens]) -> list[list[int]]:
+    """Numbers of the sequences that share an encoded prompt, in the order of each prompt's first."""
+    found: dict[object, list[int]] = {}
+    for number, sequence in enumerate(sequences):
+        is_shared = len(sequence.prompt_ids) >= MIN_SHARED
+        found.setdefault(tuple(sequence.prompt_ids) if is_shared else number, []).append(number)
+    return list(found.values())
+
+
 def pack(sequences: Sequence[Tokens], share_prompts: bool = True) -> Laid:
     """One row without padding; sequences of one prompt stand together where prompts are shared."""
-    by_prompt: dict[object, list[int]] = {}
-    for number, sequence in enumerate(sequences):
-        is_shared = share_prompts and len(sequence.prompt_ids) >= MIN_SHARED
-        by_prompt.setdefault(tuple(sequence.prompt_ids) if is_shared else number, []).append(number)
     ids: list[int] = []
     positions: list[int] = []
     sources: list[int] = []
     targets: list[int] = []
     owners: list[int] = []
     ends, blocks = [0] * len(sequences), []
-    for numbers in by_prompt.values():
+    for numbers in by_prompt(sequences) if share_prompts else [[number] for number in range(len(sequences))]:
         prompt, lengths = sequences[numbers[0]].prompt_ids, []
         ids += prompt
         positions += range(len(prompt))

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from prefrepro.train.examples import Tokens, by_length
-from prefrepro.train.packing import MIN_SHARED
+from prefrepro.train.packing import by_prompt
 
 LONGEST_WAIT = timedelta(hours=1)
 """For the others; also for a first rank that waits until an orphan of the same run has ended."""
@@ -89,10 +89,6 @@ def shares(sequences: Sequence[Tokens], size: int, is_even: bool) -> list[list[i
     if is_even:
         order = by_length(sequences)
         return [order[rank::size] for rank in range(size)]
-    by_prompt: dict[object, list[int]] = {}
-    for number, sequence in enumerate(sequences):
-        is_shared = len(sequence.prompt_ids) >= MIN_SHARED
-        by_prompt.setdefault(tuple(sequence.prompt_ids) if is_shared else number, []).append(number)
 
     def cost(numbers: list[int]) -> int:
         responses = sum(len(sequences[number].response_ids) for number in numbers)
@@ -100,7 +96,7 @@ def shares(sequences: Sequence[Tokens], size: int, is_even: bool) -> list[list[i
 
     found: list[list[int]] = [[] for _ in range(size)]
     loads = [0] * size
-    for numbers in sorted(by_prompt.values(), key=cost, reverse=True):
+    for numbers in sorted(by_prompt(sequences), key=cost, reverse=True):
         rank = loads.index(min(loads))
         found[rank] += numbers
         loads[rank] += cost(numbers)
