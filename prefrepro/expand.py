@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from prefrepro.adapters import settled, without
 from prefrepro.data.hub import local_files
 from prefrepro.data.select import SELECTIONS
 from prefrepro.errors import UserError
@@ -116,7 +117,7 @@ class Expander:
             "config": model["config"],
             "vocab_size": model["vocab_size"],
             "seed": model["seed"],
-            "training": self._training_settings(column, {"dtype": "float32"}, model["pretraining"]),
+            "training": without(self._training_settings(column, {"dtype": "float32"}, model["pretraining"])),
             "hparams": {},
             "part": "pretrain",
             "pairs": None,
@@ -139,7 +140,7 @@ class Expander:
         spec = {
             "method": method.name,
             "hparams": {name: hparams.get(name, f.default) for name, f in method.hparams.items()},
-            "training": training,
+            "training": settled(training, self.where),
             "seed": seed,
             "init": init,
             "part": part,
@@ -341,8 +342,7 @@ class Expander:
         spec = {"sampling": sampling, "seed": seed, "model": model or ""}
         readable = self.plan.nodes[run].id.rpartition("_")[0] if run else f"external_{column.model}"
         readable = f"{readable}_{prompts.replace('_', '-')}" if prompts else readable
-        inputs = {"data": data, "run": run} if run else {"data": data}
-        return self.plan.add("sample", readable, spec, inputs)
+        return self.plan.add("sample", readable, spec, {"data": data, **({"run": run} if run else {})})
 
     def imported(self, row: Row, column: Column) -> str:
         """Answers that were made elsewhere to the prompts of the column's evaluation."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from prefrepro import adapters
 from prefrepro.errors import UserError
 from prefrepro.expand import Expander
 from prefrepro.imported_rows import with_imported_rows
@@ -65,7 +66,7 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
         "switches": reading.lines,
     }
     if table.settings:
-        spec, inputs = shared | _configuration(expander), {}
+        spec, inputs = shared | _configuration(expander, table.notes), {}
     else:
         cells = [
             _cell(expander, row, column)
@@ -81,7 +82,11 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
             for column in table.columns[:1]
             for seed in _seeds(expander)
         ]
-        notes = [*table.notes, *_capped(expander, cells), *_imported(expander)]
+        runs = {
+            row.label: [run for cell in cells if cell["row"] == row.key for run in cell["run_ids"]]
+            for row in table.rows
+        }
+        notes = [*table.notes, *_capped(expander, cells), *_imported(expander), *adapters.notes(plan, runs)]
         spec = shared | {"cells": cells, "trained": trained, "notes": notes}
         inputs = {node: node for cell in cells for node in cell["verdict_ids"]} | {node: node for node in trained}
     node_id = plan.add("table", f"{table.paper}_{table.name}", spec, inputs)
@@ -135,6 +140,7 @@ def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
     elif model := expander.external(row):
         samples = [expander.sample(column, None, model, 1)]
     judge, evaluation = expander.judge_name(column), expander.evaluation(column)
+    deviation = adapters.of_runs(expander.plan, runs)
     return {
         "paper": expander.table.paper,
         "table": expander.table.name,
@@ -156,12 +162,13 @@ def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
         "run_ids": runs,
         "is_cited": not samples,
         **({"samples_from": Path(row.samples[column.key]["file"]).name} if row.samples else {}),
+        **({"deviation": deviation} if deviation else {}),
         "scale": expander.config.scale,
         "reading": expander.config.reading,
     }
 
 
-def _configuration(expander: Expander) -> dict[str, Any]:
+def _configuration(expander: Expander, notes: list[str]) -> dict[str, Any]:
     """A table of settings: what the first row × column really runs with, beside what is printed."""
     row, column = expander.table.rows[0], expander.table.columns[0]
     run = expander.plan.nodes[expander.run(row, column, 1)]
@@ -174,4 +181,5 @@ def _configuration(expander: Expander) -> dict[str, Any]:
                 raise UserError(f'{expander.where}, settings, {setting["label"]}: no setting "{setting["value"]}"')
             value = value[part]
         lines.append(setting | {"ours": value})
-    return {"cells": [], "trained": [], "settings": lines}
+    notes = [*notes, *adapters.notes(expander.plan, {row.label: [run.id]})]
+    return {"cells": [], "trained": [], "settings": lines, "notes": notes}

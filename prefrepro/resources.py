@@ -69,6 +69,8 @@ class ScaleResources:
             model = next((name for name in names if name in self.by_model), None)
             values |= self.by_model.get(model or "", {}).get(node.kind, {})
         asked = Resources(**values)
+        if node is not None and node.spec.get("training", {}).get("lora_rank"):
+            asked = replace(asked, gpus=min(asked.gpus, 1))  # adapters are trained by one process
         if node is not None and asked.runtime_min > LEAST_MIN and (hours := self._hours(node)) is not None:
             runtime = max(LEAST_MIN, math.ceil(SLACK * hours * 60))
             asked = replace(asked, runtime_min=min(runtime, asked.runtime_min))

@@ -50,6 +50,8 @@ TRAINING: dict[str, Key] = {
     "truncation_mode": one_of("keep_start", "keep_end"),
     "dtype": _DTYPE,
     "compute_dtype": _DTYPE,
+    "lora_rank": SEED,
+    "quantize": one_of("none", "nf4"),
     "on_nan": one_of("stop", "skip"),
     "log_every": COUNT,
     "eval_every": SEED,
@@ -114,8 +116,8 @@ PLANNING: dict[str, Key] = {
 
 
 def keys_of(training: Mapping[str, Any]) -> list[str]:
-    """What may be set of a training, under a paper's own `training`; left out, `compute_dtype` is no part of a run."""
-    return [*training, "compute_dtype"]
+    """What may be set of a training, under a paper's own `training`; left out, the rest is no part of a run."""
+    return list(dict.fromkeys([*training, "compute_dtype", "lora_rank", "quantize"]))
 
 
 def value_problems(

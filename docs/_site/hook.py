@@ -18,7 +18,7 @@ SECTIONS = {
     "Start": ["index.md", "quickstart.md", "concepts.md", "limits.md", "faq.md"],
     "How to": [
         "add-method.md", "add-dataset.md", "add-judge.md", "add-table.md", "add-paper.md", "share.md", "cluster.md",
-        "sampling.md", "pocket.md", "costs.md",
+        "sampling.md", "pocket.md", "lora.md", "costs.md",
     ],
     "Results": [
         "results.md", "report.md", "provenance.md", "statistics.md", "embedded-world.md", "methods-embedded.md",

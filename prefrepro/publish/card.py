@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from prefrepro.adapters import of_training
 from prefrepro.files import write_text
 from prefrepro.introspect import read_method
 from prefrepro.method_text import method_text
@@ -135,6 +136,9 @@ def _training(plan: Plan, node: Node, run: dict[str, Any], base: dict[str, Any],
             0, f"- Starts from: `{start}`{f', commit `{commit}`' if commit and 'init' not in node.inputs else ''}"
         )
         lines.insert(1, f"- Licence of the base model: {base.get('licence') or _unknown_licence(base)}")
+    if adapters := of_training(spec["training"]):
+        trained, every = (run["adapters"][key] for key in ("trained_parameters", "parameters"))
+        lines.append(f"- Trained as {adapters}, merged into these weights: {trained:,} of {every:,} parameters")
     settings = {key: value for key, value in spec["training"].items() if value is not None}
     table = ["| setting | value |", "|---|---|", *(f"| `{key}` | {value} |" for key, value in settings.items())]
     return "\n".join(lines) + "\n\n" + "\n".join(table)

@@ -125,11 +125,9 @@ def _status(cell: Cell, ours: Summary, own: list[VerdictSet] | None) -> dict[str
 
 
 def _told(status: dict[str, str | None], cell: Cell) -> dict[str, str | None]:
-    """A number of samples that were made elsewhere says so, whatever else is to be said."""
-    if not cell.get("samples_from"):
-        return status
-    source = f"samples imported from {cell['samples_from']}"
-    return status | {"reason": "; ".join(filter(None, [status["reason"], source]))}
+    """A number of samples that were made elsewhere, or of adapters, says so, whatever else is to be said."""
+    source = f"samples imported from {cell['samples_from']}" if cell.get("samples_from") else None
+    return status | {"reason": "; ".join(filter(None, [status["reason"], source, cell.get("deviation")])) or None}
 
 
 def _p_value(cell: Cell, baseline: Cell | None, ours: Summary, sets: Sets) -> float | None:

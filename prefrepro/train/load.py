@@ -12,7 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
 
 from prefrepro.data.hub import checkpoint, commit_of
 from prefrepro.errors import UserError
@@ -72,9 +78,18 @@ def load_tokenizer(path: Path | str) -> Any:
     return tokenizer
 
 
-def load_model(path: Path | str, dtype: str, output: str = "logp", seed: int = 0) -> Any:
+def load_model(
+    path: Path | str,
+    dtype: str,
+    output: str = "logp",
+    seed: int = 0,
+    quantize: str = "none",
+    place: torch.device | None = None,
+) -> Any:
     """A causal model, or with output="score" a classifier of one label whose new head is drawn from `seed`.
 
+    `quantize`: nf4 holds the weights of linear layers in 4 bit (QLoRA), and `dtype` is what is computed in. `place`:
+    where `device()` is not meant.
     Dropout is 0 everywhere (released code: utils.py:228-232), so that a resumed run needs no random state.
     """
     torch.manual_seed(seed)
@@ -85,13 +100,29 @@ def load_model(path: Path | str, dtype: str, output: str = "logp", seed: int = 0
     if output == "score":
         config.num_labels = 1
     family: Any = AutoModelForSequenceClassification if output == "score" else AutoModelForCausalLM
+    place = place or device()
+    how: dict[str, Any] = {"config": config, "dtype": DTYPES[dtype]}
     try:
-        return family.from_pretrained(path, config=config, dtype=DTYPES[dtype]).to(device())
+        if quantize != "none":
+            return family.from_pretrained(path, **how, **_in_4_bit(quantize, dtype), device_map={"": place})
+        return family.from_pretrained(path, **how).to(place)
     except SafetensorError as error:
         raise UserError(
             f"{path}: its weights cannot be read as safetensors ({error}). A file is cut or changed. Next: delete the "
             "run's folder and run again; fetch again what came from the hub."
         ) from error
+
+
+def _in_4_bit(kind: str, dtype: str) -> dict[str, Any]:
+    """As QLoRA has it: NormalFloat, and the constants of its blocks in 8 bit themselves; the output head stays."""
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=kind,
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=DTYPES[dtype],
+        )
+    }
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path, weights: dict[str, Any] | None = None) -> None:

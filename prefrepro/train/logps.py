@@ -54,11 +54,12 @@ class _TokenLogps(torch.autograd.Function):
         return torch.cat(found)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, targets, normalisers, *kept = ctx.saved_tensors
         parts = zip(*(t.split(ctx.chunk) for t in (hidden, targets, normalisers, grads[0])), strict=True)
         of_hidden = []
-        of_weight = torch.zeros_like(weight, dtype=normalisers.dtype)
+        is_learnt = ctx.needs_input_grad[1]
+        of_weight = torch.zeros_like(weight, dtype=normalisers.dtype) if is_learnt else None
         of_bias = None if bias is None else torch.zeros_like(bias, dtype=normalisers.dtype)
         for number, (h, t, normaliser, grad) in enumerate(parts):
             logits = kept[number] if kept else product(h, weight, bias)
@@ -69,9 +70,10 @@ class _TokenLogps(torch.autograd.Function):
                 of_bias += slope.sum(dim=0)
             slope = slope.to(weight.dtype)
             of_hidden.append(product(slope, weight.t()))
-            of_weight += weight_gradient(slope, h)
-        bias_grad = None if of_bias is None else of_bias.to(weight.dtype)
-        return torch.cat(of_hidden), of_weight.to(weight.dtype), bias_grad, None, None
+            if of_weight is not None:
+                of_weight += weight_gradient(slope, h)
+        of_both = (None if grad is None else grad.to(weight.dtype) for grad in (of_weight, of_bias))
+        return torch.cat(of_hidden), *of_both, None, None
 
 
 def token_logps(

@@ -75,10 +75,14 @@ class Training:
     """stop | skip: what becomes of an update whose loss or gradient is no number; mishaps.py."""
     compute_dtype: str | None = None
     """Of forward and backward, where it is not `dtype`, in which weights and optimiser state are held."""
+    lora_rank: int = 0
+    """Of adapters, which then are all that is trained (lora.py); weights beside them are held in `compute_dtype`."""
+    quantize: str = "none"
+    """none | nf4: how weights beside adapters are held."""
 
     @property
     def is_mixed(self) -> bool:
-        return self.compute_dtype not in (None, self.dtype)
+        return not self.lora_rank and self.compute_dtype not in (None, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,8 @@ class Policy:
         for laid in self._laid(sequences):
             hidden = hidden_states(self.model, laid)
             if self.output == "score":
-                scores = self.model.score(hidden[laid.ends])[:, 0]
+                head = self.model.score
+                scores = head(hidden[laid.ends].to(head.weight.dtype))[:, 0]  # wider where all but it is frozen
                 values.append(scores.to(torch.promote_types(scores.dtype, torch.float32)))
             else:
                 values.append(summed(self._logps(hidden[laid.sources], laid.targets), laid.owners, len(laid.ends)))

@@ -14,6 +14,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,8 +43,18 @@ from prefrepro.train.examples import (
     pairs_of_groups,
     read_rows,
 )  # fmt: skip
-from prefrepro.train.load import checkpoint_of, hub_commit, load_model, load_tokenizer, save_model, tokenizer_of
+from prefrepro.train.load import (
+    DTYPES,
+    Hub,
+    checkpoint_of,
+    hub_commit,
+    load_model,
+    load_tokenizer,
+    save_model,
+    tokenizer_of,
+)
 from prefrepro.train.loop import METRICS, Outcome, Training, train
+from prefrepro.train.lora import Adapters, check_possible
 from prefrepro.train.policy import Policy
 from prefrepro.train.preempt import noticed
 from prefrepro.train.ranks import is_first, joined
@@ -86,24 +97,41 @@ def pretrain(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
 
 
 def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
-    """SFT, a reward model or any alignment method.
+    """SFT, a reward model or any alignment method; of every parameter, or of adapters that are merged at the end.
 
     `inputs`: data, init, and reference, embeddings, reference_rewards, reward_model where needed.
     `spec` may hold an `engine` beside what says which run this is. Under torchrun, all ranks call this.
     """
     engine = Engine(**spec.pop("engine", {}))
-    torch.set_num_threads(spec["training"]["threads"])
+    training = training_of(spec["training"])
+    if training.lora_rank:
+        check_possible(training.lora_rank, training.quantize)
+    torch.set_num_threads(training.threads)
     method = importlib.import_module(f"methods.{spec['method']}")
     init = checkpoint_of(inputs, "init", spec["init"])
     tokenizer = tokenizer_of(inputs, "init", spec["init"])
-    model = load_model(
-        init,
-        spec["training"]["dtype"],
-        method.NEEDS.output,
-        seed_for(spec["seed"], "head"),
-    )
+    output, adapters = method.NEEDS.output, None
+    start = partial(load_model, init, dtype=training.dtype, output=output, seed=seed_for(spec["seed"], "head"))
+    if training.lora_rank:
+        model = start(dtype=training.compute_dtype or training.dtype, quantize=training.quantize)
+        seed = seed_for(spec["seed"], "adapters")
+        adapters = Adapters(model, training.lora_rank, DTYPES[training.dtype], seed, output)
+    else:
+        model = start()
     data, held_out = _training_inputs(spec, inputs, method.NEEDS, tokenizer)
-    _run(spec, inputs, out, method, model, tokenizer, data, held_out, engine)
+
+    def merged() -> tuple[Any, dict[str, Any]]:
+        """The model that is saved, and what run.json says of its adapters, which stand beside it."""
+        assert adapters is not None
+        adapters.save(out / "adapter", _named(inputs, spec["init"]))
+        return adapters.merged(partial(start, place=torch.device("cpu"))), {"adapters": adapters.facts()}
+
+    _run(spec, inputs, out, method, model, tokenizer, data, held_out, engine, merged if adapters else None)
+
+
+def _named(inputs: dict[str, Path], hub: Hub) -> str:
+    """What a training starts from, as a reader may find it: a run's id, or the hub's."""
+    return inputs["init"].name if "init" in inputs else hub if isinstance(hub, str) else hub["repo"]
 
 
 def _training_inputs(
@@ -170,7 +198,9 @@ def _run(
     data: Inputs,
     held_out: Inputs | None,
     engine: Engine,
+    finish: Callable[[], tuple[Any, dict[str, Any]]] | None = None,
 ) -> None:
+    """`finish`: the model that is saved in place of the trained one, and what more run.json says."""
     started, training = time.perf_counter(), training_of(spec["training"])
     policy = Policy(model, tokenizer.pad_token_id, method.NEEDS.output)
     respond = None
@@ -203,11 +233,12 @@ def _run(
         weights = whole_weights(model) if ranks else None
         if is_first():
             shutil.rmtree(out / "model", ignore_errors=True)
+            model, more = finish() if finish else (model, {})
             save_model(model, tokenizer, out / "model", weights)
             write_metrics(out / "metrics.csv", outcome.metrics)
             wall_s = time.perf_counter() - started
             manifest = _manifest(spec, inputs, out.name, method, data, outcome, wall_s, ranks.size if ranks else 1)
-            write_json(out / "run.json", manifest)
+            write_json(out / "run.json", manifest | more)
             store.clear()
 
 
@@ -258,6 +289,13 @@ def _log(path: Path, metrics: list[dict[str, float]]) -> None:
         listen(metrics)
 
 
+def _packages(training: dict[str, Any]) -> list[str]:
+    """Those whose version a run names."""
+    adapted = ["peft"] if training.get("lora_rank") else []
+    quantized = ["bitsandbytes"] if training.get("quantize", "none") != "none" else []
+    return ["torch", "transformers", "tokenizers", *adapted, *quantized]
+
+
 def _manifest(
     spec: dict[str, Any],
     inputs: dict[str, Path],
@@ -292,7 +330,7 @@ def _manifest(
         **code_state(),
         "code_digest": spec["code_digest"],
         "data_hash": hashes[spec["part"]],
-        "versions": json.dumps(versions("torch", "transformers", "tokenizers"), sort_keys=True),
+        "versions": json.dumps(versions(*_packages(spec["training"])), sort_keys=True),
     }
     return {
         "row": row,

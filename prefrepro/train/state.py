@@ -52,7 +52,7 @@ class State:
     def save(self, step: int, plain: dict[str, Any]) -> None:
         """Keep the state after `step` finished steps, `plain` (numbers, lists, text) with it. All ranks must call."""
         if self.ranks is None:
-            modules = {name: module.state_dict() for name, module in self.modules.items()}
+            modules = {name: _kept(module) for name, module in self.modules.items()}
             self.store.save(step, {**modules, "optimizer": self.optimizer.state_dict(), **plain})
         else:
             self._save_shards(self.ranks, step, plain)
@@ -118,7 +118,7 @@ class State:
     def _load_file(self, found: dict[str, Any]) -> dict[str, Any]:
         if self.ranks is None:
             for name, module in self.modules.items():
-                module.load_state_dict(found[name])
+                module.load_state_dict(found[name], strict=not _frozen(module))
             self.optimizer.load_state_dict(found["optimizer"])
         else:
             modules = {f"{name}.{key}": value for name in self.modules for key, value in found[name].items()}
@@ -128,6 +128,19 @@ class State:
                 self.whole, self.optimizer, model_state_dict=modules, optim_state_dict=optimizer, options=options
             )
         return {key: value for key, value in found.items() if key not in (*self.modules, "optimizer")}
+
+
+def _frozen(module: nn.Module) -> set[str]:
+    """The parameters that are not trained: those beside adapters."""
+    return {name for name, one in module.named_parameters(remove_duplicate=False) if not one.requires_grad}
+
+
+def _kept(module: nn.Module) -> dict[str, Any]:
+    """What a checkpoint holds of a module: all of it, or of one that is frozen in part what is trained."""
+    state = module.state_dict()
+    if not _frozen(module):
+        return state
+    return {name: state[name] for name, one in module.named_parameters() if one.requires_grad}
 
 
 def _by_name(state: dict[str, Any], module: nn.Module) -> dict[str, Any]:

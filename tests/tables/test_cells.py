@@ -122,3 +122,19 @@ def test_verdicts_are_read_once(make_cell, make_verdicts) -> None:
 
     build_cells([make_cell("dpo", ["d"]), make_cell("a", ["a"]), make_cell("b", ["b"])], verdicts)
     assert sorted(asked) == ["a", "b", "d"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"deviation": "LoRA of rank 8"}, "LoRA of rank 8"),
+        ({"deviation": "LoRA of rank 8", "reported": None}, "no number is printed; LoRA of rank 8"),
+        ({"deviation": "LoRA of rank 8", "samples_from": "a.jsonl"}, "samples imported from a.jsonl; LoRA of rank 8"),
+    ],
+)
+def test_a_number_says_what_deviates(make_cell, make_verdicts, changes: dict[str, Any], reason: str | None) -> None:
+    sets = {"v": make_verdicts("v", ["win"] * 40 + ["loss"] * 10)}
+    frame = build_cells([{**make_cell("dpo", ["v"]), **changes}], judged(sets))
+    validate_frame(frame, "cells", "built")
+    assert frame["reason"].tolist() == [reason]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from train_helpers import OF_DATA, inputs_for, make_inputs, make_policy, method_of, run_method
+from train_helpers import OF_DATA, compute_norms_in, inputs_for, make_inputs, make_policy, method_of, run_method
 
 from prefrepro.introspect import method_names
 from prefrepro.train.attention import MODEL_TYPES
@@ -19,14 +19,8 @@ GROUPED: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
 
 
 def policy_with(dtype: torch.dtype, layout: Layout, name: str, model_type: str, **changes) -> Policy:
-    """Its norms compute in its dtype: transformers' in float32 always, whose rounding would hide what is looked for."""
     policy = make_policy(model_type, dtype, layout, method_of(name).NEEDS.output, **changes)
-    for module in list(policy.model.modules()):
-        for child_name, child in module.named_children():
-            if type(child).__name__.endswith("RMSNorm"):
-                norm = torch.nn.RMSNorm(child.weight.shape[0], child.variance_epsilon, dtype=dtype)
-                norm.load_state_dict(child.state_dict())
-                setattr(module, child_name, norm)
+    compute_norms_in(dtype, policy.model)
     return policy
 
 
