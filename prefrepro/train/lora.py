@@ -62,7 +62,8 @@ class Adapters:
         alpha = ALPHA_PER_RANK * rank
         config = LoraConfig(task, r=rank, lora_alpha=alpha, lora_dropout=0.0, bias="none", target_modules="all-linear")
         torch.manual_seed(seed)
-        self.model, self.peft_model = model, get_peft_model(model, config, autocast_adapter_dtype=False)
+        self.model = model
+        self.peft_model: Any = get_peft_model(model, config, autocast_adapter_dtype=False)
         for parameter in self.learnt():
             parameter.data = parameter.data.to(dtype)
 
@@ -104,9 +105,10 @@ class Adapters:
         model = start()
         for name, module in self.model.named_modules():
             if isinstance(module, LoraLayer):
+                layer: Any = module
                 weight: Any = model.get_submodule(name).weight
-                weight.copy_(dequantize_module_weight(module.get_base_layer()))
-                weight.add_(module.get_delta_weight(NAME).to(weight))
+                weight.copy_(dequantize_module_weight(layer.get_base_layer()))
+                weight.add_(layer.get_delta_weight(NAME).to(weight))
             elif isinstance(module, ModulesToSaveWrapper):
                 model.get_submodule(name).load_state_dict(module.modules_to_save[NAME].state_dict())
         return model

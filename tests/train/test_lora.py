@@ -19,14 +19,14 @@ from prefrepro.train.lora import Adapters, check_possible
 from prefrepro.train.policy import Layout, Policy
 from prefrepro.train.products import Linear
 
-LAYERS = {"num_hidden_layers": 2}
+LAYERS: dict[str, Any] = {"num_hidden_layers": 2}
 
 
 def adapted(
     rank: int = 4, dtype: torch.dtype = torch.float32, layout: Layout = "shared", learnt: bool = True, **changes: Any
 ) -> tuple[Policy, Adapters]:
     """As `align` makes them: adapters first. `learnt`: B is not 0, as after a training."""
-    given = {"model_type": "llama", "output": "logp"} | changes
+    given: dict[str, Any] = {"model_type": "llama", "output": "logp"} | changes
     model = make_policy(dtype=dtype, **LAYERS | given).model
     adapters = Adapters(model, rank, dtype, seed=3, output=given["output"])
     numbers = torch.Generator().manual_seed(11)
