@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.stamp import RESULTS, STAMP, stamp, write_rows
+from bench.stamp import RESULTS, STAMP, read_rows, stamp, write_rows
 from prefrepro.errors import UserError, exit_on_user_error
 
 OURS = ("ours", "ours_packed", "ours_padded", "padded_live")
@@ -97,8 +97,14 @@ def summary(size: str, k: int, found: dict[str, list[dict[str, Any]]]) -> list[d
 def run(
     sizes: Sequence[str], ks: Sequence[int], only: Sequence[str], rounds: int, trl: Path | None, out: Path
 ) -> list[str]:
-    """Measure, writing `out` after every round; returns what was skipped and why. Raises UserError where ours fails."""
+    """Measure, writing `out` after every round; returns what was skipped and why. Raises UserError where ours fails.
+
+    Rows of other sizes and ks that `out` held stay: the long benchmark can be made in parts, each within one run.
+    """
     stamped = _stamp(trl)
+    places = {(VOCABULARIES[size], k) for size in sizes for k in ks}
+    kept = [row | {"vocab": int(row["vocab"]), "k": int(row["k"])} for row in read_rows(out)]
+    kept = [row for row in kept if (row["vocab"], row["k"]) not in places]
     found: dict[tuple[str, int], dict[str, list[dict[str, Any]]]] = {}
     skipped: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="prefrepro-bench-") as folder:
@@ -124,7 +130,7 @@ def run(
                             flush=True,
                         )
             rows = [row | stamped for (size, k), runs in found.items() for row in summary(size, k, runs)]
-            write_rows(out, COLUMNS, sorted(rows, key=_place))
+            write_rows(out, COLUMNS, sorted([*kept, *rows], key=_place))
     return [f"{label}: {reason}" for label, reason in skipped.items()]
 
 

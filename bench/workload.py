@@ -45,7 +45,7 @@ class Size:
 
 SIZES = {
     "2k": Size(Shape(**LAYERS, **HEADS, vocab_size=2048), (16, 256), (16, 256), 6),
-    "32k": Size(Shape(**LAYERS, **HEADS, vocab_size=32000), (16, 256), (16, 256), 4),
+    "32k": Size(Shape(**LAYERS, **HEADS, vocab_size=32000), (16, 256), (16, 256), 2),
     "tiny": Size(Shape(**TINY, **HEADS, vocab_size=64), (8, 16), (2, 12), 2),
 }
 NEEDS = {

@@ -15,10 +15,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from prefrepro.code_cache import CodeCache
 from prefrepro.errors import UserError, nearest
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout: methods/, config/ and paper_tables/ stand here."""
+
+_HERE = Path(__file__)
+PARSED = CodeCache(_HERE.with_name("__pycache__") / "introspect.json", hashlib.sha256(_HERE.read_bytes()).hexdigest())
+"""What `_parsed` found."""
 
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _NOT_METHODS = {"__init__", "contract"}
@@ -170,16 +175,19 @@ def hparam_problems(method: Method, given: dict[str, Any]) -> list[str]:
 @cache
 def _digest_line(path: Path) -> str:
     """Name and digest of what a file does: Python without comments and docstrings, other files byte by byte."""
-    content = _python(path)[0] if path.suffix == ".py" else path.read_bytes()
-    return f"{path.relative_to(ROOT)} {hashlib.sha256(content).hexdigest()}"
+    digest = _python(path)[0] if path.suffix == ".py" else hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"{path.relative_to(ROOT)} {digest}"
 
 
-@cache
-def _python(path: Path) -> tuple[bytes, frozenset[str]]:
-    """What a Python file does, blind to comments and docstrings, and the modules of ours that it imports.
+def _python(path: Path) -> tuple[str, list[str]]:
+    """Digest of what a Python file does, blind to comments and docstrings, and the modules of ours that it imports.
 
-    Read together, because parsing is most of what a plan costs.
+    Read together and kept (code_cache.py), because parsing is most of what a plan costs, and each job plans.
     """
+    return PARSED.get(path, _parsed)
+
+
+def _parsed(path: Path) -> tuple[str, list[str]]:
     tree, names = parse(path), set[str]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -189,10 +197,11 @@ def _python(path: Path) -> tuple[bytes, frozenset[str]]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    ours = frozenset(name for name in names if name.split(".")[0] in ("prefrepro", "methods"))
-    return ast.dump(tree).encode(), ours
+    ours = sorted(name for name in names if name.split(".")[0] in ("prefrepro", "methods"))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), ours
 
 
+@cache
 def _module_file(name: str) -> Path | None:
     base = ROOT / Path(*name.split("."))
     for candidate in (base.with_suffix(".py"), base / "__init__.py"):
@@ -212,6 +221,7 @@ def code_files(module: str) -> tuple[Path, ...]:
             continue
         found.add(path)
         queue += _python(path)[1]
+    PARSED.save()
     data = {
         file
         for folder in {path.parent for path in found}

@@ -7,6 +7,7 @@ what is read here.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -149,7 +150,8 @@ def as_mapping(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
 
 def names_in(folder: str) -> list[str]:
     """The names that config/<folder>/ defines, one file each."""
-    return sorted(path.stem for path in (ROOT / "config" / folder).glob("*.yaml"))
+    files = os.listdir(ROOT / "config" / folder)  # noqa: PTH208 (1,700 times a plan: a Path for each costs more)
+    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
 
 
 def read_named(folder: str, name: str, wanted_by: str) -> dict[str, Any]:

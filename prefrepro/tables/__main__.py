@@ -3,4 +3,4 @@
 from prefrepro.stage import main
 
 if __name__ == "__main__":
-    main("table")
+    main("table", warm=True)

@@ -21,6 +21,8 @@ from prefrepro.train.packing import Block, Laid
 NAME = "prefrepro_packed"
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3", "olmo2", "granite"})
 """Architectures for which a test holds that packed and padded log-probs and gradients are equal."""
+ONE_CALL = 128
+"""Tokens of a block that one SDPA call with a mask reads sooner than a call for each response reads its own keys."""
 
 
 class Blocks:
@@ -30,6 +32,7 @@ class Blocks:
         self.blocks, self.device = blocks, device
         self.lengths = [length for block in blocks for length in (block.prompt, *block.responses)]
         self._masks: dict[tuple[int, int, int], Tensor | None] = {}
+        self._whole: dict[tuple[Block, int], Tensor] = {}
         self._varlen: tuple[Tensor, Tensor, Tensor, int, int] | None = None
 
     def mask(self, before: int, length: int, window: int) -> Tensor | None:
@@ -43,6 +46,18 @@ class Blocks:
             mask = torch.ones(0 if is_plain else length, before + length, dtype=torch.bool, device=self.device)
             self._masks[key] = None if is_plain else mask.tril_(before).triu_(before - window + 1)
         return self._masks[key]
+
+    def whole_mask(self, block: Block, window: int) -> Tensor:
+        """(L, L) bool of a whole block: which of its tokens each of them sees."""
+        if (block, window) not in self._whole:
+            places = [(0, at) for at in range(block.prompt)]
+            for number, length in enumerate(block.responses, start=1):
+                places += [(number, block.prompt + at) for at in range(length)]
+            part, position = torch.tensor(places, device=self.device).T
+            distance = position[:, None] - position
+            is_own = (part == 0) | (part == part[:, None])
+            self._whole[block, window] = is_own & (distance >= 0) & (distance < window)
+        return self._whole[block, window]
 
     def varlen(self) -> tuple[Tensor, Tensor, Tensor, int, int]:
         """Places of the keys (a prompt's once for itself and once for each response), the queries' and the keys'
@@ -69,24 +84,28 @@ class Blocks:
 
 
 def _by_block(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, scale: float | None, window: int) -> Tensor:
-    """One SDPA call for each prompt and each response; (1, H, T, D) each."""
+    """One SDPA call for each short block, or else for each prompt and each response; (1, H, T, D) each."""
     is_grouped = query.shape[1] != key.shape[1]
 
-    def attend(q: Tensor, k: Tensor, v: Tensor, before: int) -> Tensor:
-        mask = blocks.mask(before, q.shape[2], window)
+    def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=is_grouped
         )
 
+    whole = [bool(block.responses) and len(block) <= ONE_CALL for block in blocks.blocks]
+    cut = [(len(b),) if is_one else (b.prompt, *b.responses) for b, is_one in zip(blocks.blocks, whole, strict=True)]
+    lengths = [length for part in cut for length in part]
     # split, not slices: backward of a split is one concatenation, of slices one tensor of zeros each.
-    pieces = zip(*(tensor.split(blocks.lengths, dim=2) for tensor in (query, key, value)), strict=True)
+    pieces = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
     found = []
-    for block in blocks.blocks:
+    for block, is_one, part in zip(blocks.blocks, whole, cut, strict=True):
         q, prompt_k, prompt_v = next(pieces)
-        found.append(attend(q, prompt_k, prompt_v, 0))
-        for _ in block.responses:
+        mask = blocks.whole_mask(block, window) if is_one else blocks.mask(0, block.prompt, window)
+        found.append(attend(q, prompt_k, prompt_v, mask))
+        for length in part[1:]:
             q, k, v = next(pieces)
-            found.append(attend(q, torch.cat((prompt_k, k), 2), torch.cat((prompt_v, v), 2), block.prompt))
+            mask = blocks.mask(block.prompt, length, window)
+            found.append(attend(q, torch.cat((prompt_k, k), 2), torch.cat((prompt_v, v), 2), mask))
     return torch.cat(found, dim=2)
 
 

@@ -14,7 +14,8 @@ IGNORED = -100
 CHUNK_ROWS, CHUNK_NUMBERS = 1024, 2**20
 """Tokens whose logits are made at once: this many, or more where the vocabulary is small."""
 KEPT_NUMBERS = 2**26
-"""Logits kept for backward, 256 MiB in float32; of more, they are computed again (15-20 % more time, less memory)."""
+"""Probabilities kept for backward, 256 MiB in float32; of more, they are computed again (15-20 % more time, less
+memory)."""
 
 
 def _float32_or_wider(tensor: Tensor) -> Tensor:
@@ -42,30 +43,30 @@ class _TokenLogps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, chunk: int) -> Tensor:
         is_kept = len(targets) * len(weight) <= KEPT_NUMBERS
-        found, normalisers, kept = [], [], []
+        found, kept = [], []
         for h, t in zip(hidden.split(chunk), targets.split(chunk), strict=True):
-            logits = product(h, weight, bias)
-            wide = _float32_or_wider(logits)
-            normalisers.append(wide.logsumexp(dim=-1))
-            found.append(wide.gather(1, t[:, None])[:, 0] - normalisers[-1])
-            kept += [logits] if is_kept else []
-        ctx.save_for_backward(hidden, weight, bias, targets, torch.cat(normalisers), *kept)
+            logits = _float32_or_wider(product(h, weight, bias))
+            probabilities = logits.softmax(dim=-1)
+            # log Σ exp by way of the likeliest token, whose probability is far from 0: softmax is one kernel, and what
+            # backward wants; logsumexp is four.
+            normaliser = logits.amax(dim=-1) - probabilities.amax(dim=-1).log()
+            found.append(logits.gather(1, t[:, None])[:, 0] - normaliser)
+            kept += [probabilities] if is_kept else []
+        ctx.save_for_backward(hidden, weight, bias, targets, *kept)
         ctx.chunk = chunk
         return torch.cat(found)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, targets, normalisers, *kept = ctx.saved_tensors
-        parts = zip(*(t.split(ctx.chunk) for t in (hidden, targets, normalisers, grads[0])), strict=True)
+        hidden, weight, bias, targets, *kept = ctx.saved_tensors
+        parts = zip(*(t.split(ctx.chunk) for t in (hidden, targets, grads[0])), strict=True)
         of_hidden = []
-        is_learnt = ctx.needs_input_grad[1]
-        of_weight = torch.zeros_like(weight, dtype=normalisers.dtype) if is_learnt else None
-        of_bias = None if bias is None else torch.zeros_like(bias, dtype=normalisers.dtype)
-        for number, (h, t, normaliser, grad) in enumerate(parts):
-            logits = kept[number] if kept else product(h, weight, bias)
+        of_weight = torch.zeros_like(weight, dtype=grads[0].dtype) if ctx.needs_input_grad[1] else None
+        of_bias = None if bias is None else torch.zeros_like(bias, dtype=grads[0].dtype)
+        for number, (h, t, grad) in enumerate(parts):
             # d log p_target / d logits = one-hot − softmax
-            slope = _float32_or_wider(logits).sub(normaliser[:, None]).exp_().mul_(-grad[:, None])
-            slope.scatter_add_(1, t[:, None], grad[:, None].to(slope))
+            slope = kept[number].clone() if kept else _float32_or_wider(product(h, weight, bias)).softmax(dim=-1)
+            slope.mul_(-grad[:, None]).scatter_add_(1, t[:, None], grad[:, None])
             if of_bias is not None:
                 of_bias += slope.sum(dim=0)
             slope = slope.to(weight.dtype)

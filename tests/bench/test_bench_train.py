@@ -14,6 +14,7 @@ import pytest
 
 from bench import train
 from bench.peers import each_positive_with_each_negative, every_response_once
+from bench.stamp import write_rows
 from bench.workload import BATCH, SIZES, Row, Workload, text
 
 ROOT = Path(__file__).parents[2]
@@ -72,12 +73,16 @@ def test_every_row_is_trained_once_and_in_the_lengths_asked_for() -> None:
 
 def test_a_run_of_no_size_trains_the_same_losses_and_says_what_is_skipped(tmp_path: Path) -> None:
     out = tmp_path / "train.csv"
+    earlier = [{"vocab": 32000, "k": 2, "candidate": "ours"}, {"vocab": 64, "k": 2, "candidate": "ours_packed"}]
+    write_rows(out, train.COLUMNS, earlier)
     command = [sys.executable, "-m", "bench.train", "--smoke", "--k", "2", "--out", str(out)]
     command += ["--only", "ours", "padded_live", "trl_precomputed"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with out.open(encoding="utf-8", newline="") as file:
-        rows = {row["candidate"]: row for row in csv.DictReader(file)}
+        *found, last = csv.DictReader(file)
+    assert (last["vocab"], last["candidate"], last["rounds"]) == ("32000", "ours", ""), "another size's row stays"
+    rows = {row["candidate"]: row for row in found}
     assert tuple(rows["ours"]) == train.COLUMNS
     assert float(rows["ours"]["max_loss_difference"]) < 1e-5
     assert float(rows["ours"]["pairs_per_s"]) > 0 and float(rows["ours"]["ratio_to_padded"]) > 0

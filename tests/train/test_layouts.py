@@ -10,6 +10,7 @@ import torch
 from train_helpers import OF_DATA, compute_norms_in, inputs_for, make_inputs, make_policy, method_of, run_method
 
 from prefrepro.introspect import method_names
+from prefrepro.train import attention
 from prefrepro.train.attention import MODEL_TYPES
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.policy import Layout, Policy
@@ -50,6 +51,13 @@ def test_every_method(name: str, dtype: torch.dtype, store: CheckpointStore) -> 
     assert_equal(name, store, "shared", dtype, **GROUPED)
 
 
+@pytest.fixture(params=[0, attention.ONE_CALL], ids=["by-response", "by-block"])
+def _calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are long, or short enough for one call."""
+    monkeypatch.setattr(attention, "ONE_CALL", request.param)
+
+
+@pytest.mark.usefixtures("_calls")
 @pytest.mark.parametrize("name", ["rpo_paired", "swepo", "kto", "sft", "bradley_terry", "ppo"])
 @pytest.mark.parametrize(
     ("model_type", "changes"),
@@ -69,6 +77,7 @@ def test_every_architecture_that_is_packed(model_type: str, store: CheckpointSto
     assert make_policy(model_type).layout == "shared"
 
 
+@pytest.mark.usefixtures("_calls")
 def test_layers_may_have_windows_of_their_own(store: CheckpointStore) -> None:
     """Qwen 2: the first layer sees everything, the second one a window."""
     changes: dict[str, Any] = {
