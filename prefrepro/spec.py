@@ -262,8 +262,8 @@ def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
         rules = SAMPLING if key == "sampling" else TRAINING
         if key not in lacking:
             problems += value_problems(rules, paper[key], f"{where}, {key}", training)
-    optional = {"training": keys_of(training), "sampling": [*sampling, "generations", *SAMPLING_DEFAULTS]}
-    for (key, known), rules in zip(optional.items(), (TRAINING, SAMPLING), strict=True):
+    for key, rules, needed in (("training", TRAINING, keys_of(training)), ("sampling", SAMPLING, sampling)):
+        known = (*needed, "generations", *SAMPLING_DEFAULTS)
         missing = [] if key in lacking else [rule for rule in rules if rule not in known]
         problems += [f'{where}, {key}: "{name}" is missing' for name in missing]
     for name in ("sft", "reward_model"):
