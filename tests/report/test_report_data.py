@@ -26,6 +26,7 @@ from prefrepro.tables.escape import markdown_text
 from prefrepro.tables.schema import read_csv
 from prefrepro.trace.explain import explain
 from prefrepro.trace.results import open_results, seeds_of
+from prefrepro.trace.verify import verify
 
 N_PROMPTS = 24
 """As conftest.PROMPTS; pytest's conftest is no module to import from."""
@@ -34,6 +35,10 @@ N_PROMPTS = 24
 def cell_of(content: dict[str, Any], table: str, row: str) -> dict[str, Any]:
     (found,) = [one for one in content["tables"] if one["id"] == table]
     return next(cell for cell in found["cells"] if cell["row"] == row)
+
+
+def found_wrong(results: Path) -> list[str]:
+    return [finding.path for finding in verify(open_results(results)).findings]
 
 
 def test_every_cell_of_the_csv_stands_in_a_matrix_with_its_labels(content: dict[str, Any], finished: Path) -> None:
@@ -258,6 +263,12 @@ def test_the_command_writes_the_page_and_names_what_it_does_not_find(results: Pa
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(results / "report.html")
     assert (results / "report.html").stat().st_size < 10_000_000
+    assert "report.html" not in [*found_wrong(results), *verify(open_results(results)).unrecorded]
+    page = results / "report.html"
+    content = bytearray(page.read_bytes())
+    content[len(content) // 2] ^= 1
+    page.write_bytes(content)
+    assert "report.html" in found_wrong(results)
     lost = checkout.prefrepro("report", str(results / "runs"))
     assert lost.returncode == 2
     assert "holds no results" in lost.stderr and "snakemake table1" in lost.stderr
