@@ -14,13 +14,14 @@ from prefrepro.data.hub import local_files
 from prefrepro.data.select import SELECTIONS
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
-from prefrepro.introspect import ROOT, Method, code_digest, code_files, hparam_problems, read_method
+from prefrepro.introspect import ROOT, Method, code_digest, code_files, hparam_problems, read_method, show
 from prefrepro.judge.config import judge_config
 from prefrepro.judge.evaluation import EVALUATIONS
 from prefrepro.nodes import Plan
 from prefrepro.readings import Reading, merged
-from prefrepro.spec import REFERENCE_KEYS, ROLLOUT_KEYS, read_named, report, show, stand_in
+from prefrepro.spec import REFERENCE_KEYS, ROLLOUT_KEYS, stand_in
 from prefrepro.table_spec import Column, Row, Table
+from prefrepro.yaml_files import read_named, report
 
 HH_FILES = "hh-files"
 SWITCHED = {"hh": ("reading", "turns"), "tldr": ("reading",), "ultrafeedback": ("score_field",)}

@@ -12,9 +12,9 @@ import pandas as pd
 from prefrepro.errors import UserError
 from prefrepro.nodes import KINDS, Plan
 from prefrepro.plan import make_plan
-from prefrepro.spec import names_in
 from prefrepro.tables.schema import read_csv
 from prefrepro.trace.results import Results
+from prefrepro.yaml_files import names_in
 
 Answers = dict[tuple[str, int], dict[str, Any]]
 """(prompt id, draw) -> the row of samples.jsonl"""

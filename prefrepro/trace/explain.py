@@ -14,9 +14,9 @@ from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.plan import make_plan
-from prefrepro.spec import names_in
 from prefrepro.trace.facts import facts_of
 from prefrepro.trace.results import Cell, Results, address, ids_of, seeds_of
+from prefrepro.yaml_files import names_in
 
 NUMBERS = ("reported", "value", "ci_low", "ci_high", "delta", "p_vs_baseline")
 COUNTS = ("n", "n_tie", "n_invalid", "n_seeds")
