@@ -12,8 +12,8 @@ from typing import Any
 from prefrepro.errors import UserError
 from prefrepro.introspect import ROOT, show
 from prefrepro.sample.outputs import mapping_problems
-from prefrepro.spec import as_mapping, read_mapping, report, unknown_keys
 from prefrepro.table_spec import Row, Table
+from prefrepro.yaml_files import as_mapping, read_mapping, report, unknown_keys
 
 KEYS = ["table", "row", "label", "scale", "columns", "reported"]
 COLUMN_KEYS = ["file", "map", "ignore_extra"]

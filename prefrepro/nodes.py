@@ -15,7 +15,8 @@ from typing import Any
 
 from prefrepro.errors import UserError, nearest
 from prefrepro.introspect import code_digest
-from prefrepro.spec import NAME, Config, report
+from prefrepro.spec import NAME, Config
+from prefrepro.yaml_files import report
 
 KINDS = {
     "data": ("data", "manifest.json", "prefrepro.data.build"),

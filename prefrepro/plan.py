@@ -15,8 +15,9 @@ from prefrepro.imported_rows import with_imported_rows
 from prefrepro.nodes import Plan
 from prefrepro.readings import reading_of
 from prefrepro.setting_rules import SAMPLING, TRAINING, keys_of, value_problems
-from prefrepro.spec import make_config, read_paper, read_scale, report, settings_problems, unknown_keys
+from prefrepro.spec import make_config, read_paper, read_scale, settings_problems
 from prefrepro.table_spec import Column, Row, Table, read_table, table_files, target_of
+from prefrepro.yaml_files import report, unknown_keys
 
 
 def make_plan(given: dict[str, Any] | None = None) -> Plan:

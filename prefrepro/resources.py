@@ -12,7 +12,7 @@ from typing import Any
 
 from prefrepro.forecast.jobs import Forecaster
 from prefrepro.nodes import KINDS, Node, Plan
-from prefrepro.spec import as_mapping, report, unknown_keys
+from prefrepro.yaml_files import as_mapping, report, unknown_keys
 
 DEFAULT, MODELS = "default", "models"
 GROWTH = 1.5

@@ -1,13 +1,10 @@
-"""What people write in YAML, read and checked: user config, scales, papers, models, datasets.
-
-Collects all problems of a specification and reports them together. Tables stand in table_spec.py; plan.py expands
+"""User config, scales and papers, checked: all problems of one together. Tables stand in table_spec.py; plan.py expands
 what is read here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -16,13 +13,13 @@ from typing import Any
 
 import yaml
 
-from prefrepro.data.source_schema import check_named
 from prefrepro.errors import UserError, nearest
 from prefrepro.introspect import ROOT, hparam_problems, read_method, show
 from prefrepro.keys import COUNT, FLAG, TEXT, flags_of, is_number, is_text, is_whole, one_of
 from prefrepro.setting_rules import EVALUATION, PLANNING, ROLLOUT, SAMPLING, SOURCE, TRAINING, keys_of, value_problems
 from prefrepro.strict_yaml import load_yaml
 from prefrepro.train.track import problem as track_problem
+from prefrepro.yaml_files import as_mapping, names_in, read_mapping, read_named, report, unknown_keys
 
 READINGS = ("paper", "code")
 PROTOCOLS = ("paper", "robust")
@@ -97,74 +94,6 @@ def _plain(key: str, value: Any) -> Any:
         return load_yaml(value) if isinstance(value, str) else value
     except yaml.YAMLError as error:
         raise UserError(f"--config {key} is {value!r:.80}, which is not valid YAML: {error}") from None
-
-
-def report(problems: list[str]) -> None:
-    """Raise one UserError that lists every problem once; nothing where there is none."""
-    problems = list(dict.fromkeys(problems))
-    if len(problems) == 1:
-        raise UserError(problems[0])
-    if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise UserError(f"{len(problems)} problems:\n{listed}", problems)
-
-
-def unknown_keys(mapping: dict[str, Any], known: list[str], where: str) -> list[str]:
-    """One problem for each key that nobody reads."""
-    return [
-        f'{where}: "{key}" is unknown. Known: {", ".join(known)}.{nearest(str(key), known)}'
-        for key in mapping
-        if key not in known
-    ]
-
-
-@cache
-def read_yaml(path: Path) -> Any:
-    """A YAML file's content. Raises UserError naming file, line and column."""
-    try:
-        return load_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{show(path)} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{show(path)} cannot be read: {error}; expected YAML in UTF-8") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{show(path)} is not valid YAML: {error}") from None
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping. Raises UserError."""
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        found = "nothing" if content is None else f"{content!r:.80}"
-        raise UserError(f"{show(path)}: expected a mapping, found {found}")
-    return content
-
-
-def as_mapping(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
-    """`value`, or an empty mapping where it is none; that is a problem unless nothing is given."""
-    if value is None or isinstance(value, dict):
-        return value or {}
-    problems.append(f"{where}: expected a mapping, found {value!r:.80}")
-    return {}
-
-
-def names_in(folder: str) -> list[str]:
-    """The names that config/<folder>/ defines, one file each."""
-    files = os.listdir(ROOT / "config" / folder)  # noqa: PTH208 (1,700 times a plan: a Path for each costs more)
-    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
-
-
-def read_named(folder: str, name: str, wanted_by: str) -> dict[str, Any]:
-    """config/<folder>/<name>.yaml. Raises UserError that says who wanted it and what there is."""
-    known = names_in(folder)
-    if name not in known:
-        raise UserError(
-            f'{wanted_by} names "{name}", but config/{folder}/{name}.yaml does not exist. '
-            f"Known: {', '.join(known)}.{nearest(name, known)}"
-        )
-    mapping = read_mapping(ROOT / "config" / folder / f"{name}.yaml")
-    check_named(folder, name, mapping)
-    return mapping
 
 
 STAND_INS = ["models", "datasets", "embedders", "judges"]

@@ -2,47 +2,20 @@
 
 `python -m prefrepro.<stage> ID [KEY=VALUE …]` takes the config that the workflow was given, plans again (fast, no
 torch) and refuses an id that the plan no longer holds, because code or config changed under a running workflow.
+Imports next to nothing: most jobs of a machine do no more than hand over to its worker.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefrepro.errors import UserError, exit_on_user_error
-from prefrepro.intact import check_intact, record_of
-from prefrepro.publish.card import MODELS, write_card
 from prefrepro.threads import let_waiting_threads_sleep
-from prefrepro.trace.record import now, record_job
-from prefrepro.train.track import tracker
 from prefrepro.watch.held import hold_output
-from prefrepro.work_time import recorded
 from prefrepro.worker.client import hand_over
-
-if TYPE_CHECKING:
-    from prefrepro.nodes import Node, Plan
-
-WORK = {
-    "data": "prefrepro.data.build:build",
-    "base": "prefrepro.train.run:pretrain",
-    "sft": "prefrepro.train.run:align",
-    "run": "prefrepro.train.run:align",
-    "reward_model": "prefrepro.train.run:align",
-    "reference": "prefrepro.train.reference:compute",
-    "embeddings": "prefrepro.train.embed:compute",
-    "reference_rewards": "prefrepro.train.reference_rewards:compute",
-    "sample": "prefrepro.sample.generate:run",
-    "import": "prefrepro.sample.imported:run",
-    "verdict": "prefrepro.judge.stage:run",
-    "table": "prefrepro.tables.build:run",
-}
-
-TRAINED = ("base", "sft", "run", "reward_model")
 
 
 def parse_config(pairs: list[str]) -> dict[str, Any]:
@@ -54,45 +27,6 @@ def parse_config(pairs: list[str]) -> dict[str, Any]:
             raise UserError(f'"{pair}" is no KEY=VALUE, such as scale=embedded')
         config[key] = value
     return config
-
-
-def do(plan: Plan, node: Node) -> None:
-    """Do one node's work and record it; its inputs must be there.
-
-    `results` is the scale's folder below the working directory. Of processes that torchrun started, all train, and the
-    first alone makes what is no training.
-    """
-    is_first = os.environ.get("RANK", "0") == "0"
-    if node.kind not in TRAINED and not is_first:
-        return
-    inputs = {}
-    for role, node_id in node.inputs.items():
-        source = plan.node(node_id)
-        if not (plan.results / source.done).is_file():
-            raise UserError(
-                f"{plan.results / source.done} is missing; make it with: snakemake {plan.results / source.done}"
-            )
-        if node.kind != "table" or source.kind == "verdict":  # a table reads no weights
-            check_intact(plan.results, source.folder)
-        inputs[role] = plan.results / source.folder
-    record_of(plan.results, node.folder).unlink(missing_ok=True)  # it would be of what is about to be overwritten
-    module, _, function = WORK[node.kind].partition(":")
-    spec = dict(node.spec)
-    if node.kind == "verdict":
-        # What judging may cost is the user's purse, not part of what a verdict is.
-        spec["budget_usd"] = plan.config.budget_usd
-    if node.kind in TRAINED:
-        spec["engine"] = plan.scale["engine"]  # nor is how a device is used part of what a run is
-    work = importlib.import_module(module)
-    if node.kind in MODELS and plan.config.track and is_first:
-        work.LISTENERS.append(tracker(plan.config.track, plan.results, node.id, node.spec))
-    started, clock = now(), time.perf_counter()
-    with recorded(plan.results / "benchmarks" / "work" / f"{node.id}.json"):
-        getattr(work, function)(spec, inputs, plan.results / node.folder)
-    if node.kind in MODELS and is_first:
-        write_card(plan, node)  # here, because it is no part of what a training is: ids do not depend on its words
-    if is_first:
-        record_job(plan, node, started, time.perf_counter() - clock)
 
 
 def main(*kinds: str, warm: bool = False) -> None:
@@ -110,7 +44,8 @@ def main(*kinds: str, warm: bool = False) -> None:
     let_waiting_threads_sleep()
 
     def work() -> None:
-        from prefrepro.plan import make_plan  # not needed to hand over
+        from prefrepro.node_work import do
+        from prefrepro.plan import make_plan
 
         plan = make_plan(parse_config(arguments.config))
         node = plan.node(arguments.id)

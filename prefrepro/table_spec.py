@@ -12,7 +12,7 @@ from prefrepro.errors import UserError, nearest
 from prefrepro.introspect import ROOT, hparam_problems, read_method, show
 from prefrepro.keys import FLAG, TEXT, TEXTS, Key, is_number, is_text, one_of
 from prefrepro.setting_rules import value_problems
-from prefrepro.spec import as_mapping, read_mapping, report, unknown_keys
+from prefrepro.yaml_files import as_mapping, read_mapping, report, unknown_keys
 
 METRICS = ("win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct")
 KINDS = ("cells", "configuration")

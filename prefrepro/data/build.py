@@ -3,6 +3,8 @@
 pretrain.jsonl {prompt, completion} · train, eval, judge.jsonl {prompt_id, prompt, chosen, rejected} (or, for ranked
 data, {prompt_id, prompt, completions, scores}) · prompts.jsonl {prompt_id, prompt, baseline | references, …}: what
 every model answers · manifest.json: counts and hashes. A benchmark has prompts alone; the other files are empty.
+Prompts are drawn from the whole evaluation part; eval.jsonl, of which trainings measure their reward accuracy, may hold
+fewer of its rows.
 Knows nothing of models or methods.
 """
 
@@ -27,14 +29,22 @@ def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     prompts = _prompts(built.parts["eval"], spec["source"]) if built.prompts is None else built.prompts
     texts: dict[str, Iterable[str]] = {name: lines.texts() for name, lines in built.parts.items()}
     texts |= {"pretrain": map(text_of, built.pretrain), "prompts": map(text_of, prompts)}
+    texts["eval"] = _spread(built.parts["eval"], spec["source"].get("eval_rows"))
     rows = {name: _write(out / f"{name}.jsonl", texts[name]) for name in FILES}
     manifest = {
         "spec": spec,
         "rows": rows,
+        "eval_rows_left_out": len(built.parts["eval"]) - rows["eval"],
         "sha256": {name: sha256_file(out / f"{name}.jsonl") for name in FILES},
         **built.manifest,
     }
     write_json(out / "manifest.json", manifest)
+
+
+def _spread(lines: Spool, most: int | None) -> Iterable[str]:
+    """At most so many lines, evenly from first to last: neighbours are often of one annotator or one source."""
+    kept = range(len(lines)) if most is None else {place * len(lines) // most for place in range(most)}
+    return (text for place, text in enumerate(lines.texts()) if place in kept)
 
 
 def _prompts(lines: Spool, spec: dict[str, Any]) -> list[Line]:

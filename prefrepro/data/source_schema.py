@@ -74,6 +74,7 @@ CUT = {
     "on_bad_row": BAD_ROW.needed,
     "parts": PARTS.needed,
     "splits": SPLITS,
+    "eval_rows": COUNT,
     "pretrain": FLAG,
     "truncation_mode": one_of("keep_start", "keep_end"),
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefrepro.keys import is_number, is_text
-from prefrepro.spec import as_mapping, report, unknown_keys
+from prefrepro.yaml_files import as_mapping, report, unknown_keys
 
 BASES = ("measured", "arithmetic")
 BY_MODEL = ("training", "scoring", "sampling")

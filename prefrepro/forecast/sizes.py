@@ -76,13 +76,15 @@ def size_of(plan: Plan, node: Node, settings: Settings) -> Size:
 
 
 def _planned_rows(source: dict[str, Any], known: DataSize) -> dict[str, int]:
-    """Rows of each part: a world's are its own setting; released rows are shared out by the data set's `parts`."""
+    """Rows of each part: a world's are its own setting; of others the data set's file says how they are shared out."""
     if "rows" in source:
         return dict(source["rows"])
     rows = dict(known.rows)
     if "train" in rows:
         released = rows["train"]
         rows |= {part: round(released * share) for part, share in source.get("parts", {}).items()}
+    if "eval" in rows:
+        rows["eval"] = min(rows["eval"], source.get("eval_rows", rows["eval"]))
     return rows
 
 

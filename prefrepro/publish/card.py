@@ -16,7 +16,7 @@ from prefrepro.files import write_text
 from prefrepro.introspect import read_method
 from prefrepro.method_text import method_text
 from prefrepro.nodes import Node, Plan
-from prefrepro.spec import read_named
+from prefrepro.yaml_files import read_named
 
 CARD = "README.md"
 MODELS = ("base", "sft", "run", "reward_model")

@@ -11,7 +11,9 @@ from prefrepro.errors import UserError
 from prefrepro.files import write_text
 from prefrepro.spec import make_config
 from prefrepro.stage import parse_config
+from prefrepro.trace.record import now, record_files
 
+NAME = "report.html"
 EXAMPLES = """
 prefrepro report                           results/embedded/report.html
 prefrepro report results/paper --out FILE  of another folder, to another place
@@ -32,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Path:
-    """Write the page of what is there, building nothing, and return its path. Raises UserError."""
+    """Write the page of what is there, building nothing, and return its path; in its folder it is recorded as well.
+
+    Raises UserError.
+    """
     from prefrepro.report.folder import read_folder  # pandas: not needed for a help page
     from prefrepro.report.page import document, render
 
@@ -41,9 +46,11 @@ def run(arguments: argparse.Namespace) -> Path:
     if len(folders) > 1:
         raise UserError(f"{len(folders)} folders are named, {' and '.join(map(str, folders))}; expected one")
     folder = folders[0] if folders else Path("results") / make_config(given).scale
-    out = arguments.out or folder / "report.html"
+    out, started = arguments.out or folder / NAME, now()
     try:
         write_text(out, render(document(read_folder(folder, given))))
+        if out.resolve() == (folder / NAME).resolve():
+            record_files(folder, "report", [NAME], started)
     except OSError as error:
         raise UserError(f"{out}: {error}") from error
     return out

@@ -12,8 +12,9 @@ import pandas as pd
 from prefrepro.errors import UserError
 from prefrepro.nodes import KINDS, Plan
 from prefrepro.plan import make_plan
-from prefrepro.spec import names_in
 from prefrepro.tables.schema import read_csv
+from prefrepro.trace.results import Results
+from prefrepro.yaml_files import names_in
 
 Answers = dict[tuple[str, int], dict[str, Any]]
 """(prompt id, draw) -> the row of samples.jsonl"""
@@ -26,13 +27,15 @@ class Folder:
     path: Path
     plan: Plan
     cells: list[dict[str, Any]]
-    """Rows of cells.csv; what is missing is NaN or NA there, as pandas has it."""
+    """Rows of cells.csv; what is missing is None."""
     manifests: dict[str, dict[str, Any]]
     """Node id -> the JSON file that its stage wrote last."""
     kinds: dict[str, str]
     """Node id -> its kind."""
     verdicts: dict[str, pd.DataFrame]
     """Verdict set id -> its rows."""
+    results: Results
+    """What was made of what."""
     _answers: dict[str, Answers] = field(default_factory=dict)
 
     def answers(self, sample_id: str) -> Answers:
@@ -61,11 +64,11 @@ def read_folder(path: Path, given: dict[str, Any]) -> Folder:
             "or make one: snakemake table1"
         )
     records = read_csv(cells_csv, "cells").to_dict("records") if cells_csv.is_file() else []
-    cells: list[dict[str, Any]] = [{str(key): value for key, value in record.items()} for record in records]
+    cells = [{str(key): None if pd.isna(value) else value for key, value in record.items()} for record in records]
     plan = make_plan(_own_config(path, cells, manifests) | given)
     files = {name: path / "verdicts" / name / "verdicts.csv" for name, kind in kinds.items() if kind == "verdict"}
     verdicts = {name: read_csv(file, "verdicts") for name, file in files.items() if file.is_file()}
-    return Folder(path, plan, cells, manifests, kinds, verdicts)
+    return Folder(path, plan, cells, manifests, kinds, verdicts, Results(path))
 
 
 def _manifests(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

@@ -26,14 +26,14 @@ def by_length(folder: Folder, cells: list[dict[str, Any]]) -> list[dict[str, Any
     frames: dict[tuple[str, ...], list[pd.DataFrame]] = {}
     columns: dict[str, list[tuple[str, ...]]] = {}
     for cell in cells:
-        ids = tuple(seed["verdict"] for seed in cell["seeds"] if "verdict" in seed)
+        ids = tuple(seed["verdict"] for seed in cell["seeds"] if seed["verdict"])
         if ids and ids not in frames and all(one in folder.verdicts for one in ids):
-            frames[ids] = [_with_length(folder, seed) for seed in cell["seeds"] if "verdict" in seed]
+            frames[ids] = [_with_length(folder, seed) for seed in cell["seeds"] if seed["verdict"]]
             columns.setdefault(cell["column"], []).append(ids)
     edges = {column: _ranges([frame for ids in of for frame in frames[ids]]) for column, of in columns.items()}
     entries, done = [], set()
     for cell in cells:
-        ids = tuple(seed["verdict"] for seed in cell["seeds"] if "verdict" in seed)
+        ids = tuple(seed["verdict"] for seed in cell["seeds"] if seed["verdict"])
         if ids in frames and ids not in done and cell["column"] in edges:
             done.add(ids)
             scored = _scored(cell["metric"], frames[ids][0])
@@ -50,10 +50,10 @@ def _scored(metric: str, frame: pd.DataFrame) -> str:
     return "wr" if is_share and metric == "win_rate_pct" else SCORED.get(metric, "wr")
 
 
-def _with_length(folder: Folder, seed: dict[str, str]) -> pd.DataFrame:
+def _with_length(folder: Folder, seed: dict[str, Any]) -> pd.DataFrame:
     """Words of a prompt's answers, all turns together, averaged over its draws: a prompt stays whole."""
     frame, drawn = folder.verdicts[seed["verdict"]], defaultdict(list)
-    for (prompt, _), row in folder.answers(seed.get("sample", "")).items():
+    for (prompt, _), row in folder.answers(seed["sample"] or "").items():
         drawn[prompt].append(sum(len(text.split()) for text in row.get("responses") or [row.get("response", "")]))
     words = {prompt: round(sum(lengths) / len(lengths)) for prompt, lengths in drawn.items()}
     return frame.assign(words=[words.get(str(prompt), 0) for prompt in frame["prompt_id"]])

@@ -7,11 +7,11 @@ from collections import defaultdict
 from typing import Any
 
 from prefrepro.nodes import Node
-from prefrepro.report.chain import seeds_of
 from prefrepro.report.folder import Folder
 from prefrepro.stats.paired import holm
 from prefrepro.tables.render import MEASURES, table_meta
 from prefrepro.tables.view import number, view
+from prefrepro.trace.results import seeds_of
 
 NUMBERS = ("value", "ci_low", "ci_high", "reported", "delta", "p_vs_baseline", "n", "n_tie", "n_invalid", "n_seeds")
 TEXTS = ("row", "column", "metric", "status", "reason", "ci_method", "baseline", "judge", "reading", "commit")
@@ -90,9 +90,9 @@ def _cell(folder: Folder, row: dict[str, Any]) -> dict[str, Any]:
     seeds = seeds_of(row)
     return {
         **{key: number(row[key]) for key in (*NUMBERS, "p_holm")},
-        **{key: row[key] if isinstance(row[key], str) else None for key in TEXTS},
+        **{key: row[key] for key in TEXTS},
         "text": {"value": shown.value, "interval": shown.interval, "printed": shown.printed, "counts": shown.counts},
-        "method": folder.method(seeds[0].get("run")) if seeds else None,
+        "method": folder.method(seeds[0]["run"]) if seeds else None,
         "seeds": seeds,
     }
 

@@ -40,6 +40,7 @@ def document(folder: Folder) -> dict[str, Any]:
             "protocol": config.protocol,
             "config": config.arguments(),
             "unknown": sum(node_id not in folder.plan.nodes for node_id in nodes),
+            "unrecorded": sum(node_id not in folder.results.records for node_id in nodes),
             "metrics": curves.METRICS,
         },
         "methods": curves.colours({run["method"] for run in runs}),

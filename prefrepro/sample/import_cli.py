@@ -18,8 +18,8 @@ from prefrepro.nodes import Node, Plan
 from prefrepro.plan import make_plan
 from prefrepro.sample.imported import imported
 from prefrepro.sample.outputs import FIELDS, mapping_problems, read_outputs
-from prefrepro.spec import read_mapping, report
 from prefrepro.stage import parse_config
+from prefrepro.yaml_files import read_mapping, report
 
 EXAMPLES = """
 prefrepro import-samples outputs.csv --as rpo/table1/their-dpo --map prompt=question,response=answer

@@ -17,7 +17,7 @@ from prefrepro.introspect import ROOT
 from prefrepro.nodes import Node, Plan
 from prefrepro.resources import ScaleResources
 from prefrepro.simulate.engine import Task
-from prefrepro.spec import read_mapping
+from prefrepro.yaml_files import read_mapping
 
 TABLE_S = 3.0
 """A table on one core, where none was measured."""

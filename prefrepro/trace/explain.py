@@ -14,15 +14,13 @@ from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.plan import make_plan
-from prefrepro.spec import names_in
 from prefrepro.trace.facts import facts_of
-from prefrepro.trace.results import IDS, Cell, Results, address, ids_of
+from prefrepro.trace.results import Cell, Results, address, ids_of, seeds_of
+from prefrepro.yaml_files import names_in
 
 NUMBERS = ("reported", "value", "ci_low", "ci_high", "delta", "p_vs_baseline")
 COUNTS = ("n", "n_tie", "n_invalid", "n_seeds")
 FOLDERS = {"verdict_id": "verdicts", "sample_id": "samples", "run_id": "runs"}
-BELOW = {"verdict_id": ("sample", "sample_id"), "sample_id": ("run", "run_id")}
-"""What a job of one field of cells.csv was made from, where it left no record."""
 
 
 def explain(results: Results, wanted: str) -> dict[str, Any]:
@@ -37,12 +35,6 @@ def explain(results: Results, wanted: str) -> dict[str, Any]:
     record = results.records.get(f"{cell['paper']}_{cell['table']}")
     spec = record["spec"] if record else {}
     planned = next((one for one in spec.get("cells", []) if address(one) == address(cell)), {})
-    columns = {column: ids_of(cell, column) for column in IDS}
-    n_seeds = max((len(ids) for ids in columns.values()), default=0)
-    seeds = [
-        {column.removesuffix("_id"): ids[place] if place < len(ids) else None for column, ids in columns.items()}
-        for place in range(n_seeds)
-    ]
     return {
         "address": address(cell),
         "results": str(results.path),
@@ -59,24 +51,19 @@ def explain(results: Results, wanted: str) -> dict[str, Any]:
             "dirty": record and record["dirty"],
             "started": record and record["started"],
         },
-        "seeds": seeds,
+        "seeds": seeds_of(cell),
         "jobs": chain(results, cell),
     }
 
 
 def chain(results: Results, cell: Cell) -> dict[str, dict[str, Any]]:
     """Every job behind a cell, by id, those that it names first."""
-    guessed: dict[str, tuple[str, dict[str, str]]] = {}
-    for column in IDS:
-        role, below = BELOW.get(column, ("", ""))
-        sources = ids_of(cell, below) if below else []
-        for place, name in enumerate(ids_of(cell, column)):
-            guessed[name] = (FOLDERS[column], {role: sources[place]} if place < len(sources) else {})
-    jobs = {name: _unrecorded(results, name, *guess) for name, guess in guessed.items()}
-    for name in results.upstream(guessed):
-        if name in results.records:
-            jobs[name] = _recorded(results, name)
-    return jobs
+    folders = {name: folder for column, folder in FOLDERS.items() for name in ids_of(cell, column)}
+    return {
+        name: _recorded(results, name) if name in results.records else _unrecorded(results, name, folders[name])
+        for name in results.upstream(folders)
+        if name in results.records or name in folders
+    }
 
 
 def find_cell(results: Results, wanted: str) -> Cell:
@@ -133,7 +120,7 @@ def _recorded(results: Results, name: str) -> dict[str, Any]:
     }
 
 
-def _unrecorded(results: Results, name: str, folder: str, inputs: dict[str, str]) -> dict[str, Any]:
+def _unrecorded(results: Results, name: str, folder: str) -> dict[str, Any]:
     """What the manifest says of a job of an older version, or of one whose record is lost."""
     place = f"{folder}/{name}"
     manifest = _manifest(results.path / place)
@@ -144,7 +131,7 @@ def _unrecorded(results: Results, name: str, folder: str, inputs: dict[str, str]
         "kind": kind,
         "folder": place,
         "record": None,
-        "inputs": inputs,
+        "inputs": results.inputs.get(name, {}),
         **{key: row.get(key) for key in ("commit", "dirty")},
         "code_digest": spec.get("code_digest"),
         "seed": spec.get("seed"),

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ def address(cell: Cell) -> str:
 def ids_of(cell: Cell, column: str) -> list[str]:
     """The ids in one field of a cell, one for each training seed."""
     return [one for one in (cell[column] or "").split(SEPARATOR) if one]
+
+
+def seeds_of(cell: Cell) -> list[dict[str, str | None]]:
+    """Verdict set, sample set and run of each training seed of a row of cells.csv; None for what it has not."""
+    columns = [ids_of(cell, column) for column in IDS]
+    kinds = [column.removesuffix("_id") for column in IDS]
+    return [dict(zip(kinds, seed, strict=True)) for seed in zip_longest(*columns)]
 
 
 def open_results(folder: Path) -> Results:
@@ -69,6 +77,19 @@ class Results:
         """Rows of every table's *.cells.csv that can be read."""
         return [cell for path in sorted(self.path.glob("tables/*.cells.csv")) for cell in read_cells(path)]
 
+    @cached_property
+    def inputs(self) -> dict[str, dict[str, str]]:
+        """Job -> role -> the job that it was made from, as its record says.
+
+        Of one without a record only what the cells say: a verdict set's samples, and a sample set's run.
+        """
+        found: dict[str, dict[str, str]] = {}
+        for seed in (seed for cell in self.cells for seed in seeds_of(cell)):
+            for kind, below in (("verdict", "sample"), ("sample", "run")):
+                if (name := seed[kind]) and (source := seed[below]):
+                    found[name] = {below: source}
+        return found | {name: record["inputs"] for name, record in self.records.items()}
+
     def upstream(self, names: Iterable[str]) -> list[str]:
         """These jobs and all that they were made from, the nearest first."""
         found, queue = dict[str, None](), list(names)
@@ -76,7 +97,7 @@ class Results:
             name = queue.pop(0)
             if name not in found:
                 found[name] = None
-                queue += self.records[name]["inputs"].values() if name in self.records else []
+                queue += self.inputs.get(name, {}).values()
         return list(found)
 
     @cached_property

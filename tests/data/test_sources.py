@@ -58,6 +58,18 @@ def test_a_folder_with_the_hubs_splits_is_read_as_the_hub_would_be(tmp_path: Pat
     assert manifest["eval_prompts_in_train"] == 0
 
 
+def test_fewer_held_out_rows_leave_the_prompts_as_they_are(tmp_path: Path) -> None:
+    write(tmp_path / "hh/harmless-base/train.jsonl", transcripts(50, "a"))
+    write(tmp_path / "hh/harmless-base/test.jsonl", transcripts(9, "b"))
+    source = OWN | {"kind": "hh", "files": str(tmp_path / "hh"), "pretrain": False}
+    whole, manifest = built(source, tmp_path / "whole")
+    assert manifest["eval_rows_left_out"] == 0
+    for most, kept in ((3, [0, 3, 6]), (4, [0, 2, 4, 6]), (100, range(9))):
+        parts, manifest = built(source | {"eval_rows": most}, tmp_path / f"{most}")
+        assert parts == whole | {"eval": [whole["eval"][place] for place in kept]}
+        assert manifest["rows"]["eval"] + manifest["eval_rows_left_out"] == 9
+
+
 def test_one_file_is_never_both_train_and_eval(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl", transcripts(50, "a"))
     with pytest.raises(UserError, match=r'train\.jsonl: read as split "train" and as split "test"\. Name a folder'):

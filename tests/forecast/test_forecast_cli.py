@@ -12,7 +12,8 @@ from checkout import ROOT, Checkout
 from prefrepro.cli import main
 from prefrepro.errors import EXIT_USER_ERROR, UserError
 from prefrepro.forecast.settings import read_settings
-from prefrepro.spec import names_in, read_scale
+from prefrepro.spec import read_scale
+from prefrepro.yaml_files import names_in
 
 LOADED = """
 import sys

@@ -19,18 +19,10 @@ from prefrepro.introspect import ROOT
 from prefrepro.judge.config import judge_config, load_judge
 from prefrepro.nodes import Plan
 from prefrepro.plan import add_table, make_plan
-from prefrepro.spec import (
-    check_paper,
-    check_scale,
-    make_config,
-    read_paper,
-    read_scale,
-    read_yaml,
-    report,
-    settings_problems,
-)
+from prefrepro.spec import check_paper, check_scale, make_config, read_paper, read_scale, settings_problems
 from prefrepro.strict_yaml import load_yaml
 from prefrepro.table_spec import table_files
+from prefrepro.yaml_files import read_yaml, report
 
 pytestmark = pytest.mark.fuzz
 

@@ -5,6 +5,7 @@ Tables and CSVs are built by the code that builds them in a run. Whatever a mode
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from prefrepro.report.page import document
 from prefrepro.tables import build
 from prefrepro.tables.escape import markdown_text
 from prefrepro.tables.schema import write_csv
+from prefrepro.trace.record import now, record_job
 
 TARGETS = ["table1", "swepo_mtbench", "table5"]
 PROMPTS = 24
@@ -51,6 +53,9 @@ def finished(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for node in needed:
         if node.kind == "table":
             build.run(_judged_as_printed(node.spec), {}, folder / node.folder)
+    with contextlib.chdir(folder.parents[1]):
+        for node in needed:
+            record_job(plan, node, now(), 1.5)
     write_text(folder / "audit.md", f"# Audit\n\n- {markdown_text(HOSTILE[1])}\n\n| a | b |\n|---|---|\n| 1 | 2 |\n")
     return folder
 

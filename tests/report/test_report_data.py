@@ -24,6 +24,9 @@ from prefrepro.report.page import document, render
 from prefrepro.stats.judging import judging_quality
 from prefrepro.tables.escape import markdown_text
 from prefrepro.tables.schema import read_csv
+from prefrepro.trace.explain import explain
+from prefrepro.trace.results import open_results, seeds_of
+from prefrepro.trace.verify import verify
 
 N_PROMPTS = 24
 """As conftest.PROMPTS; pytest's conftest is no module to import from."""
@@ -32,6 +35,10 @@ N_PROMPTS = 24
 def cell_of(content: dict[str, Any], table: str, row: str) -> dict[str, Any]:
     (found,) = [one for one in content["tables"] if one["id"] == table]
     return next(cell for cell in found["cells"] if cell["row"] == row)
+
+
+def found_wrong(results: Path) -> list[str]:
+    return [finding.path for finding in verify(open_results(results)).findings]
 
 
 def test_every_cell_of_the_csv_stands_in_a_matrix_with_its_labels(content: dict[str, Any], finished: Path) -> None:
@@ -71,24 +78,32 @@ def test_the_chain_of_a_cell_goes_down_to_the_data(content: dict[str, Any], plan
     assert facts["code_digest"] == plan.nodes[seed["run"]].spec["code_digest"]
 
 
-def test_a_manifest_that_names_its_inputs_is_believed_before_the_plan(results: Path) -> None:
-    path = next(results.glob("samples/dpo_*/manifest.json"))
-    manifest = json.loads(path.read_text()) | {"inputs": {"run": "another"}}
-    path.write_text(json.dumps(manifest))
-    assert chain.nodes(read_folder(results, {}))[path.parent.name]["inputs"] == {"run": "another"}
+def test_the_page_shows_the_chain_of_explain(content: dict[str, Any], finished: Path) -> None:
+    told = explain(open_results(finished), "rpo/table1/rpo-paired")
+    assert cell_of(content, "rpo/table1", "rpo-paired")["seeds"] == told["seeds"]
+    jobs = {name: job["inputs"] for name, job in told["jobs"].items()}
+    assert len(jobs) > 6
+    assert {name: content["nodes"][name]["inputs"] for name in jobs} == jobs
 
 
-def test_ids_of_another_plan_keep_what_cells_and_hashes_say(results: Path) -> None:
+def test_records_know_the_chain_of_results_of_another_plan(results: Path, content: dict[str, Any]) -> None:
     """As in a folder that an older commit made: no plan of ours knows its ids."""
     folder = read_folder(results, {})
     folder.plan.nodes.clear()
+    assert chain.nodes(folder) == content["nodes"]
+
+
+def test_without_records_the_chain_is_what_the_cells_say(results: Path) -> None:
+    shutil.rmtree(results / "records")
+    folder = read_folder(results, {})
     nodes = chain.nodes(folder)
     (cell,) = [cell for cell in folder.cells if cell["row"] == "dpo" and cell["table"] == "table1"]
-    seed = chain.seeds_of(cell)[0]
+    seed = {kind: name or "" for kind, name in seeds_of(cell)[0].items()}
     assert nodes[seed["verdict"]]["inputs"] == {"sample": seed["sample"]}
     assert nodes[seed["sample"]]["inputs"] == {"run": seed["run"]}
-    assert nodes[nodes[seed["run"]]["inputs"]["data"]]["kind"] == "data"
+    assert nodes[seed["run"]]["inputs"] == {}
     assert nodes[seed["verdict"]]["method"] == "dpo"
+    assert document(folder)["meta"]["unrecorded"] == len(nodes)
 
 
 def test_wins_rise_with_length_where_long_answers_win(content: dict[str, Any]) -> None:
@@ -248,6 +263,12 @@ def test_the_command_writes_the_page_and_names_what_it_does_not_find(results: Pa
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(results / "report.html")
     assert (results / "report.html").stat().st_size < 10_000_000
+    assert "report.html" not in [*found_wrong(results), *verify(open_results(results)).unrecorded]
+    page = results / "report.html"
+    content = bytearray(page.read_bytes())
+    content[len(content) // 2] ^= 1
+    page.write_bytes(content)
+    assert "report.html" in found_wrong(results)
     lost = checkout.prefrepro("report", str(results / "runs"))
     assert lost.returncode == 2
     assert "holds no results" in lost.stderr and "snakemake table1" in lost.stderr

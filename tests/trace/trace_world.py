@@ -14,7 +14,7 @@ CONFIG = {"seeds": 2}
 MAKE = """
 import json, sys
 from prefrepro.plan import make_plan
-from prefrepro.stage import do
+from prefrepro.node_work import do
 plan = make_plan(json.loads(sys.argv[1]))
 for node in plan.needed_by(sys.argv[2:]):
     if node.kind == "table" or not (plan.results / node.done).is_file():

@@ -92,7 +92,7 @@ function runPage() {
     h("h1", {}, "The run"),
     h("h2", {}, "What was made of what"),
     h("p", { class: "soft" }, "A box is a job's result, data on the left, tables on the right; choose one to see what it was made of. Colours are those of the methods."
-      + (DATA.meta.unknown ? " Of results that another plan made, not all inputs are known." : "")),
+      + (DATA.meta.unrecorded ? " Of results without a record, not all inputs are known." : "")),
     Object.keys(DATA.nodes).length ? graph() : h("p", {}, "Nothing but tables is in this folder."),
     h("h2", {}, "When, and what it took"),
     jobs.length === 0 ? h("p", {}, "No benchmarks are in this folder.") : isDated
