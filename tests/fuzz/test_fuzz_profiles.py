@@ -1,5 +1,5 @@
-"""Profiles of Snakemake, for SLURM and others, with one thing wrong: one message that names file and key, or a profile
-that a plan can be laid out by."""
+"""Profiles of Snakemake, for SLURM and others, and resources of scales with one thing wrong: one message that names
+file and key, or a profile that a plan can be laid out by."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ from mutations import FEW, Case, cases, refusal, spoiled_bytes
 
 from prefrepro.forecast.jobs import Forecaster
 from prefrepro.introspect import ROOT
+from prefrepro.nodes import Plan
 from prefrepro.plan import make_plan
 from prefrepro.profiles import check_profile, read_profile
+from prefrepro.resources import ScaleResources
 from prefrepro.simulate.engine import Capacity, replay
 from prefrepro.simulate.tasks import Job, jobs_of, tasks_of
-from prefrepro.spec import read_mapping, read_yaml
+from prefrepro.spec import make_config, read_mapping, read_scale, read_yaml
 
 pytestmark = pytest.mark.fuzz
 
 PROFILES = sorted((ROOT / "profiles").glob("*/profile.yaml"))
+RESOURCES = {
+    path.stem: read_scale(path.stem)["resources"]
+    for path in sorted((ROOT / "config" / "scales").glob("*.yaml"))
+    if "resources" in read_scale(path.stem)
+}
 CONTENTS = {path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in PROFILES}
 
 
@@ -92,6 +99,29 @@ def test_bytes_of_profiles(tmp_path_factory: pytest.TempPathFactory, content: by
     file.write_bytes(content)
     read_yaml.cache_clear()
     refusal(lambda: laid_out("drawn", read_mapping(file))(), names=("profile.yaml",))
+
+
+@FEW
+@example(("paper", Case({"default": {"mem_mb": 10**400}}, (), "example", True)))
+@example(("paper", Case({"models": {"mistral-7b": {"default": {"gpus": 1}}}}, (), "example", True)))
+@example(("paper", Case({"default": {"mem_mb": "16G"}}, (), "example", True)))
+@given(
+    st.sampled_from(sorted(RESOURCES)).flatmap(
+        lambda scale: st.tuples(st.just(scale), cases(RESOURCES[scale], is_free=lambda path: path == ()))
+    )
+)
+def test_resources_of_a_scale(drawn: tuple[str, Case]) -> None:
+    """What each kind of job asks a scheduler for: numbers that it can be given, at every attempt."""
+    name, case = drawn
+    scale = read_scale(name) | {"resources": case.value}
+
+    def call() -> None:
+        asked = ScaleResources(Plan(make_config({"scale": name}), scale))
+        for attempt in (1, 4):
+            found = asked.of(None, attempt)
+            assert found.gpus >= 0 and min(found.cpus, found.mem_mb, found.runtime_min) >= 1
+
+    refusal(call, is_wrong=case.is_wrong, names=(f"config/scales/{name}.yaml, resources",))
 
 
 def test_the_shipped_profiles_are_taken() -> None:
