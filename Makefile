@@ -84,7 +84,7 @@ $(PEERS)/.installed: $(STAMP) pyproject.toml
 	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps --target $(PEERS) $(TRL)
 	@touch $@
 
-bench: bench-train bench-dag bench-judge bench-gpu bench-page ## measure everything: leave the machine alone meanwhile
+bench: bench-train bench-dag bench-judge bench-gpu bench-load bench-page ## measure everything: leave the machine alone meanwhile
 
 bench-train: setup $(PEERS)/.installed ## training beside TRL
 	$(BIN)/python -m bench.train --trl $(PEERS) $(ARGS)

@@ -61,17 +61,27 @@ def preference_rows(folder: Path, n: int) -> Found:
 
 
 def training_rows(folder: Path, n: int) -> Found:
-    """Read the rows of a built data node as a trainer does."""
-    from prefrepro.train.examples import read_rows
+    """Read and encode the rows of a built data node as a trainer does, and go through them once in its order."""
+    from methods.contract import Needs
+    from prefrepro.train.base import build_tokenizer
+    from prefrepro.train.batches import Inputs, sequences_of, step_rows, steps_per_epoch
+    from prefrepro.train.examples import Limits, RowFile, encode_pairs
 
-    file, prompt = folder / "train.jsonl", [{"role": "user", "content": "What should be said about this, and why?"}]
+    question = "What should be said about this, and why?"
+    tokenizer = build_tokenizer([f"{question} {GOOD} {BAD} {number}" for number in range(99)], 400, 512)
+    file, prompt = folder / "train.jsonl", [{"role": "user", "content": question}]
     with file.open("w", encoding="utf-8") as out:
         for number in range(n):
             row = {"prompt_id": hashlib.sha256(b"%d" % number).hexdigest(), "prompt": prompt}
-            out.write(
-                json.dumps(row | {"chosen": f"{number} " + "good " * 40, "rejected": f"{number} " + "bad " * 40}) + "\n"
-            )
-    return timed(n, "rows", lambda: list(read_rows(file)))
+            out.write(json.dumps(row | {"chosen": f"{number} {GOOD}", "rejected": f"{number} {BAD}"}) + "\n")
+
+    def work() -> None:
+        inputs, needs = Inputs(encode_pairs(RowFile(file), tokenizer, Limits(512, 256, "keep_end"))), Needs("paired")
+        order = step_rows(inputs.prompt_ids, needs, 64, 1)
+        for step in range(steps_per_epoch(inputs.prompt_ids, needs, 64)):
+            sequences_of(order(step), inputs, needs)
+
+    return timed(n, "rows", work)
 
 
 def verdict_frame(n: int, set_id: str = "set") -> Any:
@@ -92,16 +102,18 @@ def verdict_frame(n: int, set_id: str = "set") -> Any:
 
 
 def verdicts(folder: Path, n: int) -> Found:
-    """Write a set of n verdicts, read it back and make its number."""
-    from prefrepro.stats.metrics import VerdictSet, summarise
+    """Write a set of n verdicts, read it back, make its number and compare it with a baseline's."""
+    from prefrepro.stats.metrics import VerdictSet, compare, summarise
     from prefrepro.tables.schema import read_csv, write_csv
 
     frame = verdict_frame(n)
 
     def work() -> None:
         write_csv(frame, folder / "verdicts.csv", "verdicts")
-        summary = summarise("win_rate_pct", [VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), {})], "paper")
-        assert summary.n == n
+        own = VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), {})
+        difference = compare("win_rate_pct", [own], [VerdictSet(frame.assign(verdict="loss"), {})], "paper")
+        assert summarise("win_rate_pct", [own], "paper").n == n
+        assert difference is not None and difference.n == n
 
     return timed(n, "verdicts", work)
 
@@ -189,7 +201,7 @@ def cache(folder: Path, n: int) -> Found:
 
 
 def cache_paid(folder: Path, n: int) -> Found:
-    """The same of a paid judge: an fsync for each reply."""
+    """The same of a paid judge: each reply is on the disk when `put` returns."""
     return _cache(folder, n, durable=True)
 
 
@@ -227,7 +239,7 @@ SCENARIOS: dict[str, tuple[Callable[[Path, int], Found], int]] = {
     "collected": (collected, 100_000),
     "cells": (cells, 10_000),
     "cache": (cache, 40_000),
-    "cache_paid": (cache_paid, 4_000),
+    "cache_paid": (cache_paid, 40_000),
     "judging": (judging, 3_000),
 }
 """Name -> what is done, and with how many rows."""

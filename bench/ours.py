@@ -64,7 +64,7 @@ def with_reference(inputs: Inputs, policy: Policy, batch_size: int) -> Inputs:
     """What the shared node gives a run: log-probs of every response under the model as it starts."""
     if inputs.groups is None:
         return dataclasses.replace(inputs, reference=policy.score_pairs(inputs.pairs, batch_size))
-    flat = policy.score_all([response for group in inputs.groups.responses for response in group], batch_size)
+    flat = policy.score_all(inputs.groups.flat, batch_size)
     return dataclasses.replace(inputs, reference=as_rows(flat, inputs.groups.width))
 
 

@@ -27,6 +27,7 @@ SHOWN = {
         "shape", "candidate", "checkpointing", "step_s", "unique_tokens_per_s", "flops_share", "peak_memory_gib",
         "ratio_to_padded_live",
     ),
+    "load": ("scenario", "rows", "unit", "seconds", "cpu_s", "per_s", "base_mib", "peak_mib", "lost", "load_average"),
 }  # fmt: skip
 """CSV -> the columns that the page shows; the others stay in the file."""
 PERCENT = ("job_share", "start_share", "cpu_share", "flops_share")
@@ -70,6 +71,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "dag": lambda: of_csv("dag"),
     "judge": lambda: of_csv("judge"),
     "gpu": lambda: of_csv("gpu"),
+    "load": lambda: of_csv("load"),
     "campaign": of_campaign,
 }
 

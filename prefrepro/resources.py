@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from prefrepro.forecast.jobs import Forecaster
+from prefrepro.keys import is_whole
 from prefrepro.nodes import KINDS, Node, Plan
 from prefrepro.yaml_files import as_mapping, report, unknown_keys
 
@@ -92,6 +93,7 @@ def _checked(raw: Any, known: list[str], where: str, problems: list[str]) -> dic
         problems += unknown_keys(values, names, f"{where}, {kind}")
         for name, value in values.items():
             least = 0 if name == "gpus" else 1
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                problems.append(f"{where}, {kind}: {name} is {value!r}; expected a whole number of at least {least}")
+            if not is_whole(value, least):
+                expected = f"expected a whole number of at least {least}"
+                problems.append(f"{where}, {kind}: {name} is {value!r:.80}; {expected}")
     return asked

@@ -194,7 +194,9 @@ def _row(key: str, given: Any, table: dict[str, Any], columns: dict[str, Any], w
     if external is not None and method is not None:
         problems.append(f'{here}: "method" and "external" are both there; expected one of them')
     if external is None:
-        shared = [as_mapping(column, where, []).get("hparams") or {} for column in columns.values()]
+        # What is wrong with a column is said of the column.
+        raw_columns = [as_mapping(column, where, []) for column in columns.values()]
+        shared = [as_mapping(column.get("hparams"), where, []) for column in raw_columns]
         problems += _method_problems(method, [hparams, *shared], lambda text: f"{here}: {text}")
     pairs = raw.get("pairs")
     problems += unknown_keys(reported, list(columns), f"{here}, reported")

@@ -89,7 +89,7 @@ def _answers(record: dict[str, Any]) -> tuple[str, str]:
     if not isinstance(summaries, list) or len(summaries) != 2:
         found = f"{len(summaries)} entries" if isinstance(summaries, list) else "no list"
         raise BadRow(f'"summaries" holds {found}; expected two')
-    if isinstance(choice, bool) or choice not in (0, 1):
+    if not isinstance(choice, int) or isinstance(choice, bool) or choice not in (0, 1):
         raise BadRow(f'"choice" is {choice!r:.40}; expected 0 or 1')
     texts = []
     for summary in summaries:

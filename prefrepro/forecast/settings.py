@@ -79,7 +79,9 @@ def read_settings(scale: dict[str, Any], scale_name: str) -> Settings:
         if section.get(name) is not None:
             values[name] = section[name]
             problems += _number_problems(section[name], f"{where}: {name}", least=0 if name == "start_s" else None)
-    values["tokens_per_s"] = _rates(section.get("tokens_per_s"), f"{where}, tokens_per_s", problems)
+    values["tokens_per_s"] = _rates(
+        section.get("tokens_per_s"), list(scale["models"]), f"{where}, tokens_per_s", problems
+    )
     values["data"] = _sizes(section.get("data"), f"{where}, data", problems)
     asked = as_mapping(section.get("judge_tokens"), f"{where}, judge_tokens", problems)
     problems += unknown_keys(asked, ["source", "per_call"], f"{where}, judge_tokens")
@@ -91,12 +93,13 @@ def read_settings(scale: dict[str, Any], scale_name: str) -> Settings:
     return Settings(**values)
 
 
-def _rates(raw: Any, where: str, problems: list[str]) -> dict[str, dict[str, float]]:
+def _rates(raw: Any, models: list[str], where: str, problems: list[str]) -> dict[str, dict[str, float]]:
     stages = as_mapping(raw, where, problems)
     problems += unknown_keys(stages, list(BY_MODEL), where)
     rates = {}
     for stage, given in stages.items():
         rates[stage] = as_mapping(given, f"{where}, {stage}", problems)
+        problems += unknown_keys(rates[stage], models, f"{where}, {stage}")
         for model, rate in rates[stage].items():
             problems += _number_problems(rate, f"{where}, {stage}: {model}")
     return rates

@@ -16,10 +16,11 @@ from prefrepro.errors import UserError
 from prefrepro.forecast.jobs import Forecaster
 from prefrepro.nodes import Plan
 from prefrepro.plan import make_plan
+from prefrepro.profiles import read_profile
 from prefrepro.simulate.engine import Capacity, Task, replay
 from prefrepro.simulate.recorded import read_log
 from prefrepro.simulate.report import Replay, as_json, as_text
-from prefrepro.simulate.tasks import cores, jobs_of, read_profile, tasks_of
+from prefrepro.simulate.tasks import cores, jobs_of, tasks_of
 from prefrepro.stage import parse_config
 
 ASSUMED_QUEUE_MIN = 1.0

@@ -10,8 +10,9 @@ from tabulate import tabulate
 
 from prefrepro.forecast.jobs import HOUR
 from prefrepro.nodes import Plan
+from prefrepro.profiles import Profile
 from prefrepro.simulate.engine import Capacity, Span, Task, longest_path
-from prefrepro.simulate.tasks import API_CALLS_PER_S, TABLE_S, Job, Profile
+from prefrepro.simulate.tasks import API_CALLS_PER_S, TABLE_S, Job
 
 TOGETHER = "together"
 

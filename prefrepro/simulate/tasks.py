@@ -1,6 +1,6 @@
 """A plan as tasks: seconds of each job as measured or forecast, and jobs that a profile groups as one.
 
-Knows nothing of when anything runs. Profiles are read as YAML: this package does not know Snakemake.
+Knows nothing of when anything runs.
 """
 
 from __future__ import annotations
@@ -8,34 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from prefrepro.errors import UserError, nearest
 from prefrepro.forecast.jobs import HOUR, Forecaster
 from prefrepro.forecast.measured import RULES
-from prefrepro.introspect import ROOT
 from prefrepro.nodes import Node, Plan
+from prefrepro.profiles import Profile
 from prefrepro.resources import ScaleResources
 from prefrepro.simulate.engine import Task
-from prefrepro.yaml_files import read_mapping
 
 TABLE_S = 3.0
 """A table on one core, where none was measured."""
 API_CALLS_PER_S = 5.0
 """Assumed of an API judge: nobody's rate limit is known here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What a profile says about submissions."""
-
-    name: str
-    is_local: bool
-    submitted: int | None
-    group_of: dict[str, str]
-    """rule -> group"""
-    components: dict[str, int]
-    """group -> jobs of one submission"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +36,6 @@ class Job:
     @property
     def rule(self) -> str:
         return RULES.get(self.node.kind, self.node.kind)
-
-
-def read_profile(name: str) -> Profile:
-    """profiles/<name>/profile.yaml. Raises UserError where there is none."""
-    known = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/profile.yaml"))
-    if name not in known:
-        raise UserError(f'--profile is "{name}". Known: {", ".join(known)}.{nearest(name, known)}')
-    raw = read_mapping(ROOT / "profiles" / name / "profile.yaml")
-    components = {group: int(count) for group, count in _pairs(raw.get("group-components")).items()}
-    is_local = raw.get("executor", "local") == "local"
-    return Profile(name, is_local, None if is_local else raw.get("jobs"), _pairs(raw.get("groups")), components)
-
-
-def _pairs(raw: Any) -> dict[str, str]:
-    """A profile's list of KEY=VALUE."""
-    return dict(str(entry).split("=", 1) for entry in raw or ())
 
 
 def jobs_of(plan: Plan, targets: list[str], forecaster: Forecaster) -> list[Job]:

@@ -6,7 +6,7 @@ Works on numbers alone, in whatever unit they come. docs/statistics.md says how 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ from statsmodels.stats.proportion import proportion_confint
 ALPHA = 0.05
 DRAWS = 4000
 """Resamples of a bootstrap; an end of the interval moves by about 2 % of its width between seeds."""
+AT_ONCE = 2**24
+"""Weights of prompts in resamples that are kept: 128 MiB. Of a larger set each resample is drawn when it is wanted."""
 
 Scores = NDArray[np.float64]
 """(seeds, prompts): 0..1; NaN where there is no valid verdict."""
@@ -67,10 +69,12 @@ def mean_estimates(scores: Scores, draws: int = DRAWS) -> Estimates:
 def _mean_estimates(content: bytes, shape: tuple[int, int], draws: int) -> Estimates:
     """Of scores given by their bytes, and read only: a baseline is resampled once for all rows of its column."""
     scores = np.frombuffer(content, dtype=np.float64).reshape(shape)
-    weights, known = _prompt_weights(scores.shape[1], draws), ~np.isnan(scores)
+    known = ~np.isnan(scores)
     values = np.array([seed[valid].mean() for seed, valid in zip(scores, known, strict=True)])
-    sums = np.nan_to_num(scores) @ weights
-    counts = np.full_like(sums, scores.shape[1]) if known.all() else known.astype(np.float64) @ weights
+    wanted = [np.nan_to_num(scores)] if known.all() else [np.nan_to_num(scores), known.astype(np.float64)]
+    parts = [[rows @ weights for rows in wanted] for weights in _resamples(scores.shape[1], draws)]
+    sums, *counted = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+    counts = counted[0] if counted else np.full_like(sums, scores.shape[1])
     # A resample without a valid prompt says nothing new.
     unchanged = np.repeat(values[:, None], draws, axis=1)
     replicates = np.divide(sums, counts, out=unchanged, where=counts > 0)
@@ -129,6 +133,17 @@ def two_levels(rows: Sequence[Estimates]) -> tuple[float, float]:
         squares += spread**2 / (seeds - 1)
     variance = max(trainings, prompts, trainings + prompts - noise)
     return variance, variance**2 / squares if squares > 0 else np.inf
+
+
+def _resamples(prompts: int, draws: int) -> Iterator[Vector]:
+    """(prompts, some) weights of some resamples at a time, of all in the end: as many as fit into little memory."""
+    if prompts * draws <= AT_ONCE:
+        yield _prompt_weights(prompts, draws)
+        return
+    generator = np.random.default_rng(prompts)
+    for _ in range(draws):
+        picked = generator.integers(prompts, size=prompts, dtype=np.int32)
+        yield np.bincount(picked, minlength=prompts).astype(np.float64)[:, None]
 
 
 @functools.lru_cache(maxsize=4)

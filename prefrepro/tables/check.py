@@ -121,11 +121,10 @@ def _cell_problems(frame: pd.DataFrame, schema: Schema) -> Iterator[tuple[int, i
 
 def _check(values: list[Any], problem: Callable[[Any], str | None]) -> Iterator[tuple[int, str]]:
     """Ask `problem` once per distinct value: 20,000 rows hold few of them, and jsonschema is slow."""
-    seen: dict[Any, str | None] = {}
+    asked = functools.lru_cache(maxsize=4096, typed=True)(problem)
     for row, value in enumerate(values):
-        key = (type(value), value)
         try:
-            text = seen[key] if key in seen else seen.setdefault(key, problem(value))
+            text = asked(value)
         except TypeError:  # a dict or a list has no hash
             text = problem(value)
         if text:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
 from prefrepro.errors import UserError
+from prefrepro.files import replacing
 from prefrepro.stats.judging import judging_quality
 from prefrepro.tables.check import load_schema
-from prefrepro.tables.schema import read_csv, validate_frame, write_csv
+from prefrepro.tables.schema import csv_lines, header_line, read_csv, validate_frame, write_csv
 
 
 def collect(results: Path) -> None:
@@ -36,14 +38,37 @@ def write_joined(results: Path, folder: Path) -> None:
     frames = {
         "cells": [read_csv(path, "cells") for path in sorted(results.glob("tables/*.cells.csv"))],
         "runs": [_run(path) for path in sorted(results.glob("runs/*/run.json"))],
-        "verdicts": [read_csv(path, "verdicts") for path in sorted(results.glob("verdicts/*/verdicts.csv"))],
     }
-    frames["judging"] = [_judging(frame) for frame in frames["verdicts"]]
-    joined = {name: _joined(parts, name) for name, parts in frames.items()}
-    for name, frame in joined.items():
-        validate_frame(frame, name, f"{results}/{name}.csv, joined from its parts")
-    for name, frame in joined.items():
-        write_csv(frame, folder / f"{name}.csv", name)
+    with tempfile.TemporaryFile() as waiting:
+        places, frames["judging"] = _put_aside(sorted(results.glob("verdicts/*/verdicts.csv")), waiting)
+        joined = {name: _joined(parts, name) for name, parts in frames.items()}
+        for name, frame in joined.items():
+            validate_frame(frame, name, f"{results}/{name}.csv, joined from its parts")
+        for name, frame in joined.items():
+            write_csv(frame, folder / f"{name}.csv", name)
+        with replacing(folder / "verdicts.csv") as temporary, temporary.open("wb") as file:
+            file.write(header_line("verdicts").encode())
+            for _, (start, end) in sorted(places.items()):
+                waiting.seek(start)
+                file.write(waiting.read(end - start))
+
+
+def _put_aside(paths: Iterable[Path], waiting: IO[bytes]) -> tuple[dict[str, tuple[int, int]], list[pd.DataFrame]]:
+    """Write the lines of every verdict set to `waiting`; where each stands, and its row of judging.csv.
+
+    Of all verdicts one file's are in memory: there may be millions.
+    """
+    places: dict[str, tuple[int, int]] = {}
+    judging = []
+    for path in paths:
+        for name, rows in read_csv(path, "verdicts").groupby("verdict_set_id"):
+            if (set_id := str(name)) in places:
+                raise UserError(f"{path}: verdict set {set_id} stands in another folder too; remove one of the two")
+            start = waiting.tell()
+            waiting.writelines(line.encode() for line in csv_lines(rows, "verdicts"))
+            places[set_id] = start, waiting.tell()
+            judging.append(_judging(rows))
+    return places, judging
 
 
 @contextlib.contextmanager

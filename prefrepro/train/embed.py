@@ -14,7 +14,7 @@ import torch
 
 from prefrepro.files import write_json
 from prefrepro.train.embedders import embedder_commit, load_embedder, texts_cut
-from prefrepro.train.examples import Tokens, encode_pairs, read_rows
+from prefrepro.train.examples import RowFile, Tokens, encode_pairs
 from prefrepro.train.load import tokenizer_of
 from prefrepro.train.run import limits_of
 from prefrepro.train.tensors import save_tensors
@@ -25,7 +25,7 @@ def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     started = time.perf_counter()
     torch.set_num_threads(spec["embedder"]["threads"])
     tokenizer = tokenizer_of(inputs, "tokenizer", spec["tokenizer"])
-    pairs = encode_pairs(read_rows(inputs["data"] / "train.jsonl"), tokenizer, limits_of(spec))
+    pairs = encode_pairs(RowFile(inputs["data"] / "train.jsonl"), tokenizer, limits_of(spec))
     numbers: dict[str, int] = {}
 
     def number(sequence: Tokens) -> int:

@@ -6,8 +6,9 @@ Knows nothing of methods, losses or models. Truncation: PROTOCOL of the released
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from torch import Tensor
 from prefrepro.data.select import select_pairs
 from prefrepro.data.template import render_for
 from prefrepro.data.truncate import Mode, TruncationCounts, truncate
+from prefrepro.train.token_file import Lazy, Tokens, on_disk
+
+AT_A_TIME = 1024
+"""Rows whose text is in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +35,11 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """One prompt and one response; `response_ids` ends with EOS."""
-
-    prompt_ids: list[int]
-    response_ids: list[int]
-
-
-@dataclass(frozen=True, slots=True)
 class Pairs:
     """The encoded preference pairs of one split, in file order; index i is row i everywhere."""
 
-    chosen: list[Tokens]
-    rejected: list[Tokens]
+    chosen: Sequence[Tokens]
+    rejected: Sequence[Tokens]
     prompt_ids: list[str]
     """prompt_id of each row"""
     counts: dict[str, int]
@@ -53,7 +50,7 @@ class Pairs:
 class Groups:
     """The encoded groups of scored responses of one split, in file order; a group's best response comes first."""
 
-    responses: list[list[Tokens]]
+    responses: Sequence[Sequence[Tokens]]
     scores: list[list[float]]
     prompt_ids: list[str]
     counts: dict[str, int]
@@ -61,18 +58,38 @@ class Groups:
     @property
     def width(self) -> int:
         """K: responses of the largest group."""
-        return max(map(len, self.responses), default=0)
+        return max(map(len, self.scores), default=0)
+
+    @property
+    def flat(self) -> Sequence[Tokens]:
+        """Every response, group by group."""
+        places = [(row, place) for row, scores in enumerate(self.scores) for place in range(len(scores))]
+        return Lazy(len(places), lambda i: self.responses[places[i][0]][places[i][1]])
+
+
+class RowFile:
+    """The rows of a JSONL file that this package wrote: read anew whenever they are gone through, one after another."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with self._path.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+    def __len__(self) -> int:
+        with self._path.open("rb") as file:
+            return sum(1 for _ in file)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file that this package wrote."""
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+    """All rows of such a file at once, where they are known to be few."""
+    return list(RowFile(path))
 
 
-def is_ranked(rows: Sequence[dict[str, Any]]) -> bool:
+def is_ranked(rows: Iterable[dict[str, Any]]) -> bool:
     """Whether rows are groups of scored responses, not pairs."""
-    return bool(rows) and "completions" in rows[0]
+    return "completions" in next(iter(rows), {})
 
 
 def encode(
@@ -95,52 +112,68 @@ def encode(
 
 
 def encode_pairs(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits) -> Pairs:
-    """Chosen and rejected of each row, truncated apart from each other as the released code does."""
-    rows = list(rows)
-    counts = TruncationCounts()
-    prompts = [render_for(tokenizer, row["prompt"]) for row in rows]
-    return Pairs(
-        chosen=encode(tokenizer, prompts, [row["chosen"] for row in rows], limits, counts),
-        rejected=encode(tokenizer, prompts, [row["rejected"] for row in rows], limits, counts),
-        prompt_ids=[row["prompt_id"] for row in rows],
-        counts=asdict(counts),
-    )
+    """Chosen and rejected of each row, truncated apart from each other as the released code does.
+
+    Rows are taken a few at a time, and their tokens wait on disk: a data set of any size takes little memory.
+    """
+    counts, prompt_ids, waiting = TruncationCounts(), [], iter(rows)
+
+    def sequences() -> Iterator[Tokens]:
+        while some := list(islice(waiting, AT_A_TIME)):
+            prompt_ids.extend(row["prompt_id"] for row in some)
+            prompts = [render_for(tokenizer, row["prompt"]) for row in some]
+            chosen = encode(tokenizer, prompts, [row["chosen"] for row in some], limits, counts)
+            rejected = encode(tokenizer, prompts, [row["rejected"] for row in some], limits, counts)
+            yield from chain.from_iterable(zip(chosen, rejected, strict=True))
+
+    both = on_disk(sequences())
+    n = len(prompt_ids)
+    return Pairs(Lazy(n, lambda i: both[2 * i]), Lazy(n, lambda i: both[2 * i + 1]), prompt_ids, asdict(counts))
 
 
-def mismatched(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def mismatched(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Each row's prompt with the responses of the next row: what KTO estimates its KL on.
 
     The released code takes the next response of the batch (dataloader.py:868-875). Here the partner is fixed for each
-    row, so that its reference log-probs can be computed once.
+    row, so that its reference log-probs can be computed once. `rows` is gone through twice.
     """
-    partners = [*rows[1:], *rows[:1]]
-    return [
-        row | {side: other[side] for side in ("chosen", "rejected")} for row, other in zip(rows, partners, strict=True)
-    ]
+    first = islice(rows, 1)
+    for row, other in pairwise(chain(rows, first)):
+        yield row | {side: other[side] for side in ("chosen", "rejected")}
 
 
 def encode_groups(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits) -> Groups:
-    """Every response of each row {prompt_id, prompt, completions, scores}, the best first; equals keep their order."""
-    groups, scores, prompt_ids, counts = [], [], [], TruncationCounts()
-    for row in rows:
-        order = sorted(range(len(row["scores"])), key=lambda place: -row["scores"][place])
-        texts = [row["completions"][place] for place in order]
-        groups.append(encode(tokenizer, [render_for(tokenizer, row["prompt"])] * len(texts), texts, limits, counts))
-        scores.append([row["scores"][place] for place in order])
-        prompt_ids.append(row["prompt_id"])
-    return Groups(groups, scores, prompt_ids, asdict(counts))
+    """Every response of each row {prompt_id, prompt, completions, scores}, the best first; equals keep their order.
+
+    Their tokens wait on disk, as those of pairs.
+    """
+    scores, prompt_ids, ends, counts = [], [], [0], TruncationCounts()
+
+    def sequences() -> Iterator[Tokens]:
+        for row in rows:
+            order = sorted(range(len(row["scores"])), key=lambda place: -row["scores"][place])
+            texts = [row["completions"][place] for place in order]
+            yield from encode(tokenizer, [render_for(tokenizer, row["prompt"])] * len(texts), texts, limits, counts)
+            scores.append([row["scores"][place] for place in order])
+            prompt_ids.append(row["prompt_id"])
+            ends.append(ends[-1] + len(order))
+
+    every = on_disk(sequences())
+    return Groups(Lazy(len(scores), lambda i: every[ends[i] : ends[i + 1]]), scores, prompt_ids, asdict(counts))
 
 
 def pairs_of_groups(groups: Groups, selection: str, seed: int, reference: Tensor | None) -> tuple[Pairs, Tensor | None]:
     """Pairs selected from groups, and their (rows, 2) part of the groups' (groups, K) reference log-probs."""
-    chosen, rejected, prompt_ids, places = [], [], [], []
-    for number, (responses, scores) in enumerate(zip(groups.responses, groups.scores, strict=True)):
+    prompt_ids, places = [], []
+    for number, scores in enumerate(groups.scores):
         for better, worse in select_pairs(scores, selection, f"{seed}/{groups.prompt_ids[number]}"):
-            chosen.append(responses[better])
-            rejected.append(responses[worse])
             prompt_ids.append(groups.prompt_ids[number])
             places.append((number, better, worse))
-    pairs = Pairs(chosen, rejected, prompt_ids, groups.counts)
+
+    def side(number: int) -> Lazy[Tokens]:
+        return Lazy(len(places), lambda i: groups.responses[places[i][0]][places[i][number]])
+
+    pairs = Pairs(side(1), side(2), prompt_ids, groups.counts)
     if reference is None or not places:
         return pairs, reference
     at = torch.tensor(places)

@@ -18,6 +18,7 @@ from prefrepro.train.examples import Pairs, Tokens, by_length
 from prefrepro.train.logps import summed, token_logps
 from prefrepro.train.packing import Laid, pack, pad
 from prefrepro.train.products import use_products
+from prefrepro.train.token_file import Lazy
 
 Layout = Literal["shared", "packed", "padded"]
 """shared: no padding, and a prompt encoded once for all its responses; packed: no padding; padded: a rectangle."""
@@ -98,8 +99,9 @@ class Policy:
 
     def score_pairs(self, pairs: Pairs, batch_size: int) -> Tensor:
         """(rows, 2) as `score_all`: chosen, then rejected."""
-        sides = zip(pairs.chosen, pairs.rejected, strict=True)
-        return self.score_all([response for pair in sides for response in pair], batch_size).view(-1, 2)
+        sides = pairs.chosen, pairs.rejected
+        in_turn = Lazy(2 * len(pairs.chosen), lambda i: sides[i % 2][i // 2])
+        return self.score_all(in_turn, batch_size).view(-1, 2)
 
     def _logps(self, hidden: Tensor, targets: Tensor) -> Tensor:
         head = self.model.get_output_embeddings()

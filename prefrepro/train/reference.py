@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from prefrepro.files import write_json
-from prefrepro.train.examples import encode_groups, encode_pairs, is_ranked, mismatched, read_rows
+from prefrepro.train.examples import RowFile, encode_groups, encode_pairs, is_ranked, mismatched
 from prefrepro.train.load import checkpoint_of, load_model, tokenizer_of
 from prefrepro.train.policy import Policy
 from prefrepro.train.run import limits_of
@@ -33,17 +34,17 @@ def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     limits, batch_size = limits_of(spec), spec["micro_batch"]
     tensors, counts = {}, {}
 
-    def of_pairs(rows: list[dict[str, Any]], name: str) -> None:
+    def of_pairs(rows: Iterable[dict[str, Any]], name: str) -> None:
         pairs = encode_pairs(rows, tokenizer, limits)
         tensors[name], counts[name] = policy.score_pairs(pairs, batch_size), pairs.counts
 
     for part in PARTS:
-        rows = read_rows(inputs["data"] / f"{part}.jsonl")
+        rows = RowFile(inputs["data"] / f"{part}.jsonl")
         if is_ranked(rows):
             groups = encode_groups(rows, tokenizer, limits)
-            flat = policy.score_all([response for group in groups.responses for response in group], batch_size)
+            flat = policy.score_all(groups.flat, batch_size)
             table = torch.full((len(rows), groups.width), torch.nan)
-            for row, values in zip(table, flat.split([len(group) for group in groups.responses]), strict=True):
+            for row, values in zip(table, flat.split([len(scores) for scores in groups.scores]), strict=True):
                 row[: len(values)] = values
             tensors[part], counts[part] = table, groups.counts
         else:

@@ -35,6 +35,7 @@ from prefrepro.train.engine import Engine
 from prefrepro.train.examples import (
     Limits,
     Pairs,
+    RowFile,
     encode,
     encode_groups,
     encode_pairs,
@@ -139,8 +140,8 @@ def _training_inputs(
 ) -> tuple[Inputs, Inputs | None]:
     """What the steps draw from, and the held-out pairs whose reward accuracy is measured, if there is one."""
     limits = limits_of(spec["training"])
-    rows = read_rows(inputs["data"] / f"{spec['part']}.jsonl")
-    held_out_rows = read_rows(inputs["data"] / "eval.jsonl")
+    rows = RowFile(inputs["data"] / f"{spec['part']}.jsonl")
+    held_out_rows = RowFile(inputs["data"] / "eval.jsonl")
     n_rows = {"train": len(rows), "mismatched": len(rows), "index": len(rows), "eval": len(held_out_rows)}
     reference, vectors, rewards = (
         _tensors(inputs, role, n_rows) for role in ("reference", "embeddings", "reference_rewards")

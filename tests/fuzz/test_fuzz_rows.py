@@ -101,6 +101,7 @@ def read(folder: Path, form: str, content: bytes, name: str = "train.jsonl") -> 
 
 
 @FEW
+@example(("tldr", Case(ROWS["tldr"][1] | {"choice": -0.0}, ("choice",), "example", True)))
 @given(
     st.sampled_from(sorted(ROWS)).flatmap(
         lambda form: st.tuples(st.just(form), cases(ROWS[form][1], is_free=is_free_in_a_row))

@@ -27,6 +27,7 @@ from prefrepro.yaml_files import read_yaml, report
 pytestmark = pytest.mark.fuzz
 
 TABLES = table_files()
+RPO = ROOT / "paper_tables" / "rpo"
 PAPERS = sorted((ROOT / "paper_tables").glob("*/paper.yaml"))
 SCALES = sorted((ROOT / "config" / "scales").glob("*.yaml"))
 JUDGES = sorted((ROOT / "config" / "judges").glob("*.yaml"))
@@ -35,6 +36,16 @@ NAMED = [path for folder in SCHEMA for path in sorted((ROOT / "config" / folder)
 
 def content(path: Path) -> Any:
     return load_yaml(path.read_text(encoding="utf-8"))
+
+
+def with_key(path: Path, at: tuple[str, ...], to: Any) -> tuple[Path, Case]:
+    """A shipped file with one value put into it, which is wrong."""
+    value = content(path)
+    inner = value
+    for key in at[:-1]:
+        inner = inner[key]
+    inner[at[-1]] = to
+    return path, Case(value, at, "example", True)
 
 
 def of_any(paths: list[Path], is_free: Callable[..., bool] = lambda _: False) -> st.SearchStrategy[tuple[Path, Case]]:
@@ -72,6 +83,7 @@ def is_free_in_a_table(path: tuple[str | int, ...]) -> bool:
 
 
 @FEW
+@example(with_key(RPO / "table7.yaml", ("columns", "beta-0.1", "hparams"), True))
 @given(of_any(TABLES, is_free_in_a_table))
 def test_table_specs(folder: Path, drawn: tuple[Path, Case]) -> None:
     path, case = drawn
@@ -92,6 +104,8 @@ def test_bytes_of_table_specs(folder: Path, drawn: tuple[Path, bytes]) -> None:
 
 
 @FEW
+@example(with_key(RPO / "paper.yaml", ("sampling", "unknown"), 3))
+@example(with_key(RPO / "paper.yaml", ("training", "unknown"), 3))
 @given(of_any(PAPERS))
 def test_papers(drawn: tuple[Path, Case]) -> None:
     path, case = drawn
@@ -104,6 +118,7 @@ def is_free_in_a_scale(path: tuple[str | int, ...]) -> bool:
 
 
 @FEW
+@example(with_key(SCALES[0], ("forecast", "tokens_per_s", "scoring", "unknown"), 3))
 @given(of_any(SCALES, is_free_in_a_scale))
 def test_scales(drawn: tuple[Path, Case]) -> None:
     """As a plan reads one, of both papers' tables, and the forecast after it."""

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from judge_helpers import IDENTITY, ROOT, child_environment, make_items, stats
 
+from prefrepro.judge.cache import ReplyCache, Row
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
 from prefrepro.judge.local import local_judge
@@ -31,6 +33,16 @@ endpoint = Endpoint(os.environ["TEST_URL"], os.environ["TEST_TOKEN"])
 with JudgeClient(make_config(), cache, "{IDENTITY}", lambda: endpoint) as client:
     judge_items(make_items(stop)[start:], client, client.config,
                 verdict_set_id="v", protocol="robust", template="dialogue")
+"""
+WRITE_IN_A_CHILD = """
+import itertools, sys
+from pathlib import Path
+from prefrepro.judge.cache import ReplyCache, Row
+cache = ReplyCache(Path(sys.argv[1]), durable=sys.argv[3] == "1")
+for number in itertools.count():
+    key = f"{sys.argv[2]}-{number}"
+    cache.put(key, "judge", 0, {"messages": []}, Row("{}", 0.001, 1, "now"))
+    print(key, flush=True)
 """
 SERVER_IN_A_CHILD = """
 import time
@@ -80,6 +92,54 @@ def test_processes_that_ask_the_same_pay_once(tmp_path: Path) -> None:
         children = [spawn(slow, tmp_path / "cache.sqlite", 0, 40) for _ in range(3)]
         assert [child.wait(120) for child in children] == [0, 0, 0]
         assert stats(slow)["requests"] == 80 == stored(tmp_path / "cache.sqlite")
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_is_stored_survives_kill_9_of_every_writer(durable: bool, tmp_path: Path) -> None:
+    """Eight processes write as fast as they can and say what `put` has taken; all of that is there afterwards."""
+    path = tmp_path / "cache.sqlite"
+    ReplyCache(path, durable=durable).close()
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITE_IN_A_CHILD, str(path), str(number), str(int(durable))],
+            stdout=subprocess.PIPE, text=True, env=child_environment(), cwd=ROOT,
+        )
+        for number in range(8)
+    ]  # fmt: skip
+    outputs = [writer.stdout for writer in writers]
+    stored = []
+    for output in outputs:
+        assert output is not None
+        stored += [output.readline() for _ in range(20)]
+    for writer in writers:
+        writer.kill()
+    for writer, output in zip(writers, outputs, strict=True):
+        assert output is not None
+        stored += output.readlines()
+        writer.wait()
+    cache = ReplyCache(path)
+    keys = [line.strip() for line in stored if line.endswith("\n")]
+    assert len(set(keys)) == len(keys) >= 160
+    assert all(cache.get(key) is not None for key in keys)
+    assert cache.spent_usd() >= 0.001 * len(keys) - 1e-9
+    cache.close()
+
+
+def test_a_paid_reply_waits_for_the_disk_and_a_free_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_size), fsync(handle)))
+    for durable, waits in ((True, 5), (False, 0)):
+        synced.clear()
+        cache = ReplyCache(tmp_path / f"{durable}.sqlite", durable=durable)
+        for number in range(5):
+            cache.put(str(number), "judge", 0, {"messages": []}, Row("{}", 0.001, 1, "now"))
+            assert len(synced) == (number + 1) * durable
+        assert len(synced) == waits
+        assert synced == sorted(set(synced)), "each wait is for a log that holds one more commit"
+        cache.close()
 
 
 def test_killed_midway_pays_nothing_twice(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from prefrepro.stats import intervals
 from prefrepro.stats.intervals import DRAWS, Estimates, interval, mean_estimates, mean_interval, two_levels, wilson
 
 Z = 1.959963984540054
@@ -105,3 +106,20 @@ def test_two_levels_are_never_below_one(seeds: int, seed: int) -> None:
     variance, freedom = two_levels([row])
     assert variance >= row.replicates.mean(axis=0).var(ddof=1) and variance >= row.values.var(ddof=1) / seeds
     assert freedom >= seeds - 1
+
+
+def test_a_set_too_large_for_kept_resamples_is_resampled_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other draws of the same distribution, the same for every table of so many prompts."""
+    scores = np.random.default_rng(3).uniform(size=(2, 400))
+    scores[1, 7] = np.nan
+    kept = intervals.mean_estimates(scores)
+    monkeypatch.setattr(intervals, "AT_ONCE", 0)
+    intervals._mean_estimates.cache_clear()
+    drawn, other = intervals.mean_estimates(scores), intervals.mean_estimates(scores + 0.25)
+    intervals._mean_estimates.cache_clear()
+    assert drawn.values.tolist() == kept.values.tolist()
+    assert drawn.replicates.shape == kept.replicates.shape
+    assert drawn.replicates.std(axis=1) == pytest.approx(kept.replicates.std(axis=1), rel=0.06)
+    assert drawn.replicates.mean(axis=1) == pytest.approx(kept.values, abs=0.001)
+    np.testing.assert_allclose(other.replicates - drawn.replicates, 0.25)
+    assert len(np.unique(drawn.replicates[0])) > 3900

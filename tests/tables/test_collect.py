@@ -129,3 +129,13 @@ def test_readme_explains_every_column(name: str) -> None:
         word for line in re.findall(r"^\| (`.*?`) \|", section, flags=re.M) for word in re.findall(r"`(\w+)`", line)
     }
     assert explained == set(load_schema(name).columns)
+
+
+def test_a_verdict_set_in_two_folders_is_refused(results: Path) -> None:
+    collect(results)
+    before = contents(results)
+    copied = results / "verdicts" / "rpo-copy" / "verdicts.csv"
+    write_csv(read_csv(results / "verdicts" / "rpo" / "verdicts.csv", "verdicts"), copied, "verdicts")
+    with pytest.raises(UserError, match=r"rpo-copy.*: verdict set rpo stands in another folder too"):
+        collect(results)
+    assert contents(results) == before

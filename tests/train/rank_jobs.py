@@ -73,7 +73,7 @@ def near_inputs(needs: Needs) -> Inputs:
         return found + 3 * torch.randn(found.shape, generator=noise)
 
     if inputs.groups is not None:
-        found = policy.score_all([response for group in inputs.groups.responses for response in group], 16)
+        found = policy.score_all(inputs.groups.flat, 16)
         return dataclasses.replace(inputs, reference=found.view(len(inputs.groups.responses), -1) + 3)
     partners = near(inputs.mismatched) - 5 if inputs.mismatched else None  # KTO's estimate is not below 0
     return dataclasses.replace(inputs, reference=near(inputs.pairs), mismatched_reference=partners)

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 from train_helpers import tokenizer, world_rows
 
 from prefrepro.data.template import render_prompt
 from prefrepro.data.truncate import Mode, TruncationCounts
-from prefrepro.train.examples import Limits, Tokens, by_length, encode, encode_pairs
+from prefrepro.data.world import generate
+from prefrepro.train import examples
+from prefrepro.train.examples import (
+    Limits,
+    RowFile,
+    Tokens,
+    by_length,
+    encode,
+    encode_groups,
+    encode_pairs,
+    mismatched,
+    pairs_of_groups,
+)
 
 WIDE = Limits(max_length=1000, max_prompt_length=500, truncation_mode="keep_end")
 
@@ -31,7 +50,7 @@ def test_every_response_is_closed_when_cut_too() -> None:
     tok = tokenizer()
     short = Limits(max_length=30, max_prompt_length=20, truncation_mode="keep_end")
     pairs = encode_pairs(world_rows(30), tok, short)
-    for tokens in pairs.chosen + pairs.rejected:
+    for tokens in [*pairs.chosen, *pairs.rejected]:
         assert tokens.response_ids[-1] == tok.eos_token_id
         assert tok.eos_token_id not in tokens.response_ids[:-1]
         assert len(tokens.prompt_ids) + len(tokens.response_ids) <= 30 + 1  # EOS comes after the cut
@@ -85,3 +104,69 @@ def test_pairs_keep_the_order_of_the_file() -> None:
 def test_by_length_is_stable() -> None:
     sequences = [Tokens([1], [1, 1]), Tokens([1], [1]), Tokens([1, 1], [1]), Tokens([], [1])]
     assert by_length(sequences) == [3, 1, 0, 2]
+
+
+def all_at_once(rows: list[dict[str, Any]], side: str, limits: Limits) -> list[Tokens]:
+    """What encode_pairs gives where everything is in memory."""
+    prompts = [render_prompt(row["prompt"]) for row in rows]
+    return encode(tokenizer(), prompts, [row[side] for row in rows], limits, TruncationCounts())
+
+
+@pytest.mark.parametrize("limits", [WIDE, Limits(30, 20, "keep_end")])
+def test_rows_a_few_at_a_time_are_the_rows_at_once(
+    limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file, of which no more than 7 rows are in memory: the same sequences in the same order, and KTO's others."""
+    monkeypatch.setattr(examples, "AT_A_TIME", 7)
+    rows = world_rows(30)
+    file = tmp_path / "train.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    read = RowFile(file)
+    assert len(read) == 30 and list(read) == rows
+    others = [row | {side: other[side] for side in ("chosen", "rejected")} for row, other in
+              zip(rows, [*rows[1:], rows[0]], strict=True)]  # fmt: skip
+    for found, wanted in (
+        (encode_pairs(read, tokenizer(), limits), rows),
+        (encode_pairs(mismatched(read), tokenizer(), limits), others),
+    ):
+        assert list(found.chosen) == all_at_once(wanted, "chosen", limits)
+        assert list(found.rejected) == all_at_once(wanted, "rejected", limits)
+        assert found.prompt_ids == [row["prompt_id"] for row in rows]
+        assert found.chosen[-1] == found.chosen[29] == found.chosen[20:][9]
+        with pytest.raises(IndexError):
+            found.chosen[30]
+
+
+def test_groups_are_those_of_their_rows() -> None:
+    rows = [
+        {"prompt_id": str(n), **row} for n, row in enumerate(itertools.islice(generate.ranked_groups("dialogue", 0), 9))
+    ]
+    groups = encode_groups(rows, tokenizer(), WIDE)
+    for row, group, scores in zip(rows, groups.responses, groups.scores, strict=True):
+        assert scores == sorted(row["scores"], reverse=True)
+        texts = [tokenizer().decode(tokens.response_ids, skip_special_tokens=True) for tokens in group]
+        assert sorted(texts) == sorted(row["completions"])
+        assert texts[0] == row["completions"][row["scores"].index(scores[0])]
+    assert list(groups.flat) == [response for group in groups.responses for response in group]
+    pairs, _ = pairs_of_groups(groups, "best_vs_worst", 0, None)
+    assert list(pairs.chosen) == [group[0] for group in groups.responses]
+    worst = [scores.index(scores[-1]) for scores in groups.scores]
+    assert list(pairs.rejected) == [group[place] for group, place in zip(groups.responses, worst, strict=True)]
+
+
+def test_encoded_pairs_take_little_memory() -> None:
+    """Python's own allocations, held for each row: its id and two places; its tokens would be thousands of bytes."""
+    first = world_rows(1)[0]
+    n, long = 3000, " ".join([first["chosen"]] * 10)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(n):
+            yield first | {"prompt_id": f"{number:064}", "chosen": long, "rejected": long}
+
+    limits, tok = Limits(1000, 500, "keep_end"), tokenizer()
+    tracemalloc.start()
+    pairs = encode_pairs(rows(), tok, limits)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 8 * sum(len(tokens.response_ids) for tokens in (pairs.chosen[0], pairs.rejected[n - 1])) > 2000
+    assert held / n < 300

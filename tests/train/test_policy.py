@@ -40,7 +40,7 @@ def naive(policy: Policy, sequences: list[Tokens]) -> Tensor:
 def test_log_probs_equal_the_naive_ones(model_type: str, changes: dict, dtype: torch.dtype) -> None:
     rtol = 1e-10 if dtype == torch.float64 else 1e-5
     policy, pairs = make_policy(model_type, dtype, **changes), make_inputs(6).pairs
-    sequences = pairs.chosen + pairs.rejected
+    sequences = [*pairs.chosen, *pairs.rejected]
     assert len({len(s.prompt_ids) + len(s.response_ids) for s in sequences}) > 3, "padding is tried"
     with torch.no_grad():
         torch.testing.assert_close(policy(sequences), naive(policy, sequences), rtol=rtol, atol=rtol)

@@ -1,0 +1,58 @@
+"""Encoded sequences of a data set of any size: token ids wait on disk, and memory holds 24 bytes for each sequence.
+
+A temporary file without a name, gone with its object. Knows nothing of text, tokenizers or models.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One prompt and one response; `response_ids` ends with EOS."""
+
+    prompt_ids: list[int]
+    response_ids: list[int]
+
+
+class Lazy(Sequence[Item]):
+    """`n` items, each made by `item` whenever it is asked for."""
+
+    def __init__(self, n: int, item: Callable[[int], Item]) -> None:
+        self._places, self._item = range(n), item
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, at: Any) -> Any:
+        found = self._places[at]
+        return self._item(found) if isinstance(found, int) else [self._item(place) for place in found]
+
+
+def on_disk(sequences: Iterable[Tokens]) -> Lazy[Tokens]:
+    """The same sequences in the same order, read back one by one; no file position moves, so forks share."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as what reads it
+    ends, prompts = array("q", [0]), array("q")
+    """Sequence i stands between ends[i] and ends[i + 1], its response from prompts[i]; in tokens."""
+    for sequence in sequences:
+        ids = array("i", sequence.prompt_ids)
+        prompts.append(ends[-1] + len(ids))
+        ids.extend(sequence.response_ids)
+        ends.append(prompts[-1] + len(sequence.response_ids))
+        file.write(ids)
+    file.flush()
+
+    def read(start: int, end: int) -> list[int]:
+        ids = array("i")
+        ids.frombytes(os.pread(file.fileno(), ids.itemsize * (end - start), ids.itemsize * start))
+        return ids.tolist()
+
+    return Lazy(len(prompts), lambda i: Tokens(read(ends[i], prompts[i]), read(prompts[i], ends[i + 1])))

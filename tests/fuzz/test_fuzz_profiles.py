@@ -1,0 +1,131 @@
+"""Profiles of Snakemake, for SLURM and others, and resources of scales with one thing wrong: one message that names
+file and key, or a profile that a plan can be laid out by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+from mutations import FEW, Case, cases, refusal, spoiled_bytes
+
+from prefrepro.forecast.jobs import Forecaster
+from prefrepro.introspect import ROOT
+from prefrepro.nodes import Plan
+from prefrepro.plan import make_plan
+from prefrepro.profiles import check_profile, read_profile
+from prefrepro.resources import ScaleResources
+from prefrepro.simulate.engine import Capacity, replay
+from prefrepro.simulate.tasks import Job, jobs_of, tasks_of
+from prefrepro.spec import make_config, read_scale
+from prefrepro.yaml_files import read_mapping, read_yaml
+
+pytestmark = pytest.mark.fuzz
+
+PROFILES = sorted((ROOT / "profiles").glob("*/profile.yaml"))
+RESOURCES = {
+    path.stem: read_scale(path.stem)["resources"]
+    for path in sorted((ROOT / "config" / "scales").glob("*.yaml"))
+    if "resources" in read_scale(path.stem)
+}
+CONTENTS = {path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in PROFILES}
+
+
+@cache
+def jobs() -> list[Job]:
+    plan = make_plan({"scale": "paper"})
+    return jobs_of(plan, plan.targets(["table1"]), Forecaster(plan))
+
+
+def laid_out(name: str, content: Any) -> Callable[[], None]:
+    """Read a profile's content and replay the jobs of a table by it: each is done once."""
+
+    def call() -> None:
+        profile = check_profile(name, content, f"profiles/{name}/profile.yaml")
+        tasks, task_of = tasks_of(jobs(), profile)
+        assert set(task_of) == {job.node.id for job in jobs()}
+        spans = replay(tasks, Capacity(64, None, profile.submitted), lambda task: 1.0)
+        assert len(spans) == len(tasks)
+
+    return call
+
+
+def is_free(path: tuple[str | int, ...]) -> bool:
+    """A resource's value is the executor's to read; cores are a word or a number."""
+    return path == ("cores",) or (len(path) == 2 and path[0] == "default-resources")
+
+
+def changed(name: str, key: str, value: Any) -> tuple[str, Case]:
+    return name, Case(CONTENTS[name] | {key: value}, (key,), "example", True)
+
+
+@FEW
+@example(changed("slurm", "groups", ["sampel=samples"]))
+@example(changed("slurm", "groups", {"sample": None}))
+@example(changed("slurm", "group-components", ["samples=many"]))
+@example(changed("slurm", "group-components", ["samples=0"]))
+@example(changed("slurm", "group-components", ["sampels=8"]))
+@example(changed("slurm", "group-components", ["samples"]))
+@example(changed("slurm", "jobs", "64"))
+@example(changed("slurm", "retries", {"align": 3}))
+@example(changed("slurm", "retries", None))
+@example(changed("slurm", "set-resources", {"algin": {"slurm_partition": "gpu"}}))
+@example(changed("slurm", "set-resources", ["align:slurm_partition"]))
+@example(changed("slurm", "slurm-staus-command", "squeue"))
+@example(changed("slurm", "latency-wait", "long"))
+@example(changed("default", "rerun-triggers", ["mtime", "moon"]))
+@example(changed("default", "scheduler", "gready"))
+@given(
+    st.sampled_from(sorted(CONTENTS)).flatmap(
+        lambda name: st.tuples(st.just(name), cases(CONTENTS[name], is_free=is_free))
+    )
+)
+def test_profiles(drawn: tuple[str, Case]) -> None:
+    name, case = drawn
+    is_wrong = case.is_wrong and (case.path[:1], case.change) != (("default-resources",), "unknown key")  # of any name
+    if isinstance(case.value, dict):
+        refusal(laid_out(name, case.value), is_wrong=is_wrong, names=(f"profiles/{name}/profile.yaml",))
+
+
+@FEW
+@example(b"executor: slurm\nexecutor: local\n")
+@example(b"jobs: 0x40\n")
+@example(b"groups: [sample=samples\n")
+@given(st.sampled_from(PROFILES).flatmap(lambda path: spoiled_bytes(path.read_bytes())))
+def test_bytes_of_profiles(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    file = tmp_path_factory.getbasetemp() / "profile.yaml"
+    file.write_bytes(content)
+    read_yaml.cache_clear()
+    refusal(lambda: laid_out("drawn", read_mapping(file))(), names=("profile.yaml",))
+
+
+@FEW
+@example(("paper", Case({"default": {"mem_mb": 10**400}}, (), "example", True)))
+@example(("paper", Case({"models": {"mistral-7b": {"default": {"gpus": 1}}}}, (), "example", True)))
+@example(("paper", Case({"default": {"mem_mb": "16G"}}, (), "example", True)))
+@given(
+    st.sampled_from(sorted(RESOURCES)).flatmap(
+        lambda scale: st.tuples(st.just(scale), cases(RESOURCES[scale], is_free=lambda path: path == ()))
+    )
+)
+def test_resources_of_a_scale(drawn: tuple[str, Case]) -> None:
+    """What each kind of job asks a scheduler for: numbers that it can be given, at every attempt."""
+    name, case = drawn
+    scale = read_scale(name) | {"resources": case.value}
+
+    def call() -> None:
+        asked = ScaleResources(Plan(make_config({"scale": name}), scale))
+        for attempt in (1, 4):
+            found = asked.of(None, attempt)
+            assert found.gpus >= 0 and min(found.cpus, found.mem_mb, found.runtime_min) >= 1
+
+    refusal(call, is_wrong=case.is_wrong, names=(f"config/scales/{name}.yaml, resources",))
+
+
+def test_the_shipped_profiles_are_taken() -> None:
+    for path in PROFILES:
+        assert read_profile(path.parent.name).is_local == (path.parent.name == "default")
