@@ -190,12 +190,11 @@ def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
     for key in SETTINGS:
         rules = SAMPLING if key == "sampling" else TRAINING
         if key not in lacking:
-            if key in ("training", "sampling"):
-                problems += unknown_keys(paper[key], list(rules), f"{where}, {key}")
             problems += value_problems(rules, paper[key], f"{where}, {key}", training)
     for key, rules, needed in (("training", TRAINING, keys_of(training)), ("sampling", SAMPLING, sampling)):
         known = (*needed, "generations", *SAMPLING_DEFAULTS)
         missing = [] if key in lacking else [rule for rule in rules if rule not in known]
+        problems += unknown_keys(needed, list(rules), f"{where}, {key}")
         problems += [f'{where}, {key}: "{name}" is missing' for name in missing]
     for name in ("sft", "reward_model"):
         if name not in lacking:

@@ -127,10 +127,10 @@ def compare(metric: str, own: Sequence[VerdictSet], baseline: Sequence[VerdictSe
         return difference
     left, right = _tables(*([one.scores(metric, protocol).scores for one in side] for side in (own, baseline)))
     shared = ~(np.isnan(left).all(axis=0) | np.isnan(right).all(axis=0))
-    tables = [left[:, shared], right[:, shared]]
-    if not shared.any() or any(np.isnan(table).all(axis=1).any() for table in tables):
+    left, right = left[:, shared], right[:, shared]
+    if not shared.any() or any(np.isnan(table).all(axis=1).any() for table in (left, right)):
         return None
-    difference = compare_scores(tables[0], tables[1])
+    difference = compare_scores(left, right)
     per_score = kind.high - kind.low
     points = {name: per_score * getattr(difference, name) for name in ("value", "ci_low", "ci_high")}
     return difference._replace(**points)
