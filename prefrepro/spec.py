@@ -191,10 +191,10 @@ def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
         rules = SAMPLING if key == "sampling" else TRAINING
         if key not in lacking:
             problems += value_problems(rules, paper[key], f"{where}, {key}", training)
-    for key, rules, needed in (("training", TRAINING, keys_of(training)), ("sampling", SAMPLING, sampling)):
-        known = (*needed, "generations", *SAMPLING_DEFAULTS)
+    for key, rules, values in (("training", TRAINING, training), ("sampling", SAMPLING, sampling)):
+        known = (*(keys_of(values) if key == "training" else values), "generations", *SAMPLING_DEFAULTS)
         missing = [] if key in lacking else [rule for rule in rules if rule not in known]
-        problems += unknown_keys(needed, list(rules), f"{where}, {key}")
+        problems += unknown_keys(values, list(rules), f"{where}, {key}")
         problems += [f'{where}, {key}: "{name}" is missing' for name in missing]
     for name in ("sft", "reward_model"):
         if name not in lacking:
