@@ -12,6 +12,7 @@ rule reference:
         f"{TIMES}/reference/{{id}}.tsv"
     wildcard_constraints:
         id=ids("reference"),
+    priority: 1
     resources:
         **RESOURCES,
     params:
@@ -33,6 +34,7 @@ rule embeddings:
         f"{TIMES}/embeddings/{{id}}.tsv"
     wildcard_constraints:
         id=ids("embeddings"),
+    priority: 1
     resources:
         **RESOURCES,
     params:
@@ -54,6 +56,7 @@ rule reference_rewards:
         f"{TIMES}/reference_rewards/{{id}}.tsv"
     wildcard_constraints:
         id=ids("reference_rewards"),
+    priority: 1
     resources:
         **RESOURCES,
     params:

@@ -1,4 +1,5 @@
-# What alignment starts from: base models made here, SFT, and the reward model of a stand-in judge.
+# What alignment starts from: base models made here, SFT, and the reward model of a stand-in judge. By priority, what
+# most others wait for goes first: left to the end, it would keep one core busy and the rest waiting.
 
 
 rule base:
@@ -12,6 +13,7 @@ rule base:
         f"{TIMES}/base/{{id}}.tsv"
     wildcard_constraints:
         id=ids("base"),
+    priority: 3
     resources:
         **RESOURCES,
     params:
@@ -34,6 +36,7 @@ rule sft:
         f"{TIMES}/sft/{{id}}.tsv"
     wildcard_constraints:
         id=ids("sft"),
+    priority: 2
     resources:
         **RESOURCES,
     params:
@@ -56,6 +59,7 @@ rule reward_model:
         f"{TIMES}/reward_model/{{id}}.tsv"
     wildcard_constraints:
         id=ids("reward_model"),
+    priority: 1
     resources:
         **RESOURCES,
     params:
