@@ -15,6 +15,7 @@ from torch import Tensor
 
 from prefrepro.train.attention import can_pack, hidden_states
 from prefrepro.train.examples import Pairs, Tokens, by_length
+from prefrepro.train.fused import fuse
 from prefrepro.train.logps import summed, token_logps
 from prefrepro.train.packing import Laid, pack, pad
 from prefrepro.train.products import use_products
@@ -41,6 +42,7 @@ class Policy:
     def __init__(self, model: Any, pad_id: int, output: str = "logp", layout: Layout = "shared") -> None:
         self.model, self.pad_id, self.output, self.layout = model, pad_id, output, layout
         use_products(model)
+        fuse(model)
         self.through: Callable[..., Any] = _alone
         if layout != "padded" and not can_pack(model):
             kind = model.config.get_text_config().model_type

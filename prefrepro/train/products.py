@@ -15,13 +15,14 @@ from torch import Tensor, nn
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def _is_meant(*tensors: Tensor) -> bool:
+def is_meant(*tensors: Tensor) -> bool:
+    """Whether these are what oneDNN is wanted for: numbers in float32 on a CPU."""
     return HAS_ONEDNN and all(t.dtype == torch.float32 and t.device.type == "cpu" and t.numel() for t in tensors)
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """a bᵀ + bias of (M, K), (N, K) and (N,), without gradient."""
-    if not _is_meant(a, b):
+    if not is_meant(a, b):
         return F.linear(a, b, bias)
     return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
 
@@ -51,7 +52,7 @@ class Linear(nn.Linear):
     """torch's, computed by `product`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not _is_meant(input, self.weight) or torch.is_autocast_enabled("cpu"):
+        if not is_meant(input, self.weight) or torch.is_autocast_enabled("cpu"):
             return F.linear(input, self.weight, self.bias)
         rows = input.reshape(-1, input.shape[-1])
         if not torch.is_grad_enabled():
