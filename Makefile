@@ -105,14 +105,24 @@ bench-page: setup ## figures into docs/performance.md
 licences: setup ## docs/licences.md: the licence of every pinned package
 	$(BIN)/python -m prefrepro.licences > docs/licences.tmp && mv docs/licences.tmp docs/licences.md
 
-fuzz: setup ## 1,000 drawn cases of each kind of bad input, others each time
-	$(BIN)/python -m pytest tests/fuzz -m fuzz -n 2 --dist load --hypothesis-profile=fuzz --hypothesis-show-statistics
+FUZZER := $(VENV)/fuzz
 
-audit-deps: ## known weaknesses of the pinned packages; wants the network
-	$(PYTHON) -m venv .venv-audit
-	.venv-audit/bin/pip install --quiet pip-audit
-	.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
-	rm -rf .venv-audit
+$(FUZZER)/.installed: $(STAMP) pyproject.toml
+	rm -rf $(FUZZER)
+	$(BIN)/python -m pip install --quiet --progress-bar off --no-deps --target $(FUZZER) $(shell sed -nE 's/^fuzz = \["([^"]*)".*/\1/p' pyproject.toml)
+	@touch $@
+
+fuzz: setup $(FUZZER)/.installed ## bad input: 1,000 drawn cases of each kind, and bytes that coverage leads to; others each time
+	PYTHONPATH=$(FUZZER) $(BIN)/python -m pytest tests/fuzz -m fuzz -n 2 --dist load --hypothesis-profile=fuzz --hypothesis-show-statistics
+	PYTHONPATH=$(FUZZER) $(BIN)/python tests/fuzz/guided.py $(ARGS)
+
+AUDIT := $(VENV)/audit
+
+audit-deps: setup ## known weaknesses of the pinned packages; wants the network
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install --quiet pip-audit==2.10.1; }
+	rm -f $(AUDIT)/found.json
+	-$(AUDIT)/bin/pip-audit --no-deps --disable-pip --progress-spinner off --format json --output $(AUDIT)/found.json --requirement requirements.txt 2> $(AUDIT)/log
+	$(BIN)/python -m prefrepro.weaknesses $(AUDIT)/found.json $(ARGS)
 
 bench-load: setup ## speed and memory under load -> bench/results/load.csv
 	$(BIN)/python -m bench.load $(ARGS)

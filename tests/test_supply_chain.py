@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,3 +70,32 @@ def test_nothing_is_loaded_that_could_run(path: Path) -> None:
 def test_a_hub_checkpoint_brings_no_pickle(name: str) -> None:
     """Neither weights in torch's old format nor code are among the files that are fetched."""
     assert not any(fnmatch(name, pattern) for pattern in CHECKPOINT)
+
+
+SEEN = {"name": "a", "version": "1", "vulns": []}
+WEAK = {"name": "b", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["2.1", "3"]}]}
+SKIPPED = {"name": "c", "skip_reason": "not found"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "arguments", "code", "said"),
+    [
+        ([SEEN], [], 0, "No known weakness"),
+        ([SEEN, WEAK], [], 1, "weak: b 2: CVE-1, mended in 2.1, 3"),
+        ([WEAK, SKIPPED], ["--offline-ok"], 1, "weak: b 2"),
+        ([SEEN, SKIPPED], [], 1, "NOT AUDITED: 1 packages, the first c: not found"),
+        ([SEEN, SKIPPED], ["--offline-ok"], 0, "NOT AUDITED"),
+        (None, [], 1, "NOT AUDITED"),
+        (None, ["--offline-ok"], 0, "NOT AUDITED"),
+        ([{}], [], 1, "is not what pip-audit writes"),
+    ],
+)
+def test_what_an_audit_says(
+    tmp_path: Path, packages: list[Any] | None, arguments: list[str], code: int, said: str
+) -> None:
+    report = tmp_path / "found.json"
+    if packages is not None:
+        report.write_text(json.dumps({"dependencies": packages}), encoding="utf-8")
+    command = [sys.executable, "-m", "prefrepro.weaknesses", str(report), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr

@@ -77,8 +77,8 @@ def arena_hard_prompts(questions: str | Path, baseline: str | Path) -> list[dict
             name = _identity(record, key)
             if name not in answers:
                 raise BadRow(f"question {name} has no answer in {baseline}; expected one for each question")
-            category = record.get("cluster", column(record, "category"))
-            row = _row(_question(record)) | {"category": text(category, "cluster"), "references": answers[name]}
+            key = "cluster" if "cluster" in record else "category"
+            row = _row(_question(record)) | {"category": text(column(record, key), key), "references": answers[name]}
             _add(rows, row)
     return list(rows.values())
 

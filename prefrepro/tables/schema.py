@@ -21,7 +21,8 @@ from prefrepro.errors import UserError
 from prefrepro.files import replacing
 from prefrepro.tables.check import DTYPES, Schema, hold, load_schema, plain_value
 
-_INTEGER = re.compile(r"-?[0-9]+")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+"""No Int64 has more digits; what has stays text, for the validation to name."""
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """What a spreadsheet would calculate, with any apostrophes that keep it from doing so."""

@@ -143,6 +143,17 @@ def test_a_cut_or_edited_file_is_refused(make_verdicts, tmp_path: Path, edit, sa
     assert said in str(caught.value) and "v.csv" in str(caught.value)
 
 
+@pytest.mark.parametrize("digits", [19, 400, 5000])
+def test_numbers_of_many_digits_are_named(make_verdicts, tmp_path: Path, digits: int) -> None:
+    """5,000 digits are more than Python reads; what is said of them stays short."""
+    path = tmp_path / "a.csv"
+    write_csv(make_verdicts("v", ["win"], prompt_tokens=123), path, "verdicts")
+    path.write_text(path.read_text().replace(",123,", f",{'9' * digits},"))
+    with pytest.raises(UserError, match=r"a\.csv, line 2, column prompt_tokens: .*999") as caught:
+        read_csv(path, "verdicts")
+    assert len(str(caught.value)) < 1000
+
+
 def test_missing_file_and_unknown_schema(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="does not exist"):
         read_csv(tmp_path / "none.csv", "cells")
