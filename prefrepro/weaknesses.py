@@ -24,14 +24,14 @@ def found(report: Path) -> tuple[list[str], list[str]]:
         return [], ["every package: pip-audit reached no service"]
     try:
         packages = json.loads(report.read_text(encoding="utf-8"))["dependencies"]
+        unknown = [f"{package['name']}: {package['skip_reason']}" for package in packages if "skip_reason" in package]
         weak = [
             f"{package['name']} {package['version']}: {one['id']}, mended in {', '.join(one['fix_versions']) or 'none'}"
             for package in packages
-            for one in package.get("vulns", [])
+            if "skip_reason" not in package
+            for one in package["vulns"]
         ]
-        return weak, [
-            f"{package['name']}: {package['skip_reason']}" for package in packages if "skip_reason" in package
-        ]
+        return weak, unknown
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{report} is not what pip-audit writes with --format json ({error!r})") from error
 
