@@ -87,7 +87,7 @@ SKIPPED = {"name": "c", "skip_reason": "not found"}
         ([SEEN, SKIPPED], ["--offline-ok"], 0, "NOT AUDITED"),
         (None, [], 1, "NOT AUDITED"),
         (None, ["--offline-ok"], 0, "NOT AUDITED"),
-        ([{}], [], 1, "is not what pip-audit writes"),
+        ([{}], [], 2, "is not what pip-audit writes"),
     ],
 )
 def test_what_an_audit_says(
