@@ -30,7 +30,7 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     size = SIZES[size_name]
     workload = Workload(size, int(k))
-    clock = Clock(workload.warmup)
+    clock = Clock(size.warmup)
     train = getattr(peers if candidate.startswith("trl") else ours, candidate)
     rows_per_step = train(workload, make_model(size, Path(models) / size_name), clock) or BATCH
     figures = clock.result(rows_per_step)

@@ -41,12 +41,14 @@ class Size:
     """Tokens, EOS among them, uniformly"""
     steps: int
     """Timed optimiser steps: a large vocabulary takes longer"""
+    warmup: int
+    """Steps before them that are not timed"""
 
 
 SIZES = {
-    "2k": Size(Shape(**LAYERS, **HEADS, vocab_size=2048), (16, 256), (16, 256), 6),
-    "32k": Size(Shape(**LAYERS, **HEADS, vocab_size=32000), (16, 256), (16, 256), 2),
-    "tiny": Size(Shape(**TINY, **HEADS, vocab_size=64), (8, 16), (2, 12), 2),
+    "2k": Size(Shape(**LAYERS, **HEADS, vocab_size=2048), (16, 256), (16, 256), 6, 2),
+    "32k": Size(Shape(**LAYERS, **HEADS, vocab_size=32000), (16, 256), (16, 256), 2, 1),
+    "tiny": Size(Shape(**TINY, **HEADS, vocab_size=64), (8, 16), (2, 12), 2, 1),
 }
 NEEDS = {
     2: Needs(shape="paired", reference=True),
@@ -75,16 +77,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`k` responses a row; `warmup` steps that are not timed, then the size's."""
+    """`k` responses a row."""
 
     size: Size
     k: int
-    warmup: int = 2
 
     @property
     def steps(self) -> int:
         """All of them."""
-        return self.warmup + self.size.steps
+        return self.size.warmup + self.size.steps
 
     def rows(self) -> list[Row]:
         """As many as the steps want, in file order."""
