@@ -6,10 +6,12 @@ Imports nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError
-from prefrepro.nodes import Plan
+
+if TYPE_CHECKING:
+    from prefrepro.nodes import Plan
 
 DEFAULTS = {"lora_rank": 0, "quantize": "none"}
 """Every parameter is trained. These values are no part of a run's identity, written or left out."""

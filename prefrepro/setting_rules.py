@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from prefrepro import adapters
 from prefrepro.judge.evaluation import EVALUATIONS
 from prefrepro.keys import COUNT, FLAG, NUMBER, SEED, TEXT, Key, is_number, is_text, is_whole, one_of
 
@@ -117,7 +118,7 @@ PLANNING: dict[str, Key] = {
 
 def keys_of(training: Mapping[str, Any]) -> list[str]:
     """What may be set of a training, under a paper's own `training`; left out, the rest is no part of a run."""
-    return list(dict.fromkeys([*training, "compute_dtype", "lora_rank", "quantize"]))
+    return list(dict.fromkeys([*training, "compute_dtype", *adapters.DEFAULTS]))
 
 
 def value_problems(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from prefrepro.judge.cache import ReplyCache, Row, cache_key
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.load import load_model, save_model
 from prefrepro.train.tensors import load_tensors, save_tensors
+from prefrepro.train.token_file import Tokens, on_disk
 
 Tell = Callable[..., None]
 Refused = Callable[..., str]
@@ -91,6 +93,18 @@ def test_tensors_and_weights_on_a_full_disk(disk: Disk, tell: Tell) -> None:
     again = load_model(disk.folder / "model", "float32")
     torch.testing.assert_close(again.state_dict(), policy.model.state_dict(), rtol=0, atol=0)
     tell("disk full as tensors and weights are written", 2, recovered=2)
+
+
+def test_token_ids_on_a_full_disk(disk: Disk, monkeypatch: pytest.MonkeyPatch, tell: Tell) -> None:
+    """Trainings of millions of rows keep their token ids in a temporary file."""
+    monkeypatch.setattr(tempfile, "tempdir", str(disk.folder))
+    sequences = [Tokens([number] * 200, [number] * 100) for number in range(400)]
+    disk.fill(leave=65536)
+    with pytest.raises(UserError, match=r"disk: token ids .* after \d+ sequences and .* bytes\. .*TMPDIR"):
+        on_disk(sequences)
+    disk.free()
+    assert list(on_disk(sequences)) == sequences
+    tell("disk full as token ids are written", 1, recovered=1)
 
 
 def test_replies_on_a_full_disk(disk: Disk, tell: Tell) -> None:
