@@ -77,8 +77,9 @@ def read_named(folder: str, name: str, wanted_by: str) -> dict[str, Any]:
     """config/<folder>/<name>.yaml. Raises UserError that says who wanted it and what there is."""
     known = names_in(folder)
     if name not in known:
+        shown = str(name)[:100]
         raise UserError(
-            f'{wanted_by} names "{name}", but config/{folder}/{name}.yaml does not exist. '
+            f'{wanted_by} names "{shown}", but config/{folder}/{shown}.yaml does not exist. '
             f"Known: {', '.join(known)}.{nearest(name, known)}"
         )
     mapping = read_mapping(ROOT / "config" / folder / f"{name}.yaml")

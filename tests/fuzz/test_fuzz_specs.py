@@ -22,7 +22,7 @@ from prefrepro.plan import add_table, make_plan
 from prefrepro.spec import check_paper, check_scale, make_config, read_paper, read_scale, settings_problems
 from prefrepro.strict_yaml import load_yaml
 from prefrepro.table_spec import table_files
-from prefrepro.yaml_files import read_yaml, report
+from prefrepro.yaml_files import read_named, read_yaml, report
 
 pytestmark = pytest.mark.fuzz
 
@@ -184,6 +184,11 @@ CONFIG = {"scale": "embedded", "reading": "paper", "protocol": "paper", "seeds":
 def test_config(key: str, value: Any) -> None:
     """What --config may be given: words of a command line, or values of a config file."""
     refusal(lambda: make_config(CONFIG | {key: value}), names=(key,))
+
+
+def test_a_name_of_any_length_is_told_in_few_words() -> None:
+    message = refusal(lambda: read_named("judges", "x" * 10_000, "a.yaml"), is_wrong=True, names=("a.yaml",))
+    assert message is not None and len(message) < 1000
 
 
 def test_the_order_of_keys_is_of_no_account() -> None:
