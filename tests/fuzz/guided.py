@@ -53,10 +53,18 @@ def fuzz(name: str, runs: int, seconds: int, found: Path) -> None:
         else:
             planted(content)
 
-    options = {  # seed 0: another each time
-        "runs": runs, "max_total_time": seconds, "max_len": LONGEST, "timeout": 60, "rss_limit_mb": 4096,
-        "seed": 0 if parser else 1, "dict": words, "artifact_prefix": f"{found}/", "print_final_stats": 1, "verbosity": 0,
-    }  # fmt: skip
+    options = {
+        "runs": runs,
+        "max_total_time": seconds,
+        "max_len": LONGEST,
+        "timeout": 60,
+        "rss_limit_mb": 4096,
+        "seed": 0 if parser else 1,  # 0: another each time
+        "dict": words,
+        "artifact_prefix": f"{found}/",
+        "print_final_stats": 1,
+        "verbosity": 0,
+    }
     atheris.Setup([sys.argv[0], *(f"-{key}={value}" for key, value in options.items()), str(corpus)], one)
     atheris.Fuzz()
 
