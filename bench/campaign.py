@@ -12,10 +12,10 @@ from functools import cache
 
 from bench.shapes import BACKWARD, FORWARD, SHAPES, Lengths, Shape, draw_lengths, padded_tokens
 from prefrepro.errors import UserError, exit_on_user_error
-from prefrepro.forecast.jobs import Forecaster
-from prefrepro.forecast.work import reference_work, training_work
-from prefrepro.introspect import read_method
-from prefrepro.plan import make_plan
+from prefrepro.inspect.forecast.jobs import Forecaster
+from prefrepro.inspect.forecast.work import reference_work, training_work
+from prefrepro.plan.build import make_plan
+from prefrepro.specs.method import read_method
 
 RATE = 790e12
 """FLOP/s of bfloat16 products, measured on an H200."""

@@ -1,7 +1,7 @@
 """make bench-dag: where the time of a whole embedded reproduction goes, rule by rule, and how much of it is start-up.
 
 Runs Snakemake in a copy of the tracked files, or reads a results folder that is there already. A job's whole time is
-Snakemake's benchmark; its work, CPU time and memory are what the job recorded itself (prefrepro/work_time.py). The
+Snakemake's benchmark; its work, CPU time and memory are what the job recorded itself (prefrepro/jobs/timing.py). The
 rest is start-up: the shell, Python, imports or the wait for the warm worker's, planning.
 """
 

@@ -28,11 +28,11 @@ from bench.shapes import CAP, SHAPES, Lengths, Shape, draw_lengths, padded_token
 from bench.stamp import RESULTS, STAMP, cpu, stamp, write_rows
 from bench.workload import BOS, EOS, PAD, WORDS
 from prefrepro.errors import exit_on_user_error
-from prefrepro.train.batches import Inputs, step_rows
+from prefrepro.model.batches import Inputs, step_rows
+from prefrepro.model.examples import Pairs, Tokens
+from prefrepro.model.policy import Policy
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.examples import Pairs, Tokens
 from prefrepro.train.loop import Training, train
-from prefrepro.train.policy import Policy
 
 LIVE = "padded_live"
 Candidate = Literal["padded_live", "padded", "packed", "shared"]

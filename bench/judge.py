@@ -20,11 +20,11 @@ from prefrepro.data.world.generate import preference_pairs
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.judge.asking import ask_all
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.config import JudgeConfig, judge_config
 from prefrepro.judge.endpoint import Endpoint
 from prefrepro.judge.local import local_judge
 from prefrepro.judge.prompts import compose
 from prefrepro.judge.request import chat_request
+from prefrepro.specs.judge import JudgeConfig, judge_config
 
 COLUMNS = (
     "concurrency", "replies", "requests", "requests_per_s", "requests_per_s_min", "requests_per_s_max",

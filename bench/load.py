@@ -63,9 +63,9 @@ def preference_rows(folder: Path, n: int) -> Found:
 def training_rows(folder: Path, n: int) -> Found:
     """Read and encode the rows of a built data node as a trainer does, and go through them once in its order."""
     from methods.contract import Needs
-    from prefrepro.train.base import build_tokenizer
-    from prefrepro.train.batches import Inputs, sequences_of, step_rows, steps_per_epoch
-    from prefrepro.train.examples import Limits, RowFile, encode_pairs
+    from prefrepro.model.base import build_tokenizer
+    from prefrepro.model.batches import Inputs, sequences_of, step_rows, steps_per_epoch
+    from prefrepro.model.examples import Limits, RowFile, encode_pairs
 
     question = "What should be said about this, and why?"
     tokenizer = build_tokenizer([f"{question} {GOOD} {BAD} {number}" for number in range(99)], 400, 512)
@@ -103,8 +103,8 @@ def verdict_frame(n: int, set_id: str = "set") -> Any:
 
 def verdicts(folder: Path, n: int) -> Found:
     """Write a set of n verdicts, read it back, make its number and compare it with a baseline's."""
+    from prefrepro.csv_schema.schema import read_csv, write_csv
     from prefrepro.stats.metrics import VerdictSet, compare, summarise
-    from prefrepro.tables.schema import read_csv, write_csv
 
     frame = verdict_frame(n)
 
@@ -120,10 +120,10 @@ def verdicts(folder: Path, n: int) -> Found:
 
 def cells(folder: Path, n: int) -> Found:
     """n cells of one table from ten verdict sets of 256: rows, intervals, paired tests, Holm, all formats."""
+    from prefrepro.csv_schema.schema import read_csv, write_csv
     from prefrepro.stats.metrics import VerdictSet
     from prefrepro.tables.cells import build_cells
     from prefrepro.tables.render import table_meta, write_table
-    from prefrepro.tables.schema import read_csv, write_csv
 
     sets = {str(number): VerdictSet(verdict_frame(256, str(number)), {}) for number in range(10)}
     columns = 100
@@ -149,8 +149,8 @@ def cells(folder: Path, n: int) -> Found:
 
 def collected(folder: Path, n: int) -> Found:
     """The four CSVs of a results folder that holds n verdicts in sets of 1,000."""
+    from prefrepro.csv_schema.schema import read_csv, write_csv
     from prefrepro.tables.collect import collect
-    from prefrepro.tables.schema import read_csv, write_csv
 
     for number in range(n // 1000):
         write_csv(
@@ -208,9 +208,9 @@ def cache_paid(folder: Path, n: int) -> Found:
 def judging(folder: Path, n: int) -> Found:
     """n pairwise questions through cache, threads and HTTP to the local judge's server, to verdicts."""
     from prefrepro.judge.client import JudgeClient
-    from prefrepro.judge.config import JudgeConfig
     from prefrepro.judge.local import local_judge
     from prefrepro.judge.pairwise import judge_items
+    from prefrepro.specs.judge import JudgeConfig
 
     items = [
         {

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from prefrepro.errors import exit_on_user_error
-from prefrepro.threads import let_waiting_threads_sleep
+from prefrepro.jobs.threads import let_waiting_threads_sleep
 
 MATRIX = 1024
 """Side of the product that gives the rate: what two cores do best."""

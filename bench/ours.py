@@ -17,15 +17,15 @@ from torch import Tensor
 
 from bench.clock import Clock
 from bench.workload import BATCH, BETA, CLIP, LR, NEEDS, PAD, SEED, SWEPO_BETA, THREADS, Workload
-from prefrepro.train.batches import Inputs, Rows, make_batch, sequences_of
+from prefrepro.model.batches import Inputs, Rows, make_batch, sequences_of
+from prefrepro.model.examples import Tokens
+from prefrepro.model.load import load_model
+from prefrepro.model.logps import IGNORED, sequence_logps
+from prefrepro.model.optimizer import build_optimizer
+from prefrepro.model.packing import pad
+from prefrepro.model.policy import Layout, Policy
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.examples import Tokens
-from prefrepro.train.load import load_model
-from prefrepro.train.logps import IGNORED, sequence_logps
 from prefrepro.train.loop import Training, train
-from prefrepro.train.optim import build_optimizer
-from prefrepro.train.packing import pad
-from prefrepro.train.policy import Layout, Policy
 
 METHODS = {2: ("dpo", BETA), 4: ("swepo", SWEPO_BETA)}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bench.shapes import Lengths, Shape
 from methods.contract import Needs
-from prefrepro.train.batches import Inputs, Rows, step_rows
-from prefrepro.train.examples import Groups, Pairs, Tokens
+from prefrepro.model.batches import Inputs, Rows, step_rows
+from prefrepro.model.examples import Groups, Pairs, Tokens
 
 PAD, BOS, EOS, UNKNOWN = range(4)
 WORDS = 4

@@ -11,6 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout: methods/, config/ and paper_tables/ stand here."""
+
+
+def show(path: Path) -> str:
+    """A path as a user would type it."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:

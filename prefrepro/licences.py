@@ -14,7 +14,7 @@ from typing import Any
 from tabulate import tabulate
 
 from prefrepro.errors import UserError, exit_on_user_error
-from prefrepro.introspect import ROOT
+from prefrepro.files import ROOT
 
 PINNED = re.compile(r"([A-Za-z0-9_.-]+)==([^ ;]+)")
 KNOWN = {

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("methods", "prefrepro", "config", "paper_tables", "workflow", "profiles", "Snakefile", "pyproject.toml")
 NODES = """
 import json, sys
-from prefrepro.plan import make_plan
+from prefrepro.plan.build import make_plan
 plan = make_plan(json.loads(sys.argv[1]))
 print(json.dumps([{"kind": n.kind, "id": n.id, "spec": n.spec, "inputs": n.inputs, "folder": n.folder, "done": n.done}
                   for n in plan.needed_by(["table1"])]))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from prefrepro.setting_rules import DTYPES, OPTIMIZERS
-from prefrepro.strict_yaml import load_yaml
-from prefrepro.train import optim
-from prefrepro.train.load import DTYPES as TORCH_DTYPES
+from prefrepro.model import optimizer as optim
+from prefrepro.model.load import DTYPES as TORCH_DTYPES
+from prefrepro.specs.settings import DTYPES, OPTIMIZERS
+from prefrepro.specs.yaml_loader import load_yaml
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = [file for folder in ("config", "paper_tables") for file in sorted((ROOT / folder).rglob("*.yaml"))]

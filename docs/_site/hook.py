@@ -7,8 +7,8 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from prefrepro.introspect import ROOT
-from prefrepro.plan import make_plan
+from prefrepro.files import ROOT
+from prefrepro.plan.build import make_plan
 from prefrepro.site.commands import command_pages
 from prefrepro.site.costs import cost_pages
 from prefrepro.site.methods import method_pages

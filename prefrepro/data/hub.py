@@ -23,7 +23,7 @@ import yaml
 
 from prefrepro.data.local import Paths, data_files
 from prefrepro.errors import UserError
-from prefrepro.introspect import ROOT
+from prefrepro.files import ROOT
 
 LOCAL = ROOT / "config" / "local.yaml"
 COMMIT = re.compile(r"[0-9a-f]{40}")

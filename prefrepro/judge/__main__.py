@@ -1,6 +1,6 @@
 """python -m prefrepro.judge ID: judge one sample set."""
 
-from prefrepro.stage import main
+from prefrepro.jobs.main import main
 
 if __name__ == "__main__":
     main("verdict", warm=True)

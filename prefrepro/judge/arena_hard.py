@@ -24,9 +24,9 @@ from prefrepro.judge.asking import ask_all, ask_until_read, check_invalid, reply
 from prefrepro.judge.benchmark import canonical_rows, mean_by_question
 from prefrepro.judge.benchmark_prompts import JudgePrompt, arena_hard_prompt
 from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.config import JudgeConfig
-from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.request import chat_request
+from prefrepro.specs.evaluation import Evaluation
+from prefrepro.specs.judge import JudgeConfig
 
 MAX_TOKENS = 4096  # judge_config.yaml
 BASELINE = "gpt-4-0314"  # judge_config.yaml

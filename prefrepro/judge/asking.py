@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import BudgetError, JudgeClient, Reply
-from prefrepro.judge.config import JudgeConfig
+from prefrepro.specs.judge import JudgeConfig
 
 EXAMPLES = 5
 Read = TypeVar("Read")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError
 from prefrepro.judge.cache import OverBudgetError, ReplyCache, Row, cache_key, canonical
-from prefrepro.judge.config import JudgeConfig, Price
 from prefrepro.judge.endpoint import Endpoint, JudgeFailedError
+from prefrepro.specs.judge import JudgeConfig, Price
 
 if TYPE_CHECKING:
     from prefrepro.judge.transport import Transport

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from prefrepro.keys import is_number, is_whole
+from prefrepro.specs.rules import is_number, is_whole
 
 
 def parse_completion(text: str) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.endpoint import Endpoint, api_endpoint
 from prefrepro.judge.local import local_judge
+from prefrepro.specs.judge import JudgeConfig
 
 
 @contextlib.contextmanager

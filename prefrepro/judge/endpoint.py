@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prefrepro.errors import UserError
-from prefrepro.judge.config import JudgeConfig
+from prefrepro.specs.judge import JudgeConfig
 
 
 @dataclass(frozen=True, slots=True)

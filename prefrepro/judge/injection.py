@@ -19,10 +19,10 @@ from prefrepro.data.world import generate
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.connect import judge_client
 from prefrepro.judge.local import local_judge
 from prefrepro.judge.pairwise import judge_items
+from prefrepro.specs.judge import JudgeConfig
 from prefrepro.stats.intervals import wilson
 
 GULLIBLE = "gullible"

@@ -21,9 +21,9 @@ from prefrepro.judge.asking import ask_all, ask_until_read, check_invalid, reply
 from prefrepro.judge.benchmark import canonical_rows, mean_by_question
 from prefrepro.judge.benchmark_prompts import JudgePrompt, mt_bench_prompts
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.config import JudgeConfig
-from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.request import chat_request
+from prefrepro.specs.evaluation import Evaluation
+from prefrepro.specs.judge import JudgeConfig
 
 MAX_TOKENS = 2048  # common.py, run_judge_single
 RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]", re.ASCII)  # common.py, one_score_pattern

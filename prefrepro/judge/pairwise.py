@@ -16,11 +16,11 @@ from prefrepro.data.template import render_history
 from prefrepro.errors import UserError
 from prefrepro.judge.asking import ask_all, ask_until_read, check_invalid, reply_columns
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.config import JudgeConfig
-from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.order import paper_order
 from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
 from prefrepro.judge.request import chat_request
+from prefrepro.specs.evaluation import Evaluation
+from prefrepro.specs.judge import JudgeConfig
 
 SCORES = {"win": 1.0, "loss": 0.0, "tie": 0.5, "invalid": None}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prefrepro.judge.config import JudgeConfig
+from prefrepro.specs.judge import JudgeConfig
 
 
 def chat_request(config: JudgeConfig, messages: Sequence[dict[str, Any]], **changes: Any) -> dict[str, Any]:

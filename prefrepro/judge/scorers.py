@@ -29,7 +29,7 @@ def load_scorer(spec: str) -> Scorer:
 
         return lru_cache(maxsize=65536)(reward)
     if kind == "reward-model" and Path(folder or "/nowhere").is_dir():
-        from prefrepro.train.reward_model import load
+        from prefrepro.model.reward_model import load
 
         return lru_cache(maxsize=65536)(load(Path(folder)))
     if kind == "replay" and Path(folder or "/nowhere").is_file():

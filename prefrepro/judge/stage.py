@@ -15,17 +15,17 @@ from typing import Any
 
 import pandas as pd
 
+from prefrepro.csv_schema.schema import write_csv
 from prefrepro.data.jsonl import no_key_twice
 from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
 from prefrepro.files import write_json
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.config import JudgeConfig, judge_config
 from prefrepro.judge.endpoint import Endpoint, api_endpoint
-from prefrepro.judge.evaluation import EVALUATIONS, Evaluation
 from prefrepro.judge.local import local_judge
-from prefrepro.keys import is_whole
-from prefrepro.tables.schema import write_csv
+from prefrepro.specs.evaluation import EVALUATIONS, Evaluation
+from prefrepro.specs.judge import JudgeConfig, judge_config
+from prefrepro.specs.rules import is_whole
 
 
 def judge_samples(

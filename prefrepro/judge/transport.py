@@ -20,8 +20,8 @@ import openai
 
 from prefrepro.errors import UserError
 from prefrepro.judge.completion import parse_completion
-from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.endpoint import Endpoint, JudgeFailedError
+from prefrepro.specs.judge import JudgeConfig
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from prefrepro.errors import UserError
+from prefrepro.model.decode import Answer, answer_of, decode, sampling_arguments, stop_ids
+from prefrepro.model.load import load_model
+from prefrepro.model.seeds import seed_for
 from prefrepro.sample.processes import Processes
-from prefrepro.train.decode import Answer, answer_of, decode, sampling_arguments, stop_ids
-from prefrepro.train.load import load_model
-from prefrepro.train.seeds import seed_for
 
 
 @dataclass(frozen=True, slots=True)

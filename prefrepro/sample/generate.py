@@ -18,11 +18,11 @@ import torch
 
 from prefrepro.data.template import render_for
 from prefrepro.files import replacing, write_json
+from prefrepro.model.examples import read_rows
+from prefrepro.model.load import checkpoint_of, hub_commit, tokenizer_of
+from prefrepro.model.seeds import seed_for
 from prefrepro.sample.engines import Engine, Request, open_engine
 from prefrepro.sample.processes import visible_devices
-from prefrepro.train.examples import read_rows
-from prefrepro.train.load import checkpoint_of, hub_commit, tokenizer_of
-from prefrepro.train.seeds import seed_for
 
 
 def generate(

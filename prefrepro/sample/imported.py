@@ -12,8 +12,7 @@ from typing import Any
 
 from prefrepro.data.jsonl import read_jsonl
 from prefrepro.errors import UserError
-from prefrepro.files import replacing, sha256_file, write_json
-from prefrepro.introspect import ROOT
+from prefrepro.files import ROOT, replacing, sha256_file, write_json
 from prefrepro.sample.outputs import answers_to, read_outputs
 
 ENGINE = "imported"

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from prefrepro.errors import UserError
 
 if TYPE_CHECKING:
+    from prefrepro.model.decode import Answer
     from prefrepro.sample.engines import Batch
-    from prefrepro.train.decode import Answer
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
@@ -71,7 +71,7 @@ def _begin(free: Any, checkpoint: Path, dtype: str, threads: int) -> None:
 
     import torch
 
-    from prefrepro.train.load import load_model, load_tokenizer
+    from prefrepro.model.load import load_model, load_tokenizer
 
     torch.set_num_threads(threads)
     _MODEL.extend((load_model(checkpoint, dtype).eval(), load_tokenizer(checkpoint)))

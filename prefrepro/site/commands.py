@@ -6,8 +6,8 @@ import argparse
 import os
 from collections.abc import Iterator
 
-from prefrepro.cli import EXIT_CODES, build_parser
-from prefrepro.command import Parser
+from prefrepro.cli.main import EXIT_CODES, build_parser
+from prefrepro.cli.parser import Parser
 
 WIDTH = "100"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from prefrepro.forecast.lines import forecast
-from prefrepro.forecast.report import as_text
-from prefrepro.plan import make_plan
+from prefrepro.inspect.forecast.lines import forecast
+from prefrepro.inspect.forecast.report import as_text
+from prefrepro.plan.build import make_plan
 
 JUDGE = "openai"
 INTRO = """# Costs

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from prefrepro.introspect import ROOT, Field, Method, method_names, read_method
-from prefrepro.method_text import method_text
-from prefrepro.nodes import Plan
-from prefrepro.spec import read_paper
+from prefrepro.files import ROOT
+from prefrepro.plan.nodes import Plan
+from prefrepro.specs.config import read_paper
+from prefrepro.specs.method import Field, Method, method_names, read_method
+from prefrepro.specs.method_text import method_text
 
 NEEDS = {
     "shape": "what the loss receives",

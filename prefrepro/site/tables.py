@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from prefrepro.introspect import ROOT
-from prefrepro.nodes import Plan
-from prefrepro.spec import read_paper
-from prefrepro.table_spec import Row, Table, read_table, table_files
+from prefrepro.files import ROOT
+from prefrepro.plan.nodes import Plan
+from prefrepro.specs.config import read_paper
+from prefrepro.specs.table import Row, Table, read_table, table_files
 
 METRICS = {
     "win_rate_pct": "win rate in percent against the data's chosen responses",

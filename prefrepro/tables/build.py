@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.errors import UserError
 from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells, missing
 from prefrepro.tables.collect import collect
 from prefrepro.tables.render import settings_meta, table_meta, write_settings, write_table
-from prefrepro.tables.schema import read_csv, write_csv
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:

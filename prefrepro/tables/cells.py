@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from prefrepro.csv_schema.check import load_schema
 from prefrepro.errors import UserError, nearest
 from prefrepro.stats.metrics import METRICS, Summary, VerdictSet, compare, summarise
-from prefrepro.tables.check import load_schema
 
 CITED = "a released model, its number is cited; --config external=run runs it where the scale names its weights"
 NO_VERDICTS = "no verdicts"

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from prefrepro.files import write_json
-from prefrepro.train.embedders import embedder_commit, load_embedder, texts_cut
-from prefrepro.train.examples import RowFile, Tokens, encode_pairs
-from prefrepro.train.load import tokenizer_of
+from prefrepro.model.embedders import embedder_commit, load_embedder, texts_cut
+from prefrepro.model.examples import RowFile, Tokens, encode_pairs
+from prefrepro.model.load import tokenizer_of
+from prefrepro.model.tensors import save_tensors
 from prefrepro.train.run import limits_of
-from prefrepro.train.tensors import save_tensors
 
 
 def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:

@@ -20,17 +20,17 @@ from tqdm import tqdm
 
 from methods.contract import LossOutput, Needs, RankedBatch, RolloutBatch
 from prefrepro.errors import UserError
-from prefrepro.train.batches import Inputs, Rows, make_batch, sequences_of, step_rows, steps_per_epoch
+from prefrepro.model.batches import Inputs, Rows, make_batch, sequences_of, step_rows, steps_per_epoch
+from prefrepro.model.engine import Engine, prepare
+from prefrepro.model.examples import Tokens
+from prefrepro.model.load import DTYPES
+from prefrepro.model.optimizer import build_optimizer, warmup_lr
+from prefrepro.model.policy import Policy
+from prefrepro.model.rollout import Respond, Rollouts, RolloutSettings, rows_of_rollouts
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.engine import Engine, prepare
-from prefrepro.train.examples import Tokens
-from prefrepro.train.load import DTYPES
-from prefrepro.train.mishaps import Mishaps
-from prefrepro.train.optim import build_optimizer, warmup_lr
-from prefrepro.train.policy import Policy
+from prefrepro.train.failures import Mishaps
 from prefrepro.train.preempt import leave, preempted
 from prefrepro.train.ranks import Ranks, is_first
-from prefrepro.train.rollout import Respond, Rollouts, RolloutSettings, rows_of_rollouts
 from prefrepro.train.sharded import Sharded, clip_grad_norm
 from prefrepro.train.state import State
 

@@ -18,8 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from prefrepro.train.examples import Tokens, by_length
-from prefrepro.train.packing import by_prompt
+from prefrepro.model.examples import Tokens, by_length
+from prefrepro.model.packing import by_prompt
 
 LONGEST_WAIT = timedelta(hours=1)
 """For the others; also for a first rank that waits until an orphan of the same run has ended."""

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from prefrepro.files import write_json
-from prefrepro.train.examples import RowFile, encode_groups, encode_pairs, is_ranked, mismatched
-from prefrepro.train.load import checkpoint_of, load_model, tokenizer_of
-from prefrepro.train.policy import Policy
+from prefrepro.model.examples import RowFile, encode_groups, encode_pairs, is_ranked, mismatched
+from prefrepro.model.load import checkpoint_of, load_model, tokenizer_of
+from prefrepro.model.policy import Policy
+from prefrepro.model.tensors import save_tensors
 from prefrepro.train.run import limits_of
-from prefrepro.train.tensors import save_tensors
 
 PARTS = ("train", "eval")
 

@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from prefrepro.errors import UserError
 from prefrepro.files import write_json
-from prefrepro.train.batches import first_of_each_prompt
-from prefrepro.train.examples import encode_pairs, read_rows
-from prefrepro.train.load import checkpoint_of, load_model, load_tokenizer
+from prefrepro.model.batches import first_of_each_prompt
+from prefrepro.model.examples import encode_pairs, read_rows
+from prefrepro.model.load import checkpoint_of, load_model, load_tokenizer
+from prefrepro.model.seeds import seed_for
+from prefrepro.model.tensors import save_tensors
 from prefrepro.train.run import limits_of, rewarded_responder
-from prefrepro.train.seeds import seed_for
-from prefrepro.train.tensors import save_tensors
 
 
 def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:

@@ -27,12 +27,10 @@ from prefrepro.data.template import render_prompt
 from prefrepro.data.truncate import TruncationCounts
 from prefrepro.errors import UserError
 from prefrepro.files import replacing, write_json
-from prefrepro.provenance import code_state, versions
-from prefrepro.train.base import build_model, build_tokenizer
-from prefrepro.train.batches import Inputs
-from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.engine import Engine
-from prefrepro.train.examples import (
+from prefrepro.model.base import build_model, build_tokenizer
+from prefrepro.model.batches import Inputs
+from prefrepro.model.engine import Engine
+from prefrepro.model.examples import (
     Limits,
     Pairs,
     RowFile,
@@ -44,7 +42,7 @@ from prefrepro.train.examples import (
     pairs_of_groups,
     read_rows,
 )  # fmt: skip
-from prefrepro.train.load import (
+from prefrepro.model.load import (
     DTYPES,
     Hub,
     checkpoint_of,
@@ -54,15 +52,17 @@ from prefrepro.train.load import (
     save_model,
     tokenizer_of,
 )
+from prefrepro.model.lora import Adapters, check_possible
+from prefrepro.model.policy import Policy
+from prefrepro.model.rollout import Respond, RolloutSettings, responder
+from prefrepro.model.seeds import seed_for
+from prefrepro.model.tensors import load_tensors
+from prefrepro.provenance import code_state, versions
+from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import METRICS, Outcome, Training, train
-from prefrepro.train.lora import Adapters, check_possible
-from prefrepro.train.policy import Policy
 from prefrepro.train.preempt import noticed
 from prefrepro.train.ranks import is_first, joined
-from prefrepro.train.rollout import Respond, RolloutSettings, responder
-from prefrepro.train.seeds import seed_for
 from prefrepro.train.sharded import whole_weights
-from prefrepro.train.tensors import load_tensors
 
 LISTENERS: list[Callable[[list[dict[str, float]]], None]] = []
 """Told of all logged rows whenever there is a new one: trackers, which are no part of what a training is."""

@@ -16,9 +16,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from prefrepro.train.engine import layers_of
-from prefrepro.train.examples import Tokens
-from prefrepro.train.policy import Policy
+from prefrepro.model.engine import layers_of
+from prefrepro.model.examples import Tokens
+from prefrepro.model.policy import Policy
 from prefrepro.train.ranks import Ranks, read_together
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from shared import SHARED
 
-from prefrepro.audit.audit import SCHEMA, Audited, audit, write
-from prefrepro.audit.page import adjacent, page
-from prefrepro.audit.printed import Printed, decimals, read_printed
-from prefrepro.tables.schema import read_csv
+from prefrepro.csv_schema.schema import read_csv
+from prefrepro.studies.audit.audit import SCHEMA, Audited, audit, write
+from prefrepro.studies.audit.page import adjacent, page
+from prefrepro.studies.audit.printed import Printed, decimals, read_printed
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefrepro.audit.counts import Count, chance, counts, fewer, status
+from prefrepro.studies.audit.counts import Count, chance, counts, fewer, status
 
 
 @pytest.mark.parametrize(

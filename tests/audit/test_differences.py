@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from prefrepro.audit.differences import detectable, p_value, prompts_needed, smallest_significant
+from prefrepro.studies.audit.differences import detectable, p_value, prompts_needed, smallest_significant
 
 
 def test_paired_rpo_against_dpo() -> None:

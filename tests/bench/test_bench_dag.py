@@ -13,8 +13,8 @@ import pytest
 
 from bench import dag
 from prefrepro.errors import UserError
-from prefrepro.plan import make_plan
-from prefrepro.work_time import recorded
+from prefrepro.jobs.timing import recorded
+from prefrepro.plan.build import make_plan
 
 ROOT = Path(__file__).parents[2]
 

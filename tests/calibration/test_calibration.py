@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from shared import SHARED
 
-from prefrepro.calibration import published as sets
-from prefrepro.calibration.measure import measure
-from prefrepro.calibration.published import Pair, PublishedSet, model_first, published_sets
-from prefrepro.calibration.run import calibrate, replay_scores
+from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
-from prefrepro.tables.schema import read_csv
+from prefrepro.studies.calibration import published as sets
+from prefrepro.studies.calibration.measure import measure
+from prefrepro.studies.calibration.published import Pair, PublishedSet, model_first, published_sets
+from prefrepro.studies.calibration.run import calibrate, replay_scores
 
 N = 24
 ROOT = Path(__file__).parents[2]
@@ -180,7 +180,7 @@ def test_a_set_of_another_form_is_a_clear_error(tmp_path: Path, spoil: Any, told
 
 def test_without_data_the_command_says_what_it_wants(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "prefrepro.calibration", f"published={tmp_path}/nowhere"],
+        [sys.executable, "-m", "prefrepro.studies.calibration", f"published={tmp_path}/nowhere"],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" not in done.stderr

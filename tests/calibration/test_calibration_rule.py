@@ -5,7 +5,7 @@ from __future__ import annotations
 from checkout import Checkout
 from test_calibration import tldr_rows, write_tldr
 
-from prefrepro.tables.schema import read_csv
+from prefrepro.csv_schema.schema import read_csv
 
 
 def test_calibration_is_one_job(checkout: Checkout) -> None:

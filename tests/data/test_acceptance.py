@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from prefrepro.data.world.acceptance import broken_bounds, distinct_2, words
+from bench.embedded_world import broken_bounds, distinct_2, words
 
 
 def line(method: str, **changes: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from prefrepro.data.splits import eval_prompt_order
 from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
-from prefrepro.train.examples import read_rows
+from prefrepro.model.examples import read_rows
 
 FILES = ("pretrain", "train", "eval", "judge", "prompts")
 

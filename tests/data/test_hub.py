@@ -14,7 +14,7 @@ from hub_server import COMMIT, hub
 from prefrepro.data import hub as hub_module
 from prefrepro.data.hub import checkpoint, local_files, resolve, stand_in
 from prefrepro.errors import UserError
-from prefrepro.introspect import ROOT
+from prefrepro.files import ROOT
 
 ASK = """
 import json, sys

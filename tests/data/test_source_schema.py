@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from prefrepro.data.source_schema import SCHEMA, check_named
 from prefrepro.data.sources import BUILDERS
 from prefrepro.errors import UserError
-from prefrepro.introspect import ROOT
-from prefrepro.train.embedders import KINDS
+from prefrepro.files import ROOT
+from prefrepro.model.embedders import KINDS
+from prefrepro.specs.sources import SCHEMA, check_named
 
 SHIPPED = [path for folder in SCHEMA for path in sorted((ROOT / "config" / folder).glob("*.yaml"))]
 HUB = {"kind": "hub", "repo": "a/b"}

@@ -14,7 +14,7 @@ from prefrepro.data.sources import BUILDERS, SALT
 from prefrepro.data.splits import split_of
 from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
-from prefrepro.train.examples import read_rows
+from prefrepro.model.examples import read_rows
 
 FILES = ("pretrain", "train", "eval", "judge", "prompts")
 ASKED = {"n_prompts": 4, "prompt_batch": 2, "order_seed": 1, "reading": "paper"}

@@ -18,10 +18,10 @@ from train_helpers import make_policy, tokenizer
 from prefrepro.data.local import read_records
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file, write_json
-from prefrepro.intact import check_intact, record_of
+from prefrepro.jobs.integrity import check_intact, record_of
+from prefrepro.model.load import load_model, save_model
+from prefrepro.model.tensors import load_tensors, save_tensors
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.load import load_model, save_model
-from prefrepro.train.tensors import load_tensors, save_tensors
 
 Tell = Callable[..., None]
 Refused = Callable[..., str]

@@ -16,10 +16,10 @@ from train_helpers import make_policy, tokenizer
 
 from prefrepro.errors import UserError
 from prefrepro.judge.cache import ReplyCache, Row, cache_key
+from prefrepro.model.load import load_model, save_model
+from prefrepro.model.tensors import load_tensors, save_tensors
+from prefrepro.model.token_file import Tokens, on_disk
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.load import load_model, save_model
-from prefrepro.train.tensors import load_tensors, save_tensors
-from prefrepro.train.token_file import Tokens, on_disk
 
 Tell = Callable[..., None]
 Refused = Callable[..., str]

@@ -18,10 +18,10 @@ from train_helpers import make_inputs, make_policy, method_of, settings, weights
 
 from methods.contract import LossOutput
 from prefrepro.errors import UserError
-from prefrepro.train.batches import step_rows
+from prefrepro.model.batches import step_rows
+from prefrepro.model.policy import Policy
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import Outcome, Training, train
-from prefrepro.train.policy import Policy
 
 Tell = Callable[..., None]
 SEED = 7

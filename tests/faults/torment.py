@@ -127,7 +127,7 @@ def jobs_of(workflow: int) -> list[Job]:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 words = child.cmdline()
                 stage = next((word for word in words if word.startswith("prefrepro.")), "")
-                if stage and stage != "prefrepro.worker":
+                if stage and stage != "prefrepro.jobs.worker":
                     found.append(Job(child.pid, stage.removeprefix("prefrepro."), words[words.index(stage) + 1]))
     return found
 
@@ -137,7 +137,7 @@ def worker_of(workflow: int) -> int | None:
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(workflow).children():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                if "prefrepro.worker" in child.cmdline():
+                if "prefrepro.jobs.worker" in child.cmdline():
                     return child.pid
     return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prefrepro.forecast.sizes import read_json
+from prefrepro.inspect.forecast.sizes import read_json
 
 
 @pytest.fixture(autouse=True)

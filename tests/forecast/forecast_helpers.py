@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prefrepro.forecast.jobs import Job
-from prefrepro.forecast.lines import Forecast, forecast
-from prefrepro.nodes import Node, Plan
-from prefrepro.plan import make_plan
+from prefrepro.inspect.forecast.jobs import Job
+from prefrepro.inspect.forecast.lines import Forecast, forecast
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Node, Plan
 
 RESULTS = Path("results/embedded")
 

@@ -21,9 +21,9 @@ from forecast_helpers import (
 )
 
 from prefrepro.errors import UserError
-from prefrepro.forecast.lines import Forecast, forecast
-from prefrepro.forecast.report import as_csv, as_json, as_markdown, as_text
-from prefrepro.plan import make_plan
+from prefrepro.inspect.forecast.lines import Forecast, forecast
+from prefrepro.inspect.forecast.report import as_csv, as_json, as_markdown, as_text
+from prefrepro.plan.build import make_plan
 
 PAPER = {"scale": "paper", "judge": "openai"}
 SECONDS = 3600

@@ -9,11 +9,11 @@ import pytest
 from checkout import Checkout
 from forecast_helpers import earlier_verdicts, of, one, write
 
+from prefrepro.cli.forecast import check_budget
 from prefrepro.errors import UserError
-from prefrepro.forecast.cli import check_budget
-from prefrepro.forecast.lines import forecast
+from prefrepro.inspect.forecast.lines import forecast
 from prefrepro.judge.cache import ReplyCache, Row
-from prefrepro.plan import make_plan
+from prefrepro.plan.build import make_plan
 
 PAPER = {"scale": "paper", "judge": "openai"}
 RESULTS = Path("results/paper")

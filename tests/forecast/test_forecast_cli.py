@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from checkout import ROOT, Checkout
 
-from prefrepro.cli import main
+from prefrepro.cli.main import main
 from prefrepro.errors import EXIT_USER_ERROR, UserError
-from prefrepro.forecast.settings import read_settings
-from prefrepro.spec import read_scale
-from prefrepro.yaml_files import names_in
+from prefrepro.inspect.forecast.settings import read_settings
+from prefrepro.specs.config import read_scale
+from prefrepro.specs.files import names_in
 
 LOADED = """
 import sys
-from prefrepro.forecast import cli
-from prefrepro.forecast.lines import forecast
-from prefrepro.forecast.report import as_text
-from prefrepro.plan import make_plan
+from prefrepro.inspect.forecast import cli
+from prefrepro.inspect.forecast.lines import forecast
+from prefrepro.inspect.forecast.report import as_text
+from prefrepro.plan.build import make_plan
 plan = make_plan({"scale": "paper"})
 as_text(forecast(plan, plan.printed))
 print({"torch", "transformers", "pandas", "numpy", "openai", "snakemake"} & set(sys.modules))

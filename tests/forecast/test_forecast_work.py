@@ -8,18 +8,18 @@ from dataclasses import replace
 
 import pytest
 
-from prefrepro.forecast.sizes import Size
-from prefrepro.forecast.work import (
+from prefrepro.inspect.forecast.sizes import Size
+from prefrepro.inspect.forecast.work import (
     device_seconds,
     embedding_work,
     reference_reward_work,
     reference_work,
     training_work,
 )
-from prefrepro.nodes import Node
-from prefrepro.plan import make_plan
-from prefrepro.train.batches import step_rows, steps_per_epoch
-from prefrepro.train.rollout import RolloutSettings, rows_of_rollouts
+from prefrepro.model.batches import step_rows, steps_per_epoch
+from prefrepro.model.rollout import RolloutSettings, rows_of_rollouts
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Node
 
 ROWS, PAIRS_OF_GROUP = 250, {"best_vs_each": 3, "all_pairs": 6}
 PLANS = {reading: make_plan({"reading": reading}) for reading in ("paper", "code")}

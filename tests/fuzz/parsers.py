@@ -20,15 +20,15 @@ from test_fuzz_profiles import PROFILES, laid_out
 from test_fuzz_rows import BENCHMARKS, OUTPUTS, ROWS, SAMPLES, alpaca, read, text_of
 from test_fuzz_specs import JUDGES, PAPERS, SCALES, TABLES, plan_table
 
+from prefrepro.csv_schema.schema import header_line, read_csv
 from prefrepro.judge.arena_hard import SHARES_2024, SHARES_2025, read_2024, read_2025
 from prefrepro.judge.completion import parse_completion
-from prefrepro.judge.config import load_judge
 from prefrepro.judge.mt_bench import read_rating
 from prefrepro.judge.pairwise import NOUNS, parse_paper, parse_robust, verdict_of
 from prefrepro.judge.stage import read_rows
-from prefrepro.spec import check_paper, check_scale
-from prefrepro.tables.schema import header_line, read_csv
-from prefrepro.yaml_files import read_mapping, read_yaml
+from prefrepro.specs.config import check_paper, check_scale
+from prefrepro.specs.files import read_mapping, read_yaml
+from prefrepro.specs.judge import load_judge
 
 KEPT = Path(__file__).parent / "kept"
 """PARSER/NAME: inputs that once made a parser fail."""

@@ -13,16 +13,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mutations import FEW, Case, cases, refusal, spoiled_bytes
 
-from prefrepro.forecast.jobs import Forecaster
-from prefrepro.introspect import ROOT
-from prefrepro.nodes import Plan
-from prefrepro.plan import make_plan
-from prefrepro.profiles import check_profile, read_profile
-from prefrepro.resources import ScaleResources
-from prefrepro.simulate.engine import Capacity, replay
-from prefrepro.simulate.tasks import Job, jobs_of, tasks_of
-from prefrepro.spec import make_config, read_scale
-from prefrepro.yaml_files import read_mapping, read_yaml
+from prefrepro.files import ROOT
+from prefrepro.inspect.forecast.jobs import Forecaster
+from prefrepro.inspect.simulate.engine import Capacity, replay
+from prefrepro.inspect.simulate.profiles import check_profile, read_profile
+from prefrepro.inspect.simulate.tasks import Job, jobs_of, tasks_of
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Plan
+from prefrepro.plan.resources import ScaleResources
+from prefrepro.specs.config import make_config, read_scale
+from prefrepro.specs.files import read_mapping, read_yaml
 
 pytestmark = pytest.mark.fuzz
 

@@ -13,16 +13,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mutations import FEW, HOSTILE, Case, cases, refusal, spoiled_bytes
 
-from prefrepro.data.source_schema import SCHEMA, check_named
-from prefrepro.forecast.settings import read_settings
-from prefrepro.introspect import ROOT
-from prefrepro.judge.config import judge_config, load_judge
-from prefrepro.nodes import Plan
-from prefrepro.plan import add_table, make_plan
-from prefrepro.spec import check_paper, check_scale, make_config, read_paper, read_scale, settings_problems
-from prefrepro.strict_yaml import load_yaml
-from prefrepro.table_spec import table_files
-from prefrepro.yaml_files import read_named, read_yaml, report
+from prefrepro.files import ROOT
+from prefrepro.inspect.forecast.settings import read_settings
+from prefrepro.plan.build import add_table, make_plan
+from prefrepro.plan.nodes import Plan
+from prefrepro.specs.config import check_paper, check_scale, make_config, read_paper, read_scale, settings_problems
+from prefrepro.specs.files import read_yaml, report
+from prefrepro.specs.judge import judge_config, load_judge
+from prefrepro.specs.sources import SCHEMA, check_named, read_named
+from prefrepro.specs.table import table_files
+from prefrepro.specs.yaml_loader import load_yaml
 
 pytestmark = pytest.mark.fuzz
 

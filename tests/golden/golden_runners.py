@@ -33,8 +33,8 @@ from methods import (
 from methods.contract import LossOutput, PairedBatch, RankedBatch, RolloutBatch, UnpairedBatch
 from prefrepro.data.splits import eval_prompt_order, paired_order, unpaired_order
 from prefrepro.judge.order import paper_order
-from prefrepro.train.logps import IGNORED, sequence_logps, summed, token_logps
-from prefrepro.train.optim import build_optimizer, warmup_lr
+from prefrepro.model.logps import IGNORED, sequence_logps, summed, token_logps
+from prefrepro.model.optimizer import build_optimizer, warmup_lr
 
 Case = dict[str, Any]
 Outputs = dict[str, Any]

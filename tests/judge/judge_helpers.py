@@ -8,8 +8,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from prefrepro.judge.config import JudgeConfig, judge_config
 from prefrepro.judge.endpoint import Endpoint
+from prefrepro.specs.judge import JudgeConfig, judge_config
 
 ROOT = Path(__file__).parents[2]
 IDENTITY = "local:length:test"

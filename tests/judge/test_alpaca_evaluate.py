@@ -16,14 +16,14 @@ import pytest
 from alpaca_helpers import make_row, make_rows
 from judge_helpers import stats
 
+from prefrepro.csv_schema.schema import read_csv, validate_frame
 from prefrepro.data.world.lexicon import facts
 from prefrepro.errors import UserError
 from prefrepro.judge.alpaca.evaluate import evaluate
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.local import local_judge
 from prefrepro.judge.stage import judge_samples
-from prefrepro.tables.schema import read_csv, validate_frame
+from prefrepro.specs.evaluation import Evaluation
 
 Open = Callable[..., JudgeClient]
 VERDICT = ["prompt_id", "draw", "order", "verdict", "score", "raw_reply", "prompt_sha256"]

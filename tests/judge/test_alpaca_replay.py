@@ -12,8 +12,8 @@ from judge_helpers import make_config, stats
 
 from prefrepro.judge.alpaca.evaluate import evaluate
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.local import local_judge
+from prefrepro.specs.evaluation import Evaluation
 
 
 def judged(tmp_path: Path, rows: list[dict[str, Any]], preferences: list[float], **spec: Any) -> Evaluation:

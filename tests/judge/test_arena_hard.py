@@ -16,6 +16,7 @@ from judge_helpers import stats
 from scipy.optimize import minimize_scalar
 from shared import SHARED
 
+from prefrepro.csv_schema.schema import validate_frame
 from prefrepro.data.benchmarks import arena_hard_prompts
 from prefrepro.data.template import render_history
 from prefrepro.data.world.questions import arena_questions
@@ -27,9 +28,8 @@ from prefrepro.judge.benchmark_prompts import arena_hard_prompt
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.dialects.arena_hard import label
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.local import local_judge
-from prefrepro.tables.schema import validate_frame
+from prefrepro.specs.evaluation import Evaluation
 
 Open = Callable[..., JudgeClient]
 KEYS = ["prompt_id", "draw", "order", "verdict", "score", "weight", "prompt_sha256"]

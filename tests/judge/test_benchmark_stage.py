@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from benchmark_helpers import answered
 
+from prefrepro.csv_schema.schema import read_csv
 from prefrepro.data.world.questions import arena_questions, mt_bench_questions
 from prefrepro.judge.stage import judge_samples
-from prefrepro.tables.schema import read_csv
 
 JUDGE = {"name": "test", "kind": "local", "scorer": "world", "model": "world-judge"}
 

@@ -9,8 +9,8 @@ import pytest
 from judge_helpers import ROOT
 
 from prefrepro.errors import UserError
-from prefrepro.judge.config import Price, judge_config, load_judge
 from prefrepro.judge.endpoint import api_endpoint
+from prefrepro.specs.judge import Price, judge_config, load_judge
 
 API = {
     "name": "x",

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from judge_helpers import stats
 
+from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
 from prefrepro.judge.endpoint import Endpoint
 from prefrepro.judge.stage import judge_samples, read_rows
-from prefrepro.tables.schema import read_csv
 
 LOCAL = {"name": "test", "kind": "local", "scorer": "length", "model": "length-judge"}
 

@@ -12,6 +12,7 @@ from benchmark_helpers import answered, client_of
 from judge_helpers import stats
 from shared import SHARED
 
+from prefrepro.csv_schema.schema import validate_frame
 from prefrepro.data.benchmarks import mt_bench_prompts as load_questions
 from prefrepro.data.template import render_history
 from prefrepro.data.world.questions import mt_bench_questions
@@ -21,10 +22,9 @@ from prefrepro.judge.benchmark_prompts import mt_bench_prompts
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.dialects.mt_bench import rating
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.evaluation import Evaluation
 from prefrepro.judge.local import local_judge
 from prefrepro.judge.mt_bench import evaluate, read_rating
-from prefrepro.tables.schema import validate_frame
+from prefrepro.specs.evaluation import Evaluation
 
 Open = Callable[..., JudgeClient]
 KEYS = ["prompt_id", "draw", "order", "verdict", "score", "prompt_sha256", "raw_reply"]

@@ -15,7 +15,6 @@ from judge_helpers import ROOT, child_environment, make_config, stats
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.dialects import dialects
 from prefrepro.judge.dialects import probe as dialect
 from prefrepro.judge.endpoint import Endpoint
@@ -25,6 +24,7 @@ from prefrepro.judge.probe import KINDS, Abilities, abilities, probe, require
 from prefrepro.judge.prompts import compose
 from prefrepro.judge.request import chat_request
 from prefrepro.judge.server import Judge
+from prefrepro.specs.judge import JudgeConfig
 
 Open = Callable[..., JudgeClient]
 

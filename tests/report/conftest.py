@@ -16,15 +16,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from prefrepro.csv_schema.schema import write_csv
 from prefrepro.files import write_json, write_text
-from prefrepro.nodes import Node, Plan
-from prefrepro.plan import make_plan
-from prefrepro.report.folder import Folder, read_folder
-from prefrepro.report.page import document
+from prefrepro.inspect.report.folder import Folder, read_folder
+from prefrepro.inspect.report.page import document
+from prefrepro.jobs.record import now, record_job
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Node, Plan
 from prefrepro.tables import build
 from prefrepro.tables.escape import markdown_text
-from prefrepro.tables.schema import write_csv
-from prefrepro.trace.record import now, record_job
 
 TARGETS = ["table1", "swepo_mtbench", "table5"]
 PROMPTS = 24

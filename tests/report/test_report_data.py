@@ -13,20 +13,20 @@ import pytest
 from checkout import ROOT, Checkout
 from tabulate import tabulate
 
+from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
-from prefrepro.nodes import Plan
-from prefrepro.report import chain, curves, samples
-from prefrepro.report.embed import embedded
-from prefrepro.report.folder import Folder, read_folder
-from prefrepro.report.jobs import jobs
-from prefrepro.report.markdown import blocks
-from prefrepro.report.page import document, render
+from prefrepro.inspect.explain import explain
+from prefrepro.inspect.report import chain, curves, samples
+from prefrepro.inspect.report.embed import embedded
+from prefrepro.inspect.report.folder import Folder, read_folder
+from prefrepro.inspect.report.jobs import jobs
+from prefrepro.inspect.report.markdown import blocks
+from prefrepro.inspect.report.page import document, render
+from prefrepro.inspect.results import open_results, seeds_of
+from prefrepro.inspect.verify import verify
+from prefrepro.plan.nodes import Plan
 from prefrepro.stats.judging import judging_quality
 from prefrepro.tables.escape import markdown_text
-from prefrepro.tables.schema import read_csv
-from prefrepro.trace.explain import explain
-from prefrepro.trace.results import open_results, seeds_of
-from prefrepro.trace.verify import verify
 
 N_PROMPTS = 24
 """As conftest.PROMPTS; pytest's conftest is no module to import from."""

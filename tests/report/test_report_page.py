@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from prefrepro.report.page import render
+from prefrepro.inspect.report.page import render
 
 WIDTHS = (1280, 390)
 PAGES = [

@@ -12,10 +12,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from prefrepro.data.template import TAGS, render_prompt
+from prefrepro.model.decode import cut_at_role_tag
+from prefrepro.model.load import save_model
 from prefrepro.sample.engines import Padded
 from prefrepro.sample.generate import generate, run
-from prefrepro.train.decode import cut_at_role_tag
-from prefrepro.train.load import save_model
 
 ANSWERS = {"a": "b", "b": "EOS", "m": "n", "n": "<|user|>", "x": "y", "y": "x", "z": "EOS"}
 """What the chain says: after a: «b» and EOS; after m: «n» and a role tag; after x: y x y x … without end."""

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from prefrepro.errors import UserError
+from prefrepro.model.load import save_model
 from prefrepro.sample.engines import Request, batches, open_engine
 from prefrepro.sample.generate import run
 from prefrepro.sample.processes import Processes, visible_devices
-from prefrepro.train.load import save_model
 
 TWO_CPUS = ["", ""]
 SETTINGS = {

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from prefrepro.cli import main
-from prefrepro.forecast.measured import RULES
-from prefrepro.forecast.sizes import read_json
-from prefrepro.nodes import Node
-from prefrepro.plan import make_plan
-from prefrepro.simulate.cli import read_delays
-from prefrepro.simulate.recorded import read_log
+from prefrepro.cli.main import main
+from prefrepro.cli.simulate import read_delays
+from prefrepro.inspect.forecast.measured import RULES
+from prefrepro.inspect.forecast.sizes import read_json
+from prefrepro.inspect.simulate.recorded import read_log
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Node
 
 PAPER = ("--profile", "slurm", "--scale", "paper")
 

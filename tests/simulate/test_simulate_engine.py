@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefrepro.errors import UserError
-from prefrepro.simulate.engine import Capacity, Span, Task, longest_path, replay
+from prefrepro.inspect.simulate.engine import Capacity, Span, Task, longest_path, replay
 
 ANY = Capacity(gpus=10**6, cpus=None, submitted=None)
 

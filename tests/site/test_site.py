@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from prefrepro.introspect import ROOT, method_names, read_method
-from prefrepro.nodes import Plan
-from prefrepro.plan import make_plan
+from prefrepro.files import ROOT
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Plan
 from prefrepro.site.methods import method_pages
 from prefrepro.site.tables import table_pages
-from prefrepro.table_spec import read_table, table_files
+from prefrepro.specs.method import method_names, read_method
+from prefrepro.specs.table import read_table, table_files
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ STAGE = '''
 import atexit, json, os, sys, time
 from pathlib import Path
 
-from prefrepro.stage import main
+from prefrepro.jobs.main import main
 from prefrepro.train.checkpoint import CheckpointStore
 
 NAME = sys.argv[1].partition("_")[0]

@@ -6,8 +6,8 @@ import functools
 
 import pytest
 
-from prefrepro.stats import coverage
-from prefrepro.stats.coverage import Measured, World, measure
+from bench import interval_coverage as coverage
+from bench.interval_coverage import Measured, World, measure
 
 RUNS = 200
 """A share of 95 % is measured to ± 3 points; the seed is chosen by nobody: 0."""

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from stats_helpers import both_orders, one_order, ratings, shares
 
-from prefrepro import table_spec
 from prefrepro.errors import UserError
+from prefrepro.specs import table as table_spec
 from prefrepro.stats.intervals import wilson
 from prefrepro.stats.metrics import METRICS, Summary, VerdictSet, compare, summarise
 

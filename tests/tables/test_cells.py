@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from table_helpers import judged
 
+from prefrepro.csv_schema.schema import read_csv, validate_frame
 from prefrepro.errors import UserError
 from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells, missing
-from prefrepro.tables.schema import read_csv, validate_frame
 
 
 def test_a_table_by_hand(make_cell, make_verdicts) -> None:

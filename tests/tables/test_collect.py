@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from table_helpers import judged
 
+from prefrepro.csv_schema.check import load_schema
+from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.errors import UserError
 from prefrepro.tables.cells import build_cells
-from prefrepro.tables.check import load_schema
 from prefrepro.tables.collect import collect
-from prefrepro.tables.schema import read_csv, write_csv
 
 README = Path(__file__).parents[2] / "results" / "README.md"
 NAMES = ["cells", "runs", "verdicts", "judging"]

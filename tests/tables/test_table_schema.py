@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from prefrepro.csv_schema.check import load_schema
+from prefrepro.csv_schema.schema import MissingFileError, read_csv, validate_frame, write_csv
 from prefrepro.errors import UserError
-from prefrepro.tables.check import load_schema
-from prefrepro.tables.schema import MissingFileError, read_csv, validate_frame, write_csv
 
 JSON_COLUMNS = {"hparams": "{}", "versions": "{}"}
 

@@ -19,18 +19,18 @@ import pytest
 import torch
 from answering import Handler, Server
 
+from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.data.build import build
 from prefrepro.data.template import render_prompt
 from prefrepro.errors import UserError, visible
 from prefrepro.judge.pairwise import clean_response
 from prefrepro.judge.prompts import compose, parse_back
 from prefrepro.judge.stage import judge_samples
+from prefrepro.model.base import build_model, build_tokenizer
 from prefrepro.sample.generate import run
 from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells
 from prefrepro.tables.render import table_meta, write_table
-from prefrepro.tables.schema import read_csv, write_csv
-from prefrepro.train.base import build_model, build_tokenizer
 
 CANARY = "prefrepro-was-here"
 HOSTILE = [

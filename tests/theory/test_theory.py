@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.errors import UserError
-from prefrepro.tables.schema import read_csv, write_csv
-from prefrepro.theory import bias, flow, formulas, plot, trajectory
-from prefrepro.theory.bias import ATTRIBUTES, COUNTS, Bias
-from prefrepro.theory.claims import SCHEMA, Claim, to_frame
-from prefrepro.theory.run import Measured, measure
-from prefrepro.theory.trajectory import ETA, PLAIN, Groups
+from prefrepro.studies.theory import bias, flow, formulas, plot, trajectory
+from prefrepro.studies.theory.bias import ATTRIBUTES, COUNTS, Bias
+from prefrepro.studies.theory.claims import SCHEMA, Claim, to_frame
+from prefrepro.studies.theory.run import Measured, measure
+from prefrepro.studies.theory.trajectory import ETA, PLAIN, Groups
 
 NOT_MEASURABLE = {
     "Corollary 3",

@@ -14,15 +14,15 @@ import pytest
 from checkout import Checkout
 from rocrate.rocrate import ROCrate
 
+from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
-from prefrepro.tables.schema import read_csv, write_csv
-from prefrepro.trace.crate import write_crate
-from prefrepro.trace.diff import diff
-from prefrepro.trace.explain import explain
-from prefrepro.trace.explain_text import as_text
-from prefrepro.trace.results import open_results
-from prefrepro.trace.verify import verify
+from prefrepro.inspect.crate import write_crate
+from prefrepro.inspect.diff import diff
+from prefrepro.inspect.explain import explain
+from prefrepro.inspect.explain_text import as_text
+from prefrepro.inspect.results import open_results
+from prefrepro.inspect.verify import verify
 
 CELL = "rpo/table1/rpo-paired/win-rate"
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from checkout import Checkout
 
+from prefrepro.csv_schema.schema import read_csv
 from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
+from prefrepro.inspect.explain import explain
+from prefrepro.inspect.results import open_results
+from prefrepro.inspect.verify import verify
 from prefrepro.sample.outputs import answers_to, read_outputs
-from prefrepro.tables.schema import read_csv
-from prefrepro.trace.explain import explain
-from prefrepro.trace.results import open_results
-from prefrepro.trace.verify import verify
 
 ONE = [{"role": "user", "content": "How do I feed a cat?"}]
 TWO = [*ONE, {"role": "assistant", "content": "With care."}, {"role": "user", "content": "And a dog?"}]

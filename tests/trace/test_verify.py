@@ -11,9 +11,9 @@ from checkout import Checkout
 from trace_world import make_table
 
 from prefrepro.errors import UserError
-from prefrepro.trace.record import as_text, now, record_files, seal
-from prefrepro.trace.results import open_results
-from prefrepro.trace.verify import Finding, verify
+from prefrepro.inspect.results import open_results
+from prefrepro.inspect.verify import Finding, verify
+from prefrepro.jobs.record import as_text, now, record_files, seal
 
 DPO, RPO = "rpo/table1/dpo/win-rate", "rpo/table1/rpo-paired/win-rate"
 BOTH = [DPO, RPO]

@@ -13,8 +13,8 @@ ROWS = ("dpo", "rpo-paired")
 CONFIG = {"seeds": 2}
 MAKE = """
 import json, sys
-from prefrepro.plan import make_plan
-from prefrepro.node_work import do
+from prefrepro.plan.build import make_plan
+from prefrepro.jobs.run import do
 plan = make_plan(json.loads(sys.argv[1]))
 for node in plan.needed_by(sys.argv[2:]):
     if node.kind == "table" or not (plan.results / node.done).is_file():

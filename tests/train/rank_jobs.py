@@ -18,14 +18,14 @@ import torch.distributed.nn
 from train_helpers import LIMITS, OF_DATA, inputs_for, make_policy, method_of, settings, tokenizer, weights
 
 from methods.contract import Needs
+from prefrepro.model.batches import Inputs, Rows, make_batch, sequences_of
+from prefrepro.model.examples import Pairs, Tokens
+from prefrepro.model.load import device
+from prefrepro.model.rollout import responder
 from prefrepro.train import run
-from prefrepro.train.batches import Inputs, Rows, make_batch, sequences_of
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.examples import Pairs, Tokens
-from prefrepro.train.load import device
 from prefrepro.train.loop import Training, _gradient_step, train
 from prefrepro.train.ranks import Ranks, joined
-from prefrepro.train.rollout import responder
 from prefrepro.train.sharded import Sharded, whole_weights
 
 UNEQUAL = Rows([0, 1, 2, 3, 4], [7, 8])

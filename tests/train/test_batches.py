@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from methods.contract import Needs
-from prefrepro.train.batches import Rows, first_of_each_prompt, step_rows, steps_per_epoch
-from prefrepro.train.examples import Pairs, Tokens
+from prefrepro.model.batches import Rows, first_of_each_prompt, step_rows, steps_per_epoch
+from prefrepro.model.examples import Pairs, Tokens
 
 PAIRED = Needs(shape="paired")
 DEMONSTRATIONS = Needs(shape="unpaired", reference=False, rows="demonstrations")

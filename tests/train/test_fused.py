@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from train_helpers import make_policy
 
-from prefrepro.train.attention import MODEL_TYPES
-from prefrepro.train.fused import GATED, NORMS
-from prefrepro.train.products import Linear
+from prefrepro.model.attention import MODEL_TYPES
+from prefrepro.model.cpu_matmul import Linear
+from prefrepro.model.fused import GATED, NORMS
 
 FUSED = sorted(MODEL_TYPES)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from prefrepro.train.launch import command, visible_devices
+from prefrepro.jobs.launch import command, visible_devices
 from prefrepro.train.preempt import EXIT_REQUEUE
 
-RUN = "import sys; from prefrepro.train.launch import _run; sys.exit(_run(sys.argv[1:]))"
+RUN = "import sys; from prefrepro.jobs.launch import _run; sys.exit(_run(sys.argv[1:]))"
 WAITS = """
 import signal, sys
 def leave(number, frame):
@@ -78,7 +78,7 @@ def test_a_killed_child_is_told_as_a_shell_does() -> None:
 
 @pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_unknown_node_is_refused_on_one_process_and_on_two(n: int) -> None:
-    launch = [sys.executable, "-m", "prefrepro.train.launch", "--processes", str(n), "no-such-node"]
+    launch = [sys.executable, "-m", "prefrepro.jobs.launch", "--processes", str(n), "no-such-node"]
     environment = os.environ | {"PREFREPRO_WORKER": "off", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(launch, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode != 0

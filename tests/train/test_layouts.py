@@ -9,11 +9,11 @@ import pytest
 import torch
 from train_helpers import OF_DATA, compute_norms_in, inputs_for, make_inputs, make_policy, method_of, run_method
 
-from prefrepro.introspect import method_names
-from prefrepro.train import attention
-from prefrepro.train.attention import MODEL_TYPES
+from prefrepro.model import attention
+from prefrepro.model.attention import MODEL_TYPES
+from prefrepro.model.policy import Layout, Policy
+from prefrepro.specs.method import method_names
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.policy import Layout, Policy
 
 WINDOW: dict[str, Any] = {"sliding_window": 6, "num_hidden_layers": 2}
 GROUPED: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from prefrepro.errors import UserError
-from prefrepro.train.logps import IGNORED, sequence_logps, summed, token_logps
-from prefrepro.train.optim import build_optimizer, warmup_lr
+from prefrepro.model.logps import IGNORED, sequence_logps, summed, token_logps
+from prefrepro.model.optimizer import build_optimizer, warmup_lr
 
 
 def inputs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -38,7 +38,7 @@ def response_logps(
 
 @pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "made-again"])
 def test_gradients_are_those_of_finite_differences(monkeypatch: pytest.MonkeyPatch, is_kept: bool) -> None:
-    monkeypatch.setattr("prefrepro.train.logps.KEPT_NUMBERS", 10**9 if is_kept else 0)
+    monkeypatch.setattr("prefrepro.model.logps.KEPT_NUMBERS", 10**9 if is_kept else 0)
     hidden, head, bias, _ = inputs(torch.float64)
     leaves = [tensor.requires_grad_() for tensor in (hidden[0], head, bias)]
     targets = torch.arange(9)
@@ -63,7 +63,7 @@ def test_token_logps_equal_sequence_logps(
     monkeypatch: pytest.MonkeyPatch, chunk: int, biased: bool, is_kept: bool
 ) -> None:
     """Values, and gradients of an uneven sum of the rows, in float64."""
-    monkeypatch.setattr("prefrepro.train.logps.KEPT_NUMBERS", 10**9 if is_kept else 0)
+    monkeypatch.setattr("prefrepro.model.logps.KEPT_NUMBERS", 10**9 if is_kept else 0)
     hidden, head, bias, labels = inputs(torch.float64)
     leaves = [tensor.requires_grad_() for tensor in ((hidden, head, bias) if biased else (hidden, head))]
     offset = bias if biased else None

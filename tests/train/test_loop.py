@@ -11,12 +11,12 @@ from train_helpers import OF_DATA, inputs_for, make_inputs, make_policy, method_
 
 from methods.contract import PairedBatch, UnpairedBatch
 from prefrepro.errors import UserError
-from prefrepro.introspect import method_names
-from prefrepro.train.batches import Inputs, step_rows
+from prefrepro.model.batches import Inputs, step_rows
+from prefrepro.model.optimizer import warmup_lr
+from prefrepro.model.policy import Policy
+from prefrepro.specs.method import method_names
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import METRICS, Training, total_steps
-from prefrepro.train.optim import warmup_lr
-from prefrepro.train.policy import Policy
 from prefrepro.train.run import write_metrics
 
 

@@ -10,14 +10,14 @@ import torch
 from train_helpers import compute_norms_in, make_inputs, make_policy, settings, short_training
 
 from prefrepro.errors import UserError
-from prefrepro.train import lora
+from prefrepro.model import lora
+from prefrepro.model.cpu_matmul import Linear
+from prefrepro.model.engine import Engine, prepare
+from prefrepro.model.examples import Tokens
+from prefrepro.model.lora import Adapters, check_possible
+from prefrepro.model.policy import Layout, Policy
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.engine import Engine, prepare
-from prefrepro.train.examples import Tokens
 from prefrepro.train.loop import Training
-from prefrepro.train.lora import Adapters, check_possible
-from prefrepro.train.policy import Layout, Policy
-from prefrepro.train.products import Linear
 
 LAYERS: dict[str, Any] = {"num_hidden_layers": 2}
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from train_helpers import make_inputs, model_config, short_training, tokenizer
 
-from prefrepro.train.base import build_model
+from prefrepro.model.base import build_model
+from prefrepro.model.load import load_model, save_model
+from prefrepro.model.lora import Adapters
+from prefrepro.model.policy import Policy
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.load import load_model, save_model
-from prefrepro.train.lora import Adapters
-from prefrepro.train.policy import Policy
 
 bitsandbytes = pytest.importorskip("bitsandbytes", reason="pip install -e '.[qlora]'")
 

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
-from prefrepro.publish.push import files_of
+from prefrepro.inspect.push import files_of
 from prefrepro.train import reference, run
 
 NAMES = {"scale": "test", "reading": "paper", "dataset": "hh", "model": "mistral-7b", "code_digest": "0" * 64}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from train_helpers import inputs_for, make_policy, settings, weights
 
-from prefrepro.new_method import SHAPES, TEMPLATES
+from prefrepro.method_tools.new import SHAPES, TEMPLATES
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import Training, train
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from prefrepro.train.attention import Blocks
-from prefrepro.train.examples import Tokens
-from prefrepro.train.packing import MIN_SHARED, Block, Laid, pack, pad
+from prefrepro.model.attention import Blocks
+from prefrepro.model.examples import Tokens
+from prefrepro.model.packing import MIN_SHARED, Block, Laid, pack, pad
 
 PROMPT = list(range(10, 10 + MIN_SHARED))
 

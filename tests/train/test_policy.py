@@ -11,10 +11,10 @@ from train_helpers import make_inputs, make_policy, model_config, tokenizer
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from methods.contract import Needs
-from prefrepro.train.batches import Rows, sequences_of
-from prefrepro.train.examples import Tokens
-from prefrepro.train.logps import sequence_logps
-from prefrepro.train.policy import SIDE_BY_SIDE, Policy
+from prefrepro.model.batches import Rows, sequences_of
+from prefrepro.model.examples import Tokens
+from prefrepro.model.logps import sequence_logps
+from prefrepro.model.policy import SIDE_BY_SIDE, Policy
 
 MODELS = [
     pytest.param("llama", {}, id="llama"),

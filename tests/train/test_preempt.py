@@ -11,9 +11,9 @@ import pytest
 import torch
 from train_helpers import make_inputs, make_policy, method_of, settings, weights
 
+from prefrepro.model.policy import Policy
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import Outcome, Training, train
-from prefrepro.train.policy import Policy
 from prefrepro.train.preempt import EXIT_REQUEUE, noticed, preempted
 
 STEPS = 6

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from prefrepro.train.products import HAS_ONEDNN, Linear, product, use_products, weight_gradient
+from prefrepro.model.cpu_matmul import HAS_ONEDNN, Linear, product, use_products, weight_gradient
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

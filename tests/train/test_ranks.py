@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import load_file
 from train_helpers import make_inputs, make_policy, model_config, settings
 
+from prefrepro.model.examples import Tokens
 from prefrepro.train import run
-from prefrepro.train.examples import Tokens
 from prefrepro.train.ranks import joined, shares
 from prefrepro.train.state import PLAIN
 

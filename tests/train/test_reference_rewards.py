@@ -15,8 +15,8 @@ from test_run import NAMES, embedder_spec, metrics, spec_of
 from train_helpers import LIMITS, model_config, settings
 
 from prefrepro.errors import UserError
+from prefrepro.model.examples import read_rows
 from prefrepro.train import embed, reference, run
-from prefrepro.train.examples import read_rows
 from prefrepro.train.reference_rewards import compute, noise
 
 SPEC = {

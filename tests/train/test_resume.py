@@ -19,9 +19,9 @@ import torch
 import train_helpers
 from train_helpers import make_policy, short_training, weights
 
+from prefrepro.model.policy import Policy
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import Outcome
-from prefrepro.train.policy import Policy
 
 
 def new_policy() -> Policy:

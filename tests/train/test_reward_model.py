@@ -11,8 +11,8 @@ import pytest
 from train_helpers import model_config, settings
 
 from prefrepro.files import sha256_file
+from prefrepro.model.reward_model import load
 from prefrepro.train import run
-from prefrepro.train.reward_model import load
 
 WORDS = ["the", "garden", "is", "old", "we", "like", "warm", "rain", "near", "an", "open", "door", "by", "night"]
 LIKED = "gladly"

@@ -16,14 +16,14 @@ from train_helpers import LIMITS, OF_DATA, make_inputs, make_policy, method_of, 
 from methods.contract import LossOutput, RolloutBatch
 from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
-from prefrepro.train.batches import Inputs, Responses, make_batch, step_rows
+from prefrepro.model.batches import Inputs, Responses, make_batch, step_rows
+from prefrepro.model.decode import ROLE_TAGS
+from prefrepro.model.examples import Tokens
+from prefrepro.model.policy import Policy
+from prefrepro.model.rollout import Respond, Rollouts, RolloutSettings, responder, rows_of_rollouts
+from prefrepro.model.value_head import ValueHead
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.decode import ROLE_TAGS
-from prefrepro.train.examples import Tokens
 from prefrepro.train.loop import Outcome, Training, train
-from prefrepro.train.policy import Policy
-from prefrepro.train.rollout import Respond, Rollouts, RolloutSettings, responder, rows_of_rollouts
-from prefrepro.train.value_head import ValueHead
 
 OF_POLICY = RolloutSettings(responses="policy", ppo_epochs=2, minibatches=2, max_head_grad_norm=0.1, max_new_tokens=12)
 PPO = method_of("ppo")

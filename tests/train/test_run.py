@@ -16,16 +16,16 @@ from safetensors.torch import load_file
 from train_helpers import LIMITS, model_config, settings
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from prefrepro.csv_schema.schema import validate_frame
 from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
-from prefrepro.tables.schema import validate_frame
+from prefrepro.model.examples import encode_pairs, read_rows
+from prefrepro.model.load import load_model, load_tokenizer
+from prefrepro.model.optimizer import warmup_lr
+from prefrepro.model.policy import Policy
 from prefrepro.train import reference, run
-from prefrepro.train.examples import encode_pairs, read_rows
-from prefrepro.train.load import load_model, load_tokenizer
 from prefrepro.train.loop import METRICS
-from prefrepro.train.optim import warmup_lr
-from prefrepro.train.policy import Policy
 
 NAMES = {"scale": "test", "reading": "paper", "dataset": "hh", "model": "mistral-7b", "code_digest": "0" * 64}
 TRAINED = ("dpo_lr0", "dpo", "rpo-unpaired", "bradley-terry", "ppo")

@@ -10,8 +10,9 @@ import pytest
 from train_helpers import model_config, settings
 
 from prefrepro.errors import UserError
-from prefrepro.plan import make_plan
-from prefrepro.train import run, track
+from prefrepro.plan.build import make_plan
+from prefrepro.train import run
+from prefrepro.train import tracking as track
 
 ROWS = [{"step": 10, "loss": 0.5, "lr": 1e-5}, {"step": 20, "loss": 0.25, "grad_norm": float("nan")}]
 

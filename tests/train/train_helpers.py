@@ -22,13 +22,13 @@ from transformers import AutoModelForSequenceClassification
 from methods.contract import Needs
 from prefrepro.data.template import prompt_id, render_prompt
 from prefrepro.data.world import generate
-from prefrepro.train.base import build_model, build_tokenizer
-from prefrepro.train.batches import Inputs
+from prefrepro.model.base import build_model, build_tokenizer
+from prefrepro.model.batches import Inputs
+from prefrepro.model.examples import Limits, encode_groups, encode_pairs, mismatched
+from prefrepro.model.policy import Layout, Policy
+from prefrepro.model.rollout import RolloutSettings
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.examples import Limits, encode_groups, encode_pairs, mismatched
 from prefrepro.train.loop import Outcome, Training, train
-from prefrepro.train.policy import Layout, Policy
-from prefrepro.train.rollout import RolloutSettings
 
 LIMITS = Limits(max_length=96, max_prompt_length=48, truncation_mode="keep_end")
 OF_DATA = RolloutSettings(responses="data", ppo_epochs=1, minibatches=1, max_head_grad_norm=0.1, max_new_tokens=None)

@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrepro.introspect import ROOT
-from prefrepro.nodes import Node, Plan
-from prefrepro.plan import make_plan
-from prefrepro.watch.eta import seconds_left
-from prefrepro.watch.follow import Follower
-from prefrepro.watch.held import is_held
-from prefrepro.watch.state import DONE, FAILED, GRACE_S, RUNNING, WAITING, log_of, look
-from prefrepro.watch.view import clock, lines, summary
+from prefrepro.files import ROOT
+from prefrepro.inspect.watch.eta import seconds_left
+from prefrepro.inspect.watch.follow import Follower
+from prefrepro.inspect.watch.state import DONE, FAILED, GRACE_S, RUNNING, WAITING, log_of, look
+from prefrepro.inspect.watch.view import clock, lines, summary
+from prefrepro.jobs.log_lock import is_held
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Node, Plan
 
 HOLD = """
 import sys
-from prefrepro.watch.held import hold_output
+from prefrepro.jobs.log_lock import hold_output
 hold_output()
 print("held", flush=True)
 sys.stdin.read()

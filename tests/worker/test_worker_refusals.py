@@ -50,7 +50,7 @@ def test_another_workflows_job(shared: Workflow, probed: Checkout) -> None:
 def test_changed_files(probed: Checkout) -> None:
     with workflow(probed) as opened:
         opened.probe("me()")
-        changed = probed.root / "prefrepro/worker/wire.py"
+        changed = probed.root / "prefrepro/jobs/worker/wire.py"
         os.utime(changed, (0, 0))
         code, log = opened.probe("me()")
         assert code == 0
@@ -72,7 +72,7 @@ def test_a_library_that_starts_threads(probed: Checkout) -> None:
     (probed.root / "threaded.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
     )
-    probed.edit("prefrepro/worker/libraries.py", '("threadpoolctl",)', '("threadpoolctl", "threaded")')
+    probed.edit("prefrepro/jobs/worker/libraries.py", '("threadpoolctl",)', '("threadpoolctl", "threaded")')
     with workflow(probed) as opened:
         code, log = opened.probe("me()")
         assert code == 0
@@ -84,10 +84,10 @@ def test_a_library_that_fails_is_the_jobs_affair(probed: Checkout) -> None:
     """One that cannot be imported is left out; one that ends the worker sends the jobs back to themselves."""
     (probed.root / "broken.py").write_text("import no_such_library\n")
     (probed.root / "deadly.py").write_text("import os\nos._exit(1)\n")
-    probed.edit("prefrepro/worker/libraries.py", '("threadpoolctl",)', '("broken", "threadpoolctl")')
+    probed.edit("prefrepro/jobs/worker/libraries.py", '("threadpoolctl",)', '("broken", "threadpoolctl")')
     with workflow(probed) as opened:
         assert not is_own(opened, opened.probe("me()")[1])
-    probed.edit("prefrepro/worker/libraries.py", '("broken", "threadpoolctl")', '("deadly",)')
+    probed.edit("prefrepro/jobs/worker/libraries.py", '("broken", "threadpoolctl")', '("deadly",)')
     with workflow(probed) as opened:
         code, log = opened.probe("me()")
         assert code == 0
@@ -126,7 +126,7 @@ def test_a_worker_does_not_start_for_a_dead_parent(probed: Checkout) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(probed.root / "socket"))
         done = subprocess.run(
-            probed.command("-m", "prefrepro.worker", str(listener.fileno()), str(os.getppid())),
+            probed.command("-m", "prefrepro.jobs.worker", str(listener.fileno()), str(os.getppid())),
             cwd=probed.root,
             env=probed.environment,
             pass_fds=[listener.fileno()],

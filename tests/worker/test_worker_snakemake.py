@@ -22,7 +22,7 @@ import json, os, sys, time
 from pathlib import Path
 
 from prefrepro.files import write_json
-from prefrepro.worker.client import hand_over
+from prefrepro.jobs.worker.client import hand_over
 
 if __name__ == "__main__":
     hand_over()
@@ -49,7 +49,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
     make_tiny(checkout)
     (tmp_path / "tmp").mkdir()
     (tmp_path / "prefrepro/train/__main__.py").write_text(TRAIN, encoding="utf-8")
-    checkout.edit("prefrepro/worker/libraries.py", "LIBRARIES = (", 'LIBRARIES = ("threadpoolctl",)\nALL = (')
+    checkout.edit("prefrepro/jobs/worker/libraries.py", "LIBRARIES = (", 'LIBRARIES = ("threadpoolctl",)\nALL = (')
     with tempfile.TemporaryDirectory(prefix="pw-") as short:
         (Path(short) / "t").symlink_to(tmp_path / "tmp")
         monkeypatch.setenv("TMPDIR", f"{short}/t")

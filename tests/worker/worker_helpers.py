@@ -20,7 +20,7 @@ WITHIN_S = 60.0
 """The longest that anything here is waited for, on a machine that does much else."""
 WORKFLOW = """
 import json, os, subprocess, sys
-from prefrepro.worker.start import start
+from prefrepro.jobs.worker.start import start
 start()
 print(json.dumps(os.environ.get("PREFREPRO_WORKER")), flush=True)
 for line in sys.stdin:
@@ -36,7 +36,7 @@ PROBE = '''
 import json, os, signal, sys, time
 from pathlib import Path
 
-from prefrepro.worker.client import hand_over
+from prefrepro.jobs.worker.client import hand_over
 
 def me():
     print(json.dumps({"pid": os.getpid(), "parent": os.getppid()}), flush=True)
@@ -52,7 +52,7 @@ def with_probe(checkout: Checkout) -> Checkout:
     """The copy's judge stage runs its argument, and its worker imports next to nothing."""
     (checkout.root / "prefrepro/judge/__main__.py").write_text(PROBE, encoding="utf-8")
     few = 'LIBRARIES = ("threadpoolctl",)\nALL = ('
-    checkout.edit("prefrepro/worker/libraries.py", "LIBRARIES = (", few)
+    checkout.edit("prefrepro/jobs/worker/libraries.py", "LIBRARIES = (", few)
     return checkout
 
 

@@ -11,13 +11,13 @@ import pytest
 from checkout import Checkout, ids
 from tiny_world import make_tiny
 
-from prefrepro import plan as planning
-from prefrepro.adapters import of_runs
 from prefrepro.errors import UserError
-from prefrepro.nodes import Plan
-from prefrepro.plan import make_plan
-from prefrepro.resources import ScaleResources
-from prefrepro.spec import check_scale, read_scale
+from prefrepro.plan import build as planning
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Plan
+from prefrepro.plan.notes import of_runs
+from prefrepro.plan.resources import ScaleResources
+from prefrepro.specs.config import check_scale, read_scale
 from prefrepro.tables.render import settings_meta, write_settings
 
 

@@ -10,10 +10,11 @@ import pytest
 from checkout import Checkout
 from test_readme import block
 
-from prefrepro.check import RULES, Report, check_method
 from prefrepro.errors import UserError
-from prefrepro.introspect import ROOT, method_names
-from prefrepro.new_method import SHAPES, TEMPLATES
+from prefrepro.files import ROOT
+from prefrepro.method_tools.check import RULES, Report, check_method
+from prefrepro.method_tools.new import SHAPES, TEMPLATES
+from prefrepro.specs.method import method_names
 
 PAIRED_LOSSES = "losses = -F.logsigmoid(hp.beta * (chosen - rejected))"
 UNPAIRED_LOSSES = "losses = -F.logsigmoid(torch.cat([chosen, -rejected]))"

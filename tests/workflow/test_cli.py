@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from checkout import Checkout, Done, ids
 
-from prefrepro.tables.schema import read_csv
+from prefrepro.csv_schema.schema import read_csv
 
 STAGES = [f"prefrepro.{name}" for name in ("data", "train", "sample", "judge", "tables")]
 

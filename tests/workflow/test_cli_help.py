@@ -12,7 +12,7 @@ import subprocess
 import pytest
 from checkout import Checkout
 
-from prefrepro.cli import EXIT_CODES, EXIT_INTERRUPTED, build_parser
+from prefrepro.cli.main import EXIT_CODES, EXIT_INTERRUPTED, build_parser
 from prefrepro.site.commands import command_pages, parsers
 
 COMMANDS = dict(parsers(build_parser()))

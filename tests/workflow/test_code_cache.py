@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prefrepro import introspect
-from prefrepro.code_cache import CodeCache
+from prefrepro.plan import code_digest
+from prefrepro.plan.code_cache import CodeCache
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def refuse(path: Path) -> tuple[str, list[str]]:
 
 def filled(file: Path, source: Path) -> tuple[str, list[str]]:
     cache = CodeCache(file, "1")
-    found = cache.get(source, introspect._parsed)
+    found = cache.get(source, code_digest._parsed)
     cache.save()
     return found
 
@@ -42,7 +42,7 @@ def test_a_changed_source_or_reader_is_parsed_again(tmp_path: Path, source: Path
     with pytest.raises(AssertionError, match="parsed again"):
         CodeCache(file, "2").get(source, refuse)
     source.write_text("import prefrepro.errors\nx = 2\n", encoding="utf-8")
-    assert CodeCache(file, "1").get(source, introspect._parsed)[0] != found[0]
+    assert CodeCache(file, "1").get(source, code_digest._parsed)[0] != found[0]
 
 
 @pytest.mark.parametrize("torn", ["", "[]", "{", '{"%s": ["", "", []]}', '{"%s": 3}', "\0"])
@@ -60,6 +60,6 @@ def test_where_nothing_can_be_written_it_is_parsed(tmp_path: Path, source: Path)
 
 
 def test_the_digest_is_blind_to_comments_and_docstrings(source: Path) -> None:
-    plain = introspect._parsed(source)
+    plain = code_digest._parsed(source)
     source.write_text('"""Text."""\nimport prefrepro.errors  # why\n\nx = 1\n"""Of x."""\n', encoding="utf-8")
-    assert introspect._parsed(source) == plain
+    assert code_digest._parsed(source) == plain

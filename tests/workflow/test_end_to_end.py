@@ -21,7 +21,7 @@ from checkout import Checkout, Done, Nodes
 from test_readme import add_method
 from tiny_world import N_PROMPTS, make_tiny
 
-from prefrepro.tables.schema import read_csv
+from prefrepro.csv_schema.schema import read_csv
 
 SUFFIXES = ("csv", "md", "tex", "html", "cells.csv")
 BROKEN = ("dpo", "rpo-paired")

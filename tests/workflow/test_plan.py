@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from checkout import Checkout, Nodes, changed, counts, hh_rows, ids, write_hh
 
-from prefrepro.introspect import method_names, read_method
-from prefrepro.nodes import Plan
-from prefrepro.plan import make_plan
-from prefrepro.table_spec import read_table, table_files
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Plan
+from prefrepro.specs.method import method_names, read_method
+from prefrepro.specs.table import read_table, table_files
 
 TABLE1 = {"data": 1, "base": 1, "sft": 1, "reference": 1, "embeddings": 1, "run": 5, "sample": 5, "verdict": 5}
 
@@ -222,10 +222,13 @@ def test_what_is_made_of_pairs_is_refused_for_groups(checkout: Checkout, method:
 
 
 def test_commands_in_a_copy_import_the_copy(checkout: Checkout) -> None:
-    done = checkout.python("-c", "import prefrepro.plan as p, methods as m; print(p.__file__, m.__file__)")
-    assert done.stdout.split() == [str(checkout.root / "prefrepro/plan.py"), str(checkout.root / "methods/__init__.py")]
+    done = checkout.python("-c", "import prefrepro.plan.build as p, methods as m; print(p.__file__, m.__file__)")
+    assert done.stdout.split() == [
+        str(checkout.root / "prefrepro/plan/build.py"),
+        str(checkout.root / "methods/__init__.py"),
+    ]
     assert ids(checkout.nodes()) == ids(table1()[1])  # and a plan does not depend on where the checkout stands
-    checkout.edit("prefrepro/cli.py", "prefrepro: look at the plan", "THE COPY: look at the plan")
+    checkout.edit("prefrepro/cli/main.py", "prefrepro: look at the plan", "THE COPY: look at the plan")
     assert "THE COPY" in checkout.prefrepro("--help").stdout
 
 
@@ -288,7 +291,7 @@ def test_a_method_is_one_new_file_and_one_row(checkout: Checkout) -> None:
 def test_planning_is_light(checkout: Checkout) -> None:
     """The Snakefile is parsed again in every job."""
     code = (
-        "import sys; from prefrepro.plan import make_plan; make_plan();"
+        "import sys; from prefrepro.plan.build import make_plan; make_plan();"
         "print({'torch', 'transformers', 'pandas', 'numpy', 'openai', 'snakemake'} & set(sys.modules))"
     )
     assert checkout.python("-c", code).stdout == "set()\n"

@@ -10,7 +10,7 @@ import yaml
 from checkout import ROOT, Checkout
 from snakemake.cli import get_argument_parser
 
-from prefrepro.profiles import KEYS, OPTIONS
+from prefrepro.inspect.simulate.profiles import KEYS, OPTIONS
 
 CLUSTERS = ("slurm", "kubernetes", "cluster-generic")
 EVERYWHERE = ("scheduler", "keep-going", "rerun-incomplete", "rerun-triggers", "show-failed-logs")

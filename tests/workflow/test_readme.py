@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from checkout import Checkout
 
-from prefrepro.introspect import ROOT
+from prefrepro.files import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from shared import SHARED
 
-from prefrepro.nodes import Node, Plan
-from prefrepro.plan import make_plan
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Node, Plan
 
 RUNS = SHARED / "runs.json"
 pytestmark = pytest.mark.skipif(not RUNS.is_file(), reason=f"{RUNS} is not there: the run matrix of both papers")

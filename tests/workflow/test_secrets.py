@@ -15,9 +15,9 @@ from checkout import Checkout, Done
 from tiny_world import make_tiny
 
 from prefrepro.errors import UserError
-from prefrepro.judge.config import judge_config
 from prefrepro.judge.endpoint import api_endpoint
 from prefrepro.judge.local import local_judge
+from prefrepro.specs.judge import judge_config
 
 ENV = "PREFREPRO_TEST_KEY"
 API = {"kind": "api", "model": "judge", "price_usd_per_mtok": {"input": 1, "output": 1}}

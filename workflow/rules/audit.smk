@@ -1,7 +1,7 @@
 # Can the printed numbers be, and what do they show: no node of the plan, so its code stands in params.
 from pathlib import Path
 
-from prefrepro.introspect import code_digest
+from prefrepro.plan.code_digest import code_digest
 
 
 rule audit:
@@ -26,6 +26,6 @@ rule audit:
     params:
         python=python,
         config=config_arguments,
-        code=lambda wildcards: code_digest("prefrepro.audit.__main__"),
+        code=lambda wildcards: code_digest("prefrepro.studies.audit.__main__"),
     shell:
-        "exec {params.python} -m prefrepro.audit {params.config} > {log} 2>&1"
+        "exec {params.python} -m prefrepro.studies.audit {params.config} > {log} 2>&1"

@@ -1,5 +1,5 @@
 # Judges against published verdicts: no node of the plan, so its code stands in params.
-from prefrepro.introspect import code_digest
+from prefrepro.plan.code_digest import code_digest
 
 
 rule calibration:
@@ -21,6 +21,6 @@ rule calibration:
     params:
         python=python,
         config=config_arguments,
-        code=lambda wildcards: code_digest("prefrepro.calibration.__main__"),
+        code=lambda wildcards: code_digest("prefrepro.studies.calibration.__main__"),
     shell:
-        "exec {params.python} -m prefrepro.calibration {params.config} > {log} 2>&1"
+        "exec {params.python} -m prefrepro.studies.calibration {params.config} > {log} 2>&1"

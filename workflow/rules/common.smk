@@ -8,11 +8,11 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 
 from prefrepro.errors import UserError
-from prefrepro.forecast.budget import refuse_over_budget
-from prefrepro.forecast.jobs import Forecaster
-from prefrepro.plan import make_plan
-from prefrepro.resources import ScaleResources
-from prefrepro.worker.start import start
+from prefrepro.inspect.forecast.budget import refuse_over_budget
+from prefrepro.inspect.forecast.jobs import Forecaster
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.resources import ScaleResources
+from prefrepro.jobs.worker.start import start
 
 try:
     PLAN = make_plan(config)
@@ -77,7 +77,7 @@ def launch(wildcards, input):
 def trainer(wildcards, input):
     """The module that trains: by itself, or once for each of several devices."""
     several = SCALE_RESOURCES.of(PLAN.node(wildcards.id)).gpus > 1
-    return "prefrepro.train.launch" if several else "prefrepro.train"
+    return "prefrepro.jobs.launch" if several else "prefrepro.train"
 
 
 def done(wildcards):

@@ -15,4 +15,4 @@ rule forecast:
         # All results are its input: a param that is never the same makes it anew each time it is asked for.
         asked_at=lambda wildcards: time.time(),
     shell:
-        "{params.python} -m prefrepro.forecast {params.config} 2>&1 | tee {log}"
+        "{params.python} -m prefrepro.inspect.forecast {params.config} 2>&1 | tee {log}"

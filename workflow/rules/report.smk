@@ -21,4 +21,4 @@ rule report:
         # All results are its input: a param that is never the same makes it anew each time it is asked for.
         asked_at=lambda wildcards: time.time(),
     shell:
-        "exec {params.python} -m prefrepro.report {params.config} > {log} 2>&1"
+        "exec {params.python} -m prefrepro.inspect.report {params.config} > {log} 2>&1"

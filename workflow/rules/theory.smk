@@ -1,5 +1,5 @@
 # Swepo's lemmas and theorems, checked numerically: no node of the plan, so its code stands in params.
-from prefrepro.introspect import code_digest
+from prefrepro.plan.code_digest import code_digest
 
 
 rule theory:
@@ -20,6 +20,6 @@ rule theory:
     params:
         python=python,
         config=config_arguments,
-        code=lambda wildcards: code_digest("prefrepro.theory.__main__"),
+        code=lambda wildcards: code_digest("prefrepro.studies.theory.__main__"),
     shell:
-        "exec {params.python} -m prefrepro.theory {params.config} > {log} 2>&1"
+        "exec {params.python} -m prefrepro.studies.theory {params.config} > {log} 2>&1"

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from prefrepro.judge.alpaca.shield import unshield
 from prefrepro.judge.cache import canonical
 from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.config import JudgeConfig
 from prefrepro.judge.request import chat_request
+from prefrepro.specs.judge import JudgeConfig
 
 TOKENS = ("m", "M")
 """The names under which a weighted judge is shown the two answers."""

@@ -34,8 +34,8 @@ from prefrepro.judge.alpaca.shield import shield
 from prefrepro.judge.asking import check_invalid
 from prefrepro.judge.cache import cache_key
 from prefrepro.judge.client import BudgetError, JudgeClient
-from prefrepro.judge.config import JudgeConfig
-from prefrepro.judge.evaluation import Evaluation
+from prefrepro.specs.evaluation import Evaluation
+from prefrepro.specs.judge import JudgeConfig
 
 DIFFICULTIES = ("published", "none")
 

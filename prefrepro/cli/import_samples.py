@@ -1,0 +1,120 @@
+"""prefrepro import-samples: answers that were made elsewhere become a row of a table, which trains nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from prefrepro.cli.parser import add_command
+from prefrepro.errors import UserError, nearest
+from prefrepro.files import ROOT, show, write_text
+from prefrepro.jobs.main import parse_config
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Node, Plan
+from prefrepro.sample.imported import imported
+from prefrepro.sample.outputs import FIELDS, mapping_problems, read_outputs
+from prefrepro.specs.files import read_mapping, report
+from prefrepro.specs.imported_rows import folder
+
+EXAMPLES = """
+prefrepro import-samples outputs.csv --as rpo/table1/their-dpo --map prompt=question,response=answer
+prefrepro import-samples outputs.json --as rpo/table4/theirs/alpaca-eval --label "the authors'" --config scale=paper
+"""
+MORE = """Then: snakemake table1 judges and tables the row; it trains and samples nothing.
+The file (CSV, TSV, JSON list, JSON Lines) stays where it is; config/samples/<paper>_<table>_<row>.yaml names it.
+Remove that to take the row out. Exit codes: 0 the row is in, 2 an error, and nothing was changed."""
+HEAD = "# A row whose samples were made elsewhere; by `prefrepro import-samples`. Remove this file to take it out.\n"
+
+
+def add_parser(commands: Any) -> None:
+    """Add `import-samples` to the subcommands of `prefrepro`."""
+    parser = add_command(commands, "import-samples", "judge and table answers that were made elsewhere", EXAMPLES, MORE)
+    parser.add_argument("file", type=Path, metavar="FILE", help="one answer to each prompt of the evaluation")
+    place = "paper/table/row/column; the row is new, the column may be left out where there is one"
+    parser.add_argument("--as", dest="place", required=True, metavar="CELL", help=place)
+    fields = f"{', '.join(FIELDS)}; default: columns of these names"
+    parser.add_argument("--map", default="prompt=prompt,response=response", metavar="FIELD=COLUMN,…", help=fields)
+    parser.add_argument("--label", help="what the table calls the row (default: its key)")
+    parser.add_argument("--reported", type=float, metavar="NUMBER", help="what was printed for it")
+    parser.add_argument("--ignore-extra", action="store_true", help="leave out answers to other prompts")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for snakemake --config")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the row's file, or nothing. Raises UserError."""
+    columns = _mapping(arguments.map)
+    rows = read_outputs(arguments.file, columns)
+    config = parse_config(arguments.config)
+    plan = make_plan(config)
+    target, table, row, column = _place(plan, arguments.place)
+    given = {"file": _stored(arguments.file), "map": columns}
+    given |= {"ignore_extra": True} if arguments.ignore_extra else {}
+    path = folder() / f"{table.spec['paper']}_{table.spec['table']}_{row}.yaml"
+    content: dict[str, Any] = dict(read_mapping(path)) if path.is_file() else {"label": arguments.label or row}
+    if (scale := content.get("scale", plan.config.scale)) != plan.config.scale:
+        raise UserError(f"{show(path)} is of scale {scale}; give the row another name, or remove the file")
+    content |= {"table": f"{table.spec['paper']}/{table.spec['table']}", "row": row, "scale": plan.config.scale}
+    content |= {"label": arguments.label} if arguments.label else {}
+    content["columns"] = (content.get("columns") or {}) | {column: given}
+    if arguments.reported is not None:
+        content["reported"] = (content.get("reported") or {}) | {column: arguments.reported}
+    prompts = _prompts(plan, table, column)
+    if prompts.is_file():  # else the job asks, once the data are there
+        imported(arguments.file, columns, prompts, arguments.ignore_extra)
+    write_text(path, HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    checked = f"they answer the prompts of {prompts.parent.name}" if prompts.is_file() else "prompts are checked then"
+    also = f" --config {' '.join(plan.config.arguments())}" if plan.config.arguments() else ""
+    sys.stdout.write(f"{show(path)}: {len(rows)} answers, {checked}.\nNext: snakemake {target}{also}\n")
+
+
+def _mapping(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    if wrong := [field for field, sign, column in pairs if not (sign and column)]:
+        raise UserError(f'--map: "{wrong[0]}" is no FIELD=COLUMN, such as prompt=instruction,response=output')
+    columns = {field.strip(): column for field, _, column in pairs}
+    report([f"--map: {problem}" for problem in mapping_problems(columns)])
+    return columns
+
+
+def _stored(path: Path) -> str:
+    """As the checkout finds it again: below it a relative path, else an absolute one."""
+    whole = path.resolve()
+    return str(whole.relative_to(ROOT)) if whole.is_relative_to(ROOT) else str(whole)
+
+
+def _place(plan: Plan, place: str) -> tuple[str, Node, str, str]:
+    """(target, table node, row, column) of --as. Raises UserError for an unknown table or column, or a row of ours."""
+    parts = place.strip("/").split("/")
+    known = {f"{node.spec['paper']}/{node.spec['table']}": target for target, node in plan.tables.items()}
+    name = "/".join(parts[:2])
+    if name not in known or len(parts) not in (3, 4):
+        raise UserError(
+            f'--as is "{place}"; expected paper/table/row or paper/table/row/column. '
+            f"Tables: {', '.join(known)}.{nearest(name, known)}"
+        )
+    table = plan.tables[known[name]]
+    columns = list(dict.fromkeys(cell["column"] for cell in table.spec["cells"]))
+    column = parts[3] if len(parts) == 4 else columns[0] if len(columns) == 1 else None
+    if column not in columns:
+        raise UserError(
+            f'--as is "{place}"; expected one of the columns of {name}: {", ".join(columns)}.'
+            f"{nearest(parts[3], columns) if len(parts) == 4 else ''}"
+        )
+    trained = {cell["row"] for cell in table.spec["cells"] if "samples_from" not in cell}
+    if parts[2] in trained:
+        raise UserError(f'--as is "{place}", but {name} has a row {parts[2]} of its own; expected a new name')
+    return known[name], table, parts[2], str(column)
+
+
+def _prompts(plan: Plan, table: Node, column: str) -> Path:
+    """prompts.jsonl that the other rows of a column answer; it is there once the data were built."""
+    cells = [cell for cell in table.spec["cells"] if cell["column"] == column]
+    judged = [cell["verdict_ids"][0] for cell in cells if cell["verdict_ids"]]
+    if not judged:
+        raise UserError(f"no row of column {column} is judged at this scale; expected one to take the prompts from")
+    data = plan.node(plan.node(plan.node(judged[0]).inputs["sample"]).inputs["data"])
+    return plan.results / data.folder / "prompts.jsonl"

@@ -1,0 +1,152 @@
+"""prefrepro simulate: how long tables take on so many GPUs or cores, with a profile's submissions and a queue."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from prefrepro.cli.parser import add_command
+from prefrepro.errors import UserError
+from prefrepro.inspect.forecast.jobs import Forecaster
+from prefrepro.inspect.simulate.engine import Capacity, Task, replay
+from prefrepro.inspect.simulate.profiles import read_profile
+from prefrepro.inspect.simulate.recorded import read_log
+from prefrepro.inspect.simulate.report import Replay, as_json, as_text
+from prefrepro.inspect.simulate.tasks import cores, jobs_of, tasks_of
+from prefrepro.jobs.main import parse_config
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import Plan
+
+ASSUMED_QUEUE_MIN = 1.0
+"""Of a cluster that is free: submission, start, and until Snakemake has seen the end."""
+EXAMPLES = """
+prefrepro simulate --gpus 64 --profile slurm --scale paper   every table on a cluster
+prefrepro simulate table1 --cores 2 --against FILE           against a log of .snakemake/log
+"""
+WITHIN = 0.2
+"""What a prediction may be off by, of the measured makespan."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `simulate` to the subcommands of `prefrepro`."""
+    parser = add_command(commands, "simulate", "replay tables on so many GPUs or cores: makespan, idle share", EXAMPLES)
+    parser.add_argument(
+        "words", nargs="*", metavar="TARGET | KEY=VALUE", help="table4 …, default: tables; settings as for --config"
+    )
+    parser.add_argument("--scale", help="the same as scale=…")
+    parser.add_argument("--profile", default="default", help="of profiles/ (default: default, this machine)")
+    parser.add_argument("--gpus", type=_count, default=0, help="how many there are (default: 0)")
+    parser.add_argument("--cores", type=_count, help="how many there are (default: this machine's; cluster: no limit)")
+    queue = parser.add_mutually_exclusive_group()
+    queue.add_argument("--queue-min", type=float, help="minutes that each submission waits beside what devices take")
+    queue.add_argument(
+        "--queue-delays", type=Path, metavar="FILE", help="drawn from: sacct -X -n -P -S now-30days -o Submit,Start"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the delays that are drawn (default: 0)")
+    parser.add_argument(
+        "--against", type=Path, metavar="LOG", help="a log of .snakemake/log: exit code 1 where it is off by over 20 %%"
+    )
+    parser.add_argument("--json", action="store_true", help="every start and end as JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the replay. Raises UserError for what is unknown, and exits with 1 where it is not `--against` its log."""
+    config = parse_config([word for word in arguments.words if "=" in word])
+    if arguments.scale:
+        config["scale"] = arguments.scale
+    plan = make_plan(config)
+    targets = plan.targets([word for word in arguments.words if "=" not in word])
+    done = _replay(plan, targets, arguments)
+    if arguments.json:
+        json.dump(as_json(done), sys.stdout, indent=1, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.write(as_text(done))
+    if arguments.against:
+        _compare(done, arguments.against)
+
+
+def _replay(plan: Plan, targets: list[str], arguments: argparse.Namespace) -> Replay:
+    profile = read_profile(arguments.profile)
+    jobs = jobs_of(plan, targets, Forecaster(plan))
+    tasks, task_of = tasks_of(jobs, profile)
+    capacity = Capacity(
+        arguments.gpus, (arguments.cores or cores()) if profile.is_local else arguments.cores, profile.submitted
+    )
+    local = {task_of[job.node.id] for job in jobs if job.node.kind == "table"}
+    delay, said = _delays(arguments, profile.is_local)
+    spans = replay(tasks, capacity, lambda task: 0.0 if task.id in local else delay(task))
+    by_id = {job.node.id: job for job in jobs}
+    return Replay(plan, targets, by_id, tasks, task_of, spans, profile, capacity, said)
+
+
+def _delays(arguments: argparse.Namespace, is_local: bool) -> tuple[Callable[[Task], float], str]:
+    """Seconds in the queue of a task, and what that rests on."""
+    if arguments.queue_delays:
+        found = read_delays(arguments.queue_delays)
+        draw = random.Random(arguments.seed)
+        said = f"drawn from the {len(found)} delays of {arguments.queue_delays}, seed {arguments.seed}"
+        return lambda task: draw.choice(found), said
+    minutes = arguments.queue_min
+    if minutes is None:
+        minutes = 0.0 if is_local else ASSUMED_QUEUE_MIN
+    if is_local and not minutes:
+        return lambda task: 0.0, "none on one machine"
+    basis = "as asked for" if arguments.queue_min is not None else "ASSUMED; --queue-delays takes your cluster's"
+    return lambda task: 60 * minutes, f"{minutes:g} min for each submission, {basis}"
+
+
+def read_delays(path: Path) -> list[float]:
+    """Seconds from submission to start of each line «2026-11-01T10:00:00|2026-11-01T10:03:20»; others are left out.
+
+    Raises UserError where no line is one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    delays = []
+    for line in text.splitlines():
+        submitted, _, started = line.strip().partition("|")
+        try:
+            seconds = (datetime.fromisoformat(started) - datetime.fromisoformat(submitted)).total_seconds()
+        except ValueError:
+            continue  # a header, a job that has not started
+        delays.append(max(seconds, 0.0))
+    if not delays:
+        raise UserError(
+            f"{path} holds no line SUBMIT|START; make it with: sacct -X -n -P -S now-30days -o Submit,Start"
+        )
+    return delays
+
+
+def _compare(done: Replay, log: Path) -> None:
+    """Say how far off the makespan is."""
+    recorded = read_log(log)
+    if done.capacity.cpus != recorded.cores:
+        raise UserError(
+            f"{log} is of a run on {recorded.cores} cores, not {done.capacity.cpus}: --cores {recorded.cores}"
+        )
+    off = done.makespan / recorded.seconds - 1
+    sys.stderr.write(
+        f"measured {recorded.seconds:.0f} s, {recorded.jobs} jobs on {recorded.cores} cores; predicted "
+        f"{done.makespan:.0f} s: {100 * off:+.1f} %\n"
+    )
+    if abs(off) > WITHIN:
+        sys.exit(1)
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number of at least 0")
+    return value

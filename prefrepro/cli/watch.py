@@ -1,0 +1,142 @@
+"""prefrepro watch: the live view, beside a workflow that runs elsewhere or around the command that runs it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from prefrepro.cli.parser import add_command
+from prefrepro.errors import UserError
+from prefrepro.jobs.main import parse_config
+from prefrepro.plan.build import make_plan
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from prefrepro.inspect.watch.follow import Follower, Glance
+
+PAUSE_S = 0.5
+SHOWN = 20
+"""Last lines of a command that failed"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `watch` to the subcommands of `prefrepro`."""
+    parser = add_command(
+        commands,
+        "watch",
+        "show the jobs as they run: progress, loss, time left",
+        """
+        prefrepro watch table1                     beside a workflow, from another terminal
+        prefrepro watch table1 --run snakemake table1
+        prefrepro watch table4 scale=pocket --json  one look, for a program
+        """,
+    )
+    parser.add_argument(
+        "words", nargs="*", metavar="TARGET | KEY=VALUE", help="table4 …, default: tables; settings as for --config"
+    )
+    parser.add_argument("--once", action="store_true", help="one look, then end")
+    parser.add_argument("--json", action="store_true", help="one look as JSON: every job and its state")
+    parser.add_argument("--jobs", type=int, metavar="N", help="at a time, for the time left; default: CPUs")
+    parser.add_argument(
+        "--run", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this, show its jobs, end with its exit code"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Show the jobs until all are done, or the command ends. Raises UserError for unknown targets."""
+    from rich.console import Console  # not needed for a help page
+
+    from prefrepro.inspect.watch.follow import Follower
+
+    plan = make_plan(parse_config([word for word in arguments.words if "=" in word]))
+    targets = [word for word in arguments.words if "=" not in word]
+    follower = Follower(plan, plan.needed_by(plan.targets(targets)), time.time(), arguments.jobs)
+    if arguments.json:
+        json.dump(follower.glance(time.time()).as_json(), sys.stdout, indent=1, ensure_ascii=False)
+        sys.stdout.write("\n")
+        return
+    console, title = Console(highlight=False), " ".join(targets) or "tables"
+    if arguments.once:
+        _show_once(console, follower.glance(time.time()), title)
+    elif arguments.run:
+        sys.exit(_around(console, follower, title, arguments.run))
+    else:
+        _beside(console, follower, title)
+
+
+def _show_once(console: Console, glance: Glance, title: str) -> None:
+    from prefrepro.inspect.watch.view import picture
+
+    console.print(picture(glance, title))
+
+
+def _beside(console: Console, follower: Follower, title: str) -> None:
+    """Until every job is done, or Ctrl-C."""
+    with _Screen(console, follower, title) as screen:
+        while not screen.show():
+            time.sleep(PAUSE_S)
+
+
+def _around(console: Console, follower: Follower, title: str, command: list[str]) -> int:
+    """Until the command ends; its exit code. What it says goes to a file, whose end is shown where it fails."""
+    said = follower.plan.results / "logs" / "watch.log"
+    said.parent.mkdir(parents=True, exist_ok=True)
+    with said.open("wb") as file:
+        try:
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        except FileNotFoundError:
+            message = f'"{command[0]}" is no command here. Next: source .venv/bin/activate'
+            raise UserError(message) from None
+    # Ctrl-C reaches the command too, and it is for it to end; what is sent to us alone is handed on.
+    before = [signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, lambda *_: child.terminate())]
+    try:
+        with _Screen(console, follower, title) as screen:
+            while child.poll() is None:
+                screen.show()
+                time.sleep(PAUSE_S)
+            screen.show(is_last=True)
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
+    if child.returncode:
+        last = said.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN:]
+        console.print("\n".join([*last, f"(all that it said: {said})"]), markup=False, soft_wrap=True)
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+class _Screen:
+    """The picture on a terminal, lines elsewhere."""
+
+    def __init__(self, console: Console, follower: Follower, title: str) -> None:
+        from rich.live import Live
+
+        self._console, self._follower, self._title = console, follower, title
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> _Screen:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, is_last: bool = False) -> bool:
+        """Look and show; is everything done? The last time, what is not done and does not run has failed."""
+        from prefrepro.inspect.watch.state import GRACE_S
+        from prefrepro.inspect.watch.view import lines, picture
+
+        glance = self._follower.glance(time.time(), 0.0 if is_last else GRACE_S)
+        if self._live:
+            self._live.update(picture(glance, self._title), refresh=True)
+        else:
+            for line in lines(glance):
+                self._console.print(line, markup=False, soft_wrap=True)
+        return glance.is_over

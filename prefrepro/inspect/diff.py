@@ -1,0 +1,221 @@
+"""Two results folders side by side: which cells moved, by how much, whether more than noise, and what else differs.
+
+Cells are matched by paper, table, row, column and metric; scale, reading, judge, seeds and commit may differ and are
+told. Paired where both sides judged the same prompts by the same protocol, else by two proportions, or by the spread
+that the two intervals tell. Knows nothing of looks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.stats import norm
+from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
+
+from prefrepro.csv_schema.schema import read_csv
+from prefrepro.errors import UserError
+from prefrepro.inspect.results import KEYS, Results, ids_of
+from prefrepro.stats.intervals import ALPHA
+from prefrepro.stats.metrics import VerdictSet, compare
+from prefrepro.stats.paired import holm
+
+SETTINGS = ("scale", "reading", "judge", "n_seeds", "commit", "protocol", "code", "data")
+"""What may differ beside the number; `code` and `data`: digests of the cell's runs and of what they were trained on."""
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One cell that both sides have; numbers in the metric's unit, B less A."""
+
+    address: str
+    metric: str
+    a: float | None
+    b: float | None
+    delta: float | None
+    """Of the two cells."""
+    tested: float | None
+    """Difference that was tested: of paired cells over the prompts that both have a valid verdict on."""
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None
+    p_holm: float | None
+    """Adjusted over all cells compared."""
+    method: str
+    """How p came about; `identical`: the same verdicts; `none`: a side has no value."""
+    n: int
+    """Prompts of the paired test; of the others, those of both sides."""
+    differs: dict[str, list[Any]]
+    """Setting -> [A's, B's]."""
+
+    @property
+    def is_significant(self) -> bool:
+        return self.p_holm is not None and self.p_holm < ALPHA
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Everything that differs."""
+
+    a: str
+    b: str
+    cells: list[Moved]
+    only_a: list[str]
+    only_b: list[str]
+    settings: dict[str, list[list[Any]]]
+    """Setting -> [A's values, B's values], where they are not the same."""
+
+    @property
+    def moved(self) -> list[Moved]:
+        return [cell for cell in self.cells if cell.is_significant]
+
+    @property
+    def is_same(self) -> bool:
+        """Both have the same cells, and none moved by more than noise."""
+        return not (self.moved or self.only_a or self.only_b)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"is_same": self.is_same, **asdict(self)} | {
+            "cells": [asdict(cell) | {"is_significant": cell.is_significant} for cell in self.cells]
+        }
+
+
+def diff(a: Results, b: Results) -> Compared:
+    """Compare two folders. Raises UserError where one has no cells, or its files cannot be read."""
+    first, second = _cells(a), _cells(b)
+    pairs = [(name, first[name], second[name]) for name in sorted(first.keys() & second.keys())]
+    cells = [_compared(name, a, left, b, right) for name, left, right in pairs]
+    adjusted = holm([cell.p for cell in cells])
+    cells = [replace(cell, p_holm=p_holm) for cell, p_holm in zip(cells, adjusted, strict=True)]
+    sides = [[_settings(side, cell) for cell in rows.values()] for side, rows in ((a, first), (b, second))]
+    values = {key: [_distinct(one[key] for one in side) for side in sides] for key in SETTINGS}
+    return Compared(
+        str(a.path),
+        str(b.path),
+        cells,
+        sorted("/".join(name[:4]) for name in first.keys() - second.keys()),
+        sorted("/".join(name[:4]) for name in second.keys() - first.keys()),
+        {key: both for key, both in values.items() if both[0] != both[1]},
+    )
+
+
+def _cells(results: Results) -> dict[tuple[str, ...], Row]:
+    frame = read_csv(results.path / "cells.csv", "cells")
+    if frame.empty:
+        raise UserError(f"{results.path}/cells.csv holds no cell; expected some. Make a table with: snakemake table1")
+    rows: list[Row] = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    found: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        key = tuple(str(row[name]) for name in (*KEYS, "metric"))
+        if key in found:
+            raise UserError(f"{results.path}/cells.csv holds {'/'.join(key[:4])} of several scales or readings")
+        found[key] = {name: None if pd.isna(value) else value for name, value in row.items()}
+    return found
+
+
+def _compared(name: tuple[str, ...], a: Results, left: Row, b: Results, right: Row) -> Moved:
+    settings = [_settings(a, left), _settings(b, right)]
+    differs = {key: [one[key] for one in settings] for key in SETTINGS if settings[0][key] != settings[1][key]}
+    delta = None if left["value"] is None or right["value"] is None else right["value"] - left["value"]
+    test = _Test("none") if delta is None else _test(a, left, b, right, settings)
+    return Moved(
+        "/".join(name[:4]), name[4], left["value"], right["value"], delta,
+        test.value, test.ci_low, test.ci_high, test.p, None, test.method, test.n, differs,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    method: str
+    value: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p: float | None = None
+    n: int = 0
+
+
+def _test(a: Results, left: Row, b: Results, right: Row, settings: list[Row]) -> _Test:
+    """B less A, by the strongest test that the two sides allow."""
+    own, other = _sets(b, right), _sets(a, left)
+    if own and other:
+        if len(own) == len(other) and all(_same(one, two) for one, two in zip(own, other, strict=True)):
+            return _Test("identical", 0.0, 0.0, 0.0, 1.0, int(right["n"]))
+        is_judged_alike = all(settings[0][key] == settings[1][key] for key in ("protocol", "evaluation"))
+        if is_judged_alike and _prompts(own) == _prompts(other):
+            is_alpaca = right["metric"] == "win_rate_pct" and settings[1]["evaluation"] == "alpaca_eval"
+            found = compare("wr" if is_alpaca else right["metric"], own, other, settings[1]["protocol"])
+            if found:
+                return _Test(found.method, found.value, found.ci_low, found.ci_high, found.p, found.n)
+    return _unpaired(left, right)
+
+
+def _unpaired(left: Row, right: Row) -> _Test:
+    """Other prompts, or verdicts that are not there: from what cells.csv says."""
+    n, delta = int(left["n"] + right["n"]), right["value"] - left["value"]
+    is_rate = all(
+        side["ci_method"] == "wilson" and side["n_seeds"] == 1 and not side["n_invalid"] for side in (left, right)
+    )
+    if is_rate:
+        wins = [round(side["value"] / 100 * side["n"]) for side in (right, left)]
+        counts = wins[0], right["n"], wins[1], left["n"]
+        tested: Any = test_proportions_2indep(*counts, method="score", compare="diff")
+        low, high = confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=ALPHA)
+        return _Test("two_proportions", delta, 100 * float(low), 100 * float(high), float(tested.pvalue), n)
+    z = float(norm.ppf(1 - ALPHA / 2))
+    spread = sum(((side["ci_high"] - side["ci_low"]) / (2 * z)) ** 2 for side in (left, right)) ** 0.5
+    p = 2 * float(norm.sf(abs(delta) / spread)) if spread > 0 else float(delta == 0)
+    return _Test("two_intervals", delta, delta - z * spread, delta + z * spread, p, n)
+
+
+def _sets(results: Results, row: Row) -> list[VerdictSet] | None:
+    """A cell's verdict sets, one per seed; None where any is not there."""
+    found = []
+    for name in ids_of(row, "verdict_id"):
+        folder = results.path / "verdicts" / name
+        if not (folder / "verdicts.csv").is_file():
+            return None
+        found.append(VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), _json(folder).get("metrics", {})))
+    return found
+
+
+def _same(one: VerdictSet, two: VerdictSet) -> bool:
+    columns = ["prompt_id", "draw", "order", "verdict", "score", "weight"]
+    left, right = (side.frame[columns].reset_index(drop=True) for side in (one, two))
+    return left.equals(right) and one.metrics == two.metrics
+
+
+def _prompts(sets: list[VerdictSet]) -> set[str]:
+    return set().union(*(set(one.frame["prompt_id"]) for one in sets))
+
+
+def _settings(results: Results, row: Row) -> Row:
+    """SETTINGS of a cell, and its evaluation."""
+    judged = [_json(results.path / "verdicts" / name).get("spec", {}) for name in ids_of(row, "verdict_id")]
+    runs = [_json(results.path / "runs" / name).get("row", {}) for name in ids_of(row, "run_id")]
+    known = {key: row[key] for key in SETTINGS if key in row}
+    return known | {
+        "protocol": "; ".join(_distinct(spec.get("protocol", "") for spec in judged)),
+        "evaluation": "; ".join(_distinct(spec.get("evaluation", "") for spec in judged)),
+        "code": "; ".join(_distinct(run.get("code_digest", "")[:12] for run in runs)),
+        "data": "; ".join(_distinct(run.get("data_hash", "")[:12] for run in runs)),
+    }
+
+
+def _json(folder: Path) -> dict[str, Any]:
+    """A job's manifest; empty where it is not there."""
+    for name in ("run.json", "manifest.json"):
+        if (folder / name).is_file():
+            try:
+                return json.loads((folder / name).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise UserError(f"{folder / name} is no readable JSON ({error}); prefrepro verify says more") from error
+    return {}
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return sorted({value for value in values if value not in (None, "")})

@@ -1,0 +1,166 @@
+"""A cell's chain backwards as plain data: verdicts, samples, run, what it started from, data; for text, JSON, a page.
+
+Reads what the jobs left: their records, manifests and the table. Knows nothing of looks, and plans only to say what a
+cell that is not there could be.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from prefrepro.errors import UserError
+from prefrepro.inspect.facts import facts_of
+from prefrepro.inspect.results import Cell, Results, address, ids_of, seeds_of
+from prefrepro.plan.build import make_plan
+from prefrepro.specs.files import names_in
+
+NUMBERS = ("reported", "value", "ci_low", "ci_high", "delta", "p_vs_baseline")
+COUNTS = ("n", "n_tie", "n_invalid", "n_seeds")
+FOLDERS = {"verdict_id": "verdicts", "sample_id": "samples", "run_id": "runs"}
+
+
+def explain(results: Results, wanted: str) -> dict[str, Any]:
+    """The chain of one cell, all JSON.
+
+    `cell`: its row of cells.csv, typed. `printed`: {value, where}. `table`: {title, protocol, switches, notes,
+    record}. `seeds`: for each training seed the ids of its verdicts, samples and run. `jobs`: id -> {kind, folder,
+    inputs, commit, dirty, code_digest, seed, config, versions, hardware, started, wall_s, facts, files}, the cell's
+    own first; fields of a job without a record are None. Raises UserError for a cell that is not there.
+    """
+    cell = find_cell(results, wanted)
+    record = results.records.get(f"{cell['paper']}_{cell['table']}")
+    spec = record["spec"] if record else {}
+    planned = next((one for one in spec.get("cells", []) if address(one) == address(cell)), {})
+    return {
+        "address": address(cell),
+        "results": str(results.path),
+        "cell": _typed(cell),
+        "printed": {
+            "value": _number(cell["reported"]),
+            "where": planned.get("where"),
+            "row": planned.get("row_label"),
+            "column": planned.get("column_label"),
+        },
+        "table": {
+            **{key: spec.get(key) for key in ("title", "where", "protocol", "notes", "switches")},
+            "commit": record and record["commit"],
+            "dirty": record and record["dirty"],
+            "started": record and record["started"],
+        },
+        "seeds": seeds_of(cell),
+        "jobs": chain(results, cell),
+    }
+
+
+def chain(results: Results, cell: Cell) -> dict[str, dict[str, Any]]:
+    """Every job behind a cell, by id, those that it names first."""
+    folders = {name: folder for column, folder in FOLDERS.items() for name in ids_of(cell, column)}
+    return {
+        name: _recorded(results, name) if name in results.records else _unrecorded(results, name, folders[name])
+        for name in results.upstream(folders)
+        if name in results.records or name in folders
+    }
+
+
+def find_cell(results: Results, wanted: str) -> Cell:
+    """The row of a cell by its address; the column may be left out where the row has one. Raises UserError."""
+    known = {address(cell): cell for cell in results.cells}
+    parts = wanted.strip("/").split("/")
+    found = [cell for name, cell in known.items() if name.split("/")[: len(parts)] == parts]
+    if len(found) == 1 and len(parts) >= 3:
+        return found[0]
+    if found:
+        listed = "\n".join(f"  {address(cell)}" for cell in found)
+        raise UserError(f'"{wanted}" is {len(found)} cells; expected one of\n{listed}')
+    raise UserError(_no_such(results, wanted, list(known)))
+
+
+def _no_such(results: Results, wanted: str, known: list[str]) -> str:
+    said = f'"{wanted}" is no cell of {results.path}; expected paper/table/row/column.'
+    scale = results.path.name
+    plan = make_plan({"scale": scale} if scale in names_in("scales") else {})
+    targets = {address(cell): target for target, node in plan.tables.items() for cell in node.spec["cells"]}
+    if wanted in targets:
+        again = f"snakemake {targets[wanted]} --config scale={scale}"
+        return f"{said} It is planned and not made yet; make it with: {again}"
+    every = {**dict.fromkeys(known), **targets}
+    near = [name for name in every if _words(name) == _words(wanted)] or difflib.get_close_matches(wanted, every, n=3)
+    if near:
+        named = [name if name in known else f"{name} (not made yet)" for name in near]
+        return f"{said} Did you mean {' or '.join(named)}?"
+    tables = sorted({"/".join(name.split("/")[:2]) for name in known})
+    return f"{said} Its tables: {', '.join(tables) or 'none'}; the cells stand in {results.path}/cells.csv"
+
+
+def _words(name: str) -> list[str]:
+    """The parts of an address in no order: mistral-7b-hh and hh-mistral-7b have the same."""
+    return sorted(re.split("[/_-]", name))
+
+
+def _recorded(results: Results, name: str) -> dict[str, Any]:
+    record = results.records[name]
+    place = results.places[name]
+    folder = place.removeprefix("records/").removesuffix(".json")
+    manifest = _manifest(results.path / folder)
+    return {
+        "kind": record["kind"],
+        "folder": folder,
+        "record": place,
+        "inputs": record["inputs"],
+        **{key: record.get(key) for key in ("commit", "dirty")},
+        "code_digest": record["spec"].get("code_digest"),
+        "seed": record["spec"].get("seed"),
+        **{key: record.get(key) for key in ("config", "versions", "hardware", "started", "wall_s")},
+        "facts": facts_of(record["kind"], record["spec"], manifest, results.path / folder),
+        "files": record["files"],
+    }
+
+
+def _unrecorded(results: Results, name: str, folder: str) -> dict[str, Any]:
+    """What the manifest says of a job of an older version, or of one whose record is lost."""
+    place = f"{folder}/{name}"
+    manifest = _manifest(results.path / place)
+    row, spec = manifest.get("row", {}), manifest.get("spec", {})
+    versions = json.loads(row["versions"]) if row.get("versions") else None
+    kind = spec.get("kind", folder.removesuffix("s"))
+    return {
+        "kind": kind,
+        "folder": place,
+        "record": None,
+        "inputs": results.inputs.get(name, {}),
+        **{key: row.get(key) for key in ("commit", "dirty")},
+        "code_digest": spec.get("code_digest"),
+        "seed": spec.get("seed"),
+        "config": None,
+        "versions": versions,
+        "hardware": None,
+        "started": None,
+        "wall_s": row.get("wall_s", manifest.get("wall_s")),
+        "facts": facts_of(kind, spec, manifest, results.path / place),
+        "files": None,
+    }
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    for name in ("run.json", "manifest.json"):
+        if (folder / name).is_file():
+            try:
+                found = json.loads((folder / name).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise UserError(f"{folder / name} is no readable JSON ({error}); prefrepro verify says more") from error
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _typed(cell: Cell) -> dict[str, Any]:
+    numbers = {key: _number(cell[key]) for key in NUMBERS if key in cell}
+    counts = {key: int(cell[key]) for key in COUNTS if cell.get(key)}
+    return {key: value or None for key, value in cell.items()} | numbers | counts
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text else None

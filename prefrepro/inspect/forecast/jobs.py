@@ -1,0 +1,146 @@
+"""One node of the plan as a job of the forecast: its amounts, hours and price, and what the hours rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from prefrepro.inspect.forecast.judging import calls_of, cost_of, label_of
+from prefrepro.inspect.forecast.measured import COUNTED, Measured
+from prefrepro.inspect.forecast.settings import BY_MODEL, Settings, read_settings
+from prefrepro.inspect.forecast.sizes import Size, size_of
+from prefrepro.inspect.forecast.work import (
+    Work,
+    device_seconds,
+    embedding_work,
+    reference_reward_work,
+    reference_work,
+    sampling_work,
+    training_work,
+)
+from prefrepro.plan.nodes import Node, Plan
+
+TRAININGS = ("base", "sft", "reward_model", "run")
+SCORED_ONCE = {"reference": reference_work, "reference_rewards": reference_reward_work, "embeddings": embedding_work}
+"""Kind -> its work, of jobs that read their texts once, without a backward pass."""
+AMOUNTS: tuple[str, ...] = (
+    "sequences", "tokens", "answers", "hours", "calls", "prompt_tokens", "completion_tokens", "cost_usd",
+)  # fmt: skip
+"""What is summed. `tokens` are trained on, scored, embedded or sampled; those of a judge have columns of their own."""
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One node's forecast."""
+
+    kind: str
+    id: str
+    is_done: bool
+    """Its last file is there. Of a table that does not say that it is of this plan."""
+    amounts: dict[str, float | None] = field(default_factory=dict)
+    """Of AMOUNTS, those that it has; None: not known."""
+    basis: str = ""
+    """What its hours rest on: measured, config, or nothing where it has none."""
+
+
+class Forecaster:
+    """Makes jobs of a plan's nodes; what earlier jobs measured goes before what the scale's config says."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.settings: Settings = read_settings(plan.scale, plan.config.scale)
+        self._sizes: dict[str, Size] = {}
+        self._jobs: dict[str, Job] = {}
+
+    @cached_property
+    def measured(self) -> Measured:
+        return Measured(self.plan.results)
+
+    def job(self, node: Node) -> Job:
+        """The forecast of one node. Raises UserError where what an earlier job left behind cannot be read."""
+        if node.id not in self._jobs:
+            self._jobs[node.id] = self._make(node)
+        return self._jobs[node.id]
+
+    def size(self, node_id: str) -> Size:
+        if node_id not in self._sizes:
+            self._sizes[node_id] = size_of(self.plan, self.plan.nodes[node_id], self.settings)
+        return self._sizes[node_id]
+
+    def _make(self, node: Node) -> Job:
+        if node.kind == "table":
+            name = f"{node.spec['paper']}_{node.spec['table']}"
+            return Job(node.kind, node.id, (self.plan.results / "tables" / f"{name}.cells.csv").is_file())
+        is_done = (self.plan.results / node.done).is_file()
+        if node.kind == "import":
+            return Job(node.kind, node.id, is_done, {"answers": self.size(node.inputs["data"]).rows.get("prompts")})
+        amounts, basis = self._verdict(node) if node.kind == "verdict" else self._device_job(node)
+        return Job(node.kind, node.id, is_done, amounts, basis)
+
+    def _device_job(self, node: Node) -> tuple[dict[str, float | None], str]:
+        """Amounts of a job that holds a device, and what its hours rest on."""
+        work = self._work(node)
+        tokens = work.sampled_tokens if node.kind == "sample" else work.tokens
+        units = {"data": 1.0}.get(node.kind, work.sequences if node.kind in COUNTED else tokens)
+        per_unit, basis = self.measured.seconds_per_unit(node.kind, node.id), "measured"
+        if per_unit is None or units is None:
+            seconds, basis = self._seconds(node, work), "config"
+        else:
+            seconds = per_unit * units
+        amounts: dict[str, float | None] = {"hours": None if seconds is None else seconds / HOUR}
+        if node.kind == "sample":
+            amounts |= {"answers": work.answers, "tokens": tokens}
+        elif node.kind != "data":
+            amounts |= {"sequences": work.sequences, "tokens": tokens}
+        return amounts, basis
+
+    def _work(self, node: Node) -> Work:
+        if node.kind == "data":
+            return Work()
+        size = self.size(node.inputs["data"])
+        if node.kind == "sample":
+            return sampling_work(node, size, self.measured.answer_tokens(node.id))
+        return SCORED_ONCE.get(node.kind, training_work)(node, size)
+
+    def _seconds(self, node: Node, work: Work) -> float | None:
+        """By the scale's rates."""
+        if node.kind == "data":
+            return 0.0  # loads no model
+        model = node.spec["model"] if node.kind in TRAININGS else node.id.split("_")[1]
+        if node.kind == "base":  # named by its own file; rates are by the name that tables give it
+            model = next((name for name, file in self.plan.scale["models"].items() if file == model), model)
+        rates = {stage: self.settings.rate(stage, model) for stage in BY_MODEL}
+        if node.kind == "embeddings":
+            rates["training"] = self.settings.embedding_tokens_per_s
+        elif node.kind in SCORED_ONCE:
+            rates["training"] = rates["scoring"]
+        seconds = device_seconds(work, **rates)
+        return None if seconds is None else self.settings.start_s + seconds
+
+    def _verdict(self, node: Node) -> tuple[dict[str, float | None], str]:
+        spec, judge = node.spec, node.spec["judge"]
+        sample = self.job(self.plan.nodes[node.inputs["sample"]])
+        answers = sample.amounts["answers"]
+        calls = None if answers is None else calls_of(spec, int(answers))
+        prompt, completion = self.call_tokens(spec) or (None, None)
+        amounts: dict[str, float | None] = {
+            "calls": calls,
+            "prompt_tokens": None if calls is None or prompt is None else calls * prompt,
+            "completion_tokens": None if calls is None or completion is None else calls * completion,
+        }
+        amounts["cost_usd"] = cost_of(judge, amounts["prompt_tokens"], amounts["completion_tokens"])
+        if judge["kind"] != "local":  # an API judge holds no device
+            return amounts, ""
+        seconds = self.measured.judging_seconds(spec)
+        if seconds is not None:
+            return amounts | {"hours": None if calls is None else calls * seconds / HOUR}, "measured"
+        rate = self.settings.judge_calls_per_s
+        if calls is None or rate is None:
+            return amounts | {"hours": None}, "config"
+        return amounts | {"hours": calls / rate / HOUR}, "config"
+
+    def call_tokens(self, spec: dict[str, Any]) -> tuple[float, float] | None:
+        """Mean prompt and completion tokens of a call of this verdict spec."""
+        return self.measured.call_tokens(spec) or self.settings.judge_tokens.get(label_of(spec))

@@ -1,0 +1,72 @@
+"""Training curves of every run, and one colour for every method. Knows nothing of tables."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from prefrepro.inspect.report.folder import Folder
+
+METRICS = {
+    "loss": "Loss",
+    "rewards/margins": "Reward margin",
+    "rewards/accuracies": "Reward accuracy",
+    "objective/kl": "KL to the reference",
+}
+POINTS = 200
+"""Most points of a curve; longer ones lose all but every k-th."""
+DIGITS = 5
+STAGES = ("run", "sft", "reward_model")
+"""In the order in which they are shown."""
+COLOURS = (
+    "#1f5fa8", "#c2410c", "#15803d", "#7e22ce", "#be185d", "#0e7490", "#a16207", "#334155", "#b91c1c", "#4d7c0f",
+    "#6d4c41", "#4338ca", "#0284c7", "#c026d3", "#000000", "#7f1d1d",
+)  # fmt: skip
+"""Each at least 4 : 1 on white."""
+DASHES = ("", "6 3", "2 3")
+
+
+def colours(methods: set[str]) -> dict[str, dict[str, str]]:
+    """Method -> colour and dash; with more methods than colours the dash tells them apart."""
+    return {
+        method: {"colour": COLOURS[rank % len(COLOURS)], "dash": DASHES[rank // len(COLOURS) % len(DASHES)]}
+        for rank, method in enumerate(sorted(methods))
+    }
+
+
+def runs(folder: Folder) -> list[dict[str, Any]]:
+    """One entry per training of a method, with its curves: metric -> [[step, value] …]."""
+    found = []
+    for run_id, manifest in folder.manifests.items():
+        if "row" in manifest and folder.kinds[run_id] != "base":
+            row = manifest["row"]
+            found.append(
+                {key: row.get(key) for key in ("method", "model", "dataset", "seed", "hparams", "steps", "gpu_h")}
+                | {
+                    "id": run_id,
+                    "stage": folder.kinds[run_id],
+                    "curves": _curves(folder.path / "runs" / run_id / "metrics.csv"),
+                }
+            )
+    return sorted(
+        found, key=lambda run: (STAGES.index(run["stage"]), run["dataset"], run["model"], run["method"], run["id"])
+    )
+
+
+def _curves(path: Path) -> dict[str, list[list[float]]]:
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {}
+    for metric in METRICS:
+        points = [[float(row["step"]), _rounded(float(row[metric]))] for row in rows if row.get(metric)]
+        step = -(-len(points) // POINTS) or 1
+        if points:
+            found[metric] = points[::-step][::-1]  # from the end, so that the last stays
+    return found
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

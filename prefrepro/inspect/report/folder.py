@@ -1,0 +1,106 @@
+"""A results folder as it lies there: what its stages left, whichever of them have run. Knows nothing of the page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from prefrepro.csv_schema.schema import read_csv
+from prefrepro.errors import UserError
+from prefrepro.inspect.results import Results
+from prefrepro.plan.build import make_plan
+from prefrepro.plan.nodes import KINDS, Plan
+from prefrepro.specs.files import names_in
+
+Answers = dict[tuple[str, int], dict[str, Any]]
+"""(prompt id, draw) -> the row of samples.jsonl"""
+
+
+@dataclass(slots=True)
+class Folder:
+    """What there is to show, and the plan that it is held against."""
+
+    path: Path
+    plan: Plan
+    cells: list[dict[str, Any]]
+    """Rows of cells.csv; what is missing is None."""
+    manifests: dict[str, dict[str, Any]]
+    """Node id -> the JSON file that its stage wrote last."""
+    kinds: dict[str, str]
+    """Node id -> its kind."""
+    verdicts: dict[str, pd.DataFrame]
+    """Verdict set id -> its rows."""
+    results: Results
+    """What was made of what."""
+    _answers: dict[str, Answers] = field(default_factory=dict)
+
+    def answers(self, sample_id: str) -> Answers:
+        """A sample set's rows; none where they are not there."""
+        if sample_id not in self._answers:
+            path = self.path / "samples" / sample_id / "samples.jsonl"
+            rows = _lines(path) if path.is_file() else []
+            self._answers[sample_id] = {(row["prompt_id"], row.get("draw", 0)): row for row in rows}
+        return self._answers[sample_id]
+
+    def method(self, run_id: str | None) -> str | None:
+        """What a run was trained by; None where there is no such run."""
+        return self.manifests.get(run_id or "", {}).get("row", {}).get("method")
+
+
+def read_folder(path: Path, given: dict[str, Any]) -> Folder:
+    """Read results/<scale>, with the plan of `given`; scale, reading and seeds it does not name are the folder's own.
+
+    Raises UserError where nothing is there, or where a file is no JSON or CSV of its kind.
+    """
+    manifests, kinds = _manifests(path)
+    cells_csv = path / "cells.csv"
+    if not manifests and not cells_csv.is_file():
+        raise UserError(
+            f"{path} holds no results: neither cells.csv nor any run. Name a folder such as results/embedded, "
+            "or make one: snakemake table1"
+        )
+    records = read_csv(cells_csv, "cells").to_dict("records") if cells_csv.is_file() else []
+    cells = [{str(key): None if pd.isna(value) else value for key, value in record.items()} for record in records]
+    plan = make_plan(_own_config(path, cells, manifests) | given)
+    files = {name: path / "verdicts" / name / "verdicts.csv" for name, kind in kinds.items() if kind == "verdict"}
+    verdicts = {name: read_csv(file, "verdicts") for name, file in files.items() if file.is_file()}
+    return Folder(path, plan, cells, manifests, kinds, verdicts, Results(path))
+
+
+def _manifests(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    found: dict[str, dict[str, Any]] = {}
+    kinds: dict[str, str] = {}
+    for folder, name in dict.fromkeys((folder, name) for folder, name, _ in KINDS.values() if name):
+        for file in sorted(path.glob(f"{folder}/*/{name}")):
+            manifest = _json(file.read_text(encoding="utf-8"), str(file))
+            found[file.parent.name] = manifest
+            kinds[file.parent.name] = str(manifest.get("spec", {}).get("kind", folder))
+    return found, kinds
+
+
+def _own_config(path: Path, cells: list[dict[str, Any]], manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Scale, reading and number of seeds that the folder was made with, as far as it says so."""
+    rows = cells[:1] + [manifest["row"] for manifest in manifests.values() if "row" in manifest]
+    own: dict[str, Any] = {key: rows[0][key] for key in ("scale", "reading") if rows and rows[0].get(key)}
+    if not rows and path.name in names_in("scales"):
+        own["scale"] = path.name
+    return own | {"seeds": max([row["seed"] for row in rows if row.get("seed")], default=1)}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would cut at U+2028, which JSON may hold
+    return [_json(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _json(text: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{where} is no readable JSON ({error}); delete it and run its rule again") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{where} is JSON of type {type(value).__name__}, expected an object; run its rule again")
+    return value

@@ -1,0 +1,113 @@
+"""What judging did with the answers: wins by length, position bias, who judged. Knows nothing of the page."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prefrepro.inspect.report.folder import Folder
+from prefrepro.stats.judging import judging_quality
+from prefrepro.stats.metrics import VerdictSet, summarise
+
+BINS = 5
+SCORED = {"win_rate_pct": "win_rate_pct", "mt_bench": "mt_bench"}
+"""Metric of a table -> the mean that is taken by length; a fitted one is replaced by the mean of its verdicts."""
+
+
+def by_length(folder: Folder, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each judged cell of one table, the mean over the verdicts of ever longer answers, with its 95 % interval.
+
+    Lengths are words of a prompt's response, cut at the fifths of all answers of the cell's column; several metrics of
+    the same verdicts are one entry.
+    """
+    frames: dict[tuple[str, ...], list[pd.DataFrame]] = {}
+    columns: dict[str, list[tuple[str, ...]]] = {}
+    for cell in cells:
+        ids = tuple(seed["verdict"] for seed in cell["seeds"] if seed["verdict"])
+        if ids and ids not in frames and all(one in folder.verdicts for one in ids):
+            frames[ids] = [_with_length(folder, seed) for seed in cell["seeds"] if seed["verdict"]]
+            columns.setdefault(cell["column"], []).append(ids)
+    edges = {column: _ranges([frame for ids in of for frame in frames[ids]]) for column, of in columns.items()}
+    entries, done = [], set()
+    for cell in cells:
+        ids = tuple(seed["verdict"] for seed in cell["seeds"] if seed["verdict"])
+        if ids in frames and ids not in done and cell["column"] in edges:
+            done.add(ids)
+            scored = _scored(cell["metric"], frames[ids][0])
+            bins = [found for ends in edges[cell["column"]] if (found := _bin(frames[ids], *ends, scored))]
+            entries.append(
+                {"row": cell["row"], "column": cell["column"], "method": cell["method"], "metric": scored, "bins": bins}
+            )
+    return entries
+
+
+def _scored(metric: str, frame: pd.DataFrame) -> str:
+    """AlpacaEval's verdicts have shares, not wins alone: they are averaged as AlpacaEval does."""
+    is_share = not {score for score in frame["score"] if score == score} <= {0.0, 0.5, 1.0}
+    return "wr" if is_share and metric == "win_rate_pct" else SCORED.get(metric, "wr")
+
+
+def _with_length(folder: Folder, seed: dict[str, Any]) -> pd.DataFrame:
+    """Words of a prompt's answers, all turns together, averaged over its draws: a prompt stays whole."""
+    frame, drawn = folder.verdicts[seed["verdict"]], defaultdict(list)
+    for (prompt, _), row in folder.answers(seed["sample"] or "").items():
+        drawn[prompt].append(sum(len(text.split()) for text in row.get("responses") or [row.get("response", "")]))
+    words = {prompt: round(sum(lengths) / len(lengths)) for prompt, lengths in drawn.items()}
+    return frame.assign(words=[words.get(str(prompt), 0) for prompt in frame["prompt_id"]])
+
+
+def _ranges(frames: list[pd.DataFrame]) -> list[tuple[int, int]]:
+    """Lowest and highest length of each bin, both included."""
+    lengths = np.concatenate([frame["words"].to_numpy() for frame in frames])
+    ends = sorted({int(end) for end in np.quantile(lengths, np.linspace(0, 1, BINS + 1))})
+    lows = [ends[0], *(end + 1 for end in ends[1:-1])]
+    return list(zip(lows, ends[1:] or ends, strict=True))
+
+
+def _bin(frames: list[pd.DataFrame], low: int, high: int, metric: str) -> dict[str, Any] | None:
+    inside = [frame.loc[frame["words"].between(low, high)] for frame in frames]
+    sets = [VerdictSet(part.drop(columns="words"), {}) for part in inside if len(part)]
+    if not sets:
+        return None
+    summary = summarise(metric, sets, str(sets[0].frame["protocol"].iloc[0]))
+    if summary.value is None:
+        return None
+    return {"low": low, "high": high, "value": summary.value, "ci": [summary.ci_low, summary.ci_high], "n": summary.n}
+
+
+def position_bias(folder: Folder, nodes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Share of the decided verdicts that went to the answer shown first, per verdict set; ratings have none."""
+    found = []
+    for set_id, frame in folder.verdicts.items():
+        quality = judging_quality(frame)
+        if quality["n_decided"]:
+            judge = str(frame["judge_asked"].iloc[0])
+            found.append({"id": set_id, "method": nodes[set_id]["method"], "judge": judge, **quality})
+    return sorted(found, key=lambda one: (one["judge"], one["id"]))
+
+
+def judges(folder: Folder) -> list[dict[str, Any]]:
+    """Every judge that was asked: its spec, who answered, how many verdicts, and what they cost."""
+    found: dict[str, dict[str, Any]] = {}
+    for set_id, frame in folder.verdicts.items():
+        manifest = folder.manifests[set_id]
+        spec = manifest.get("spec", {}).get("judge", {})
+        name = str(spec.get("name", manifest.get("judge_asked", "")))
+        one = found.setdefault(
+            name,
+            {"name": name, "kind": str(spec.get("kind", "")), "note": str(spec.get("note") or ""), "sets": 0,
+             "verdicts": 0, "invalid": 0, "cost_usd": 0.0, "asked": set(), "served": set(), "prompts": set()},
+        )  # fmt: skip
+        one["sets"] += 1
+        one["verdicts"] += len(frame)
+        one["invalid"] += list(frame["verdict"]).count("invalid")
+        one["cost_usd"] += float(manifest.get("cost_usd") or 0)
+        for key, column in (("asked", "judge_asked"), ("served", "judge_served"), ("prompts", "prompt_sha256")):
+            one[key] |= {str(value) for value in frame[column].dropna().unique()}
+    return [
+        {key: sorted(value) if isinstance(value, set) else value for key, value in one.items()}
+        for one in found.values()
+    ]

@@ -1,0 +1,141 @@
+"""A finished results folder as it says itself what it is: records, cells, and which cell rests on which job.
+
+Asks no plan: the folder may be another checkout's. Knows nothing of what is done with it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from prefrepro.errors import UserError
+from prefrepro.jobs.record import FOLDER
+
+Record = dict[str, Any]
+Cell = dict[str, Any]
+"""A row of cells.csv as text, or a planned cell: both hold its address."""
+KEYS = ("paper", "table", "row", "column")
+IDS = ("verdict_id", "sample_id", "run_id")
+SEPARATOR = ";"
+"""Between the ids of several seeds in one field of cells.csv."""
+
+
+def address(cell: Cell) -> str:
+    """paper/table/row/column, as a user types it."""
+    return "/".join(cell[key] for key in KEYS)
+
+
+def ids_of(cell: Cell, column: str) -> list[str]:
+    """The ids in one field of a cell, one for each training seed."""
+    return [one for one in (cell[column] or "").split(SEPARATOR) if one]
+
+
+def seeds_of(cell: Cell) -> list[dict[str, str | None]]:
+    """Verdict set, sample set and run of each training seed of a row of cells.csv; None for what it has not."""
+    columns = [ids_of(cell, column) for column in IDS]
+    kinds = [column.removesuffix("_id") for column in IDS]
+    return [dict(zip(kinds, seed, strict=True)) for seed in zip_longest(*columns)]
+
+
+def open_results(folder: Path) -> Results:
+    """Raises UserError where there is no such folder, or it holds no cell and no record."""
+    if not folder.is_dir():
+        known = sorted(str(path.parent) for path in Path("results").glob("*/cells.csv"))
+        hint = f" There is {', '.join(known)}." if known else " Make one with: snakemake table1"
+        raise UserError(f"{folder} is no results folder; expected one such as results/embedded.{hint}")
+    if not (folder / "cells.csv").is_file() and not (folder / FOLDER).is_dir():
+        raise UserError(f"{folder} holds neither cells.csv nor {FOLDER}/; expected a results folder, made by snakemake")
+    return Results(folder)
+
+
+@dataclass
+class Results:
+    """One results/<scale>/."""
+
+    path: Path
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """Path of every record below the results, by its name: the id of its job, or <paper>_<table>."""
+        paths = sorted((self.path / FOLDER).rglob("*.json"))
+        return {path.stem: path.relative_to(self.path).as_posix() for path in paths}
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """Every record that can be read, by name."""
+        read = {name: read_record(self.path / place) for name, place in self.places.items()}
+        return {name: record for name, record in read.items() if record is not None}
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Rows of every table's *.cells.csv that can be read."""
+        return [cell for path in sorted(self.path.glob("tables/*.cells.csv")) for cell in read_cells(path)]
+
+    @cached_property
+    def inputs(self) -> dict[str, dict[str, str]]:
+        """Job -> role -> the job that it was made from, as its record says.
+
+        Of one without a record only what the cells say: a verdict set's samples, and a sample set's run.
+        """
+        found: dict[str, dict[str, str]] = {}
+        for seed in (seed for cell in self.cells for seed in seeds_of(cell)):
+            for kind, below in (("verdict", "sample"), ("sample", "run")):
+                if (name := seed[kind]) and (source := seed[below]):
+                    found[name] = {below: source}
+        return found | {name: record["inputs"] for name, record in self.records.items()}
+
+    def upstream(self, names: Iterable[str]) -> list[str]:
+        """These jobs and all that they were made from, the nearest first."""
+        found, queue = dict[str, None](), list(names)
+        while queue:
+            name = queue.pop(0)
+            if name not in found:
+                found[name] = None
+                queue += self.inputs.get(name, {}).values()
+        return list(found)
+
+    @cached_property
+    def rests_on(self) -> dict[str, set[str]]:
+        """Address of every cell -> the jobs behind it, by the tables' records; by *.cells.csv where there are none."""
+        direct: dict[str, list[str]] = {}
+        recorded = [record["spec"] for record in self.records.values() if record["kind"] == "table"]
+        for cell in self.cells:
+            if not any(spec.get("paper") == cell["paper"] and spec.get("table") == cell["table"] for spec in recorded):
+                direct[address(cell)] = [one for column in IDS for one in ids_of(cell, column)]
+        for cell in (cell for spec in recorded for cell in spec.get("cells", [])):
+            direct[address(cell)] = [*cell["verdict_ids"], *cell["sample_ids"], *cell["run_ids"]]
+        return {name: set(self.upstream(jobs)) for name, jobs in direct.items()}
+
+    def touched_by(self, names: Iterable[str]) -> list[str]:
+        """Addresses of the cells that rest on any of these jobs, or stand in any of these tables (<paper>_<table>)."""
+        wanted = set(names)
+        return sorted(
+            name for name, jobs in self.rests_on.items() if jobs & wanted or "_".join(name.split("/")[:2]) in wanted
+        )
+
+
+def read_record(path: Path) -> Record | None:
+    """A record, or None where it is none (any more)."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    shape = {"id": str, "kind": str, "spec": dict, "inputs": dict, "input_seals": dict, "files": dict}
+    is_record = isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in shape.items())
+    return record if is_record else None
+
+
+def read_cells(path: Path) -> list[Cell]:
+    """Rows of a *.cells.csv with the columns that name a cell and its jobs; none where the file is broken."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
+        return []
+    return [row for row in rows if all(row.get(key) for key in KEYS) and all(column in row for column in IDS)]

@@ -1,0 +1,322 @@
+"""What a method's loss does with random batches: one rule of the contract, one function, all problems listed.
+
+"No gradient to the reference" means here what a loss can get wrong: it reads what NEEDS declares and nothing else,
+leaves the batch as it was, and hands out rewards without gradient. Knows nothing of files; check.py finds them.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from methods.contract import LossOutput, Needs, PairedBatch, UnpairedBatch
+from prefrepro.method_tools.random_batches import (
+    LEAVES,
+    AnyBatch,
+    batches_for,
+    changed,
+    converted,
+    extreme,
+    picked,
+    redrawn,
+    tensors,
+)
+
+RULES = {
+    "runs": "loss runs on every batch that the trainer may hand over",
+    "output": "one loss per row, one detached reward per response",
+    "finite": "losses, rewards and gradients are numbers",
+    "gradient": "reaches all that the policy emits, and no row that does not count",
+    "inputs": "reads what NEEDS declares, all of it and nothing else",
+    "pure": "leaves the batch as it was and gives the same losses again",
+    "permutation": "permuting the batch permutes losses and rewards",
+    "independence": "without gather, a loss depends on its own row alone",
+    "float32": "within 1e-5 of float64",
+    "extremes": "log-ratios of ±1e3 in float32 stay finite, at any β up to 1",
+}
+EXTREME = 1e3
+RTOL, ATOL = 1e-5, 1e-6
+"""Of float32 against float64; the second covers losses that all but vanish."""
+SAME = 1e-7
+"""Of float64 against itself in another order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong."""
+
+    rule: str
+    found: str
+    expected: str
+    where: str
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One call of a loss."""
+
+    label: str
+    hp: Any
+    batch: Any
+    output: Any
+    gradients: dict[str, Tensor]
+    """Of the summed losses; empty where these carry none"""
+    is_intact: bool
+    """Whether the batch is what it was before the call"""
+
+
+class LossCheck:
+    """Holds one method's loss against every rule; `problems` collects what is wrong."""
+
+    def __init__(
+        self, loss: Callable[..., Any], needs: Needs, hparams: Any, choices: dict[str, list[Any]], where: str
+    ) -> None:
+        self.loss, self.needs, self.hparams, self.where = loss, needs, hparams, where
+        self.choices = choices
+        """Other values that a Literal hyper-parameter may have; each is tried on an ordinary batch."""
+        self.problems: list[Problem] = []
+
+    def run(self) -> bool:
+        """Try everything. False where the loss fails on an ordinary batch, so that nothing else was tried."""
+        batches = batches_for(self.needs)
+        ordinary = next(iter(batches))
+        first = self._try(ordinary, self.hparams, batches[ordinary])
+        if first is None or not self._has_output(first):
+            return False
+        self._every_batch(first)
+        self._ordinary_batch(first)
+        self._gradient_reaches(first)
+        self._inputs(first)
+        for label, batch in list(batches.items())[1:]:
+            if (trial := self._try(label, self.hparams, batch)) and self._has_output(trial):
+                self._every_batch(trial)
+        for name, values in self.choices.items():
+            for value in values:
+                label = f"{ordinary}, {name}={value}"
+                trial = self._try(label, replace(self.hparams, **{name: value}), batches[ordinary])
+                if trial and self._has_output(trial):
+                    self._every_batch(trial)
+                    self._ordinary_batch(trial)
+        self._extremes(ordinary, batches[ordinary])
+        return True
+
+    def _wrong(self, rule: str, label: str, found: str, expected: str, next_step: str) -> None:
+        self.problems.append(Problem(rule, found, expected, f"{self.where}, with {label}", next_step))
+
+    def _call(self, label: str, hp: Any, batch: AnyBatch) -> Any:
+        """What the loss returns; what it raises is a problem, and None."""
+        try:
+            return self.loss(batch, hp)
+        except Exception as error:  # noqa: BLE001 - whatever a method raises is what is reported
+            lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.name == "loss"]
+            found = f"{type(error).__name__}{f' in its line {lines[-1]}' if lines else ''}: {error}"
+            hint = "read only what NEEDS declares (the trainer leaves everything else None), and mind the empty side"
+            self._wrong("runs", label, found, "a LossOutput", hint)
+            return None
+
+    def _try(self, label: str, hp: Any, batch: AnyBatch) -> _Trial | None:
+        """Call the loss once and take gradients."""
+        names = LEAVES[self.needs.shape]
+        leaves = {name: getattr(batch, name).clone().requires_grad_() for name in names}
+        # The loss gets no leaves but what is made of them, as from a model: an in-place change is then seen here.
+        given = changed(batch, lambda name, value: leaves[name] * 1 if name in leaves else value)
+        output = self._call(label, hp, given)
+        if output is None:
+            return None
+        gradients = {}
+        losses: Any = getattr(output, "losses", None)
+        if isinstance(losses, Tensor) and losses.requires_grad:
+            try:
+                found = torch.autograd.grad(losses.sum(), tuple(leaves.values()), allow_unused=True)
+            except RuntimeError as error:
+                hint = "change nothing in place that a gradient passes through"
+                self._wrong("gradient", label, f"RuntimeError in backward: {error}", "a gradient", hint)
+                return None
+            gradients = {
+                name: torch.zeros_like(leaves[name]) if gradient is None else gradient
+                for name, gradient in zip(names, found, strict=True)
+            }
+        before, after = tensors(batch), tensors(given)
+        is_intact = all(
+            torch.allclose(after[name].detach().double(), value.double(), rtol=0, atol=0, equal_nan=True)
+            and after[name].requires_grad == (name in leaves)
+            for name, value in before.items()
+        )
+        return _Trial(label, hp, batch, output, gradients, is_intact)
+
+    def _has_output(self, trial: _Trial) -> bool:
+        """Are types and shapes right? If not, no other rule can be held against this output."""
+        n_problems, out, batch = len(self.problems), trial.output, trial.batch
+        next_step = "return LossOutput(losses, chosen_rewards, rejected_rewards), rewards with .detach()"
+        if not isinstance(out, LossOutput):
+            self._wrong("output", trial.label, f"loss returns {type(out).__name__}", "LossOutput", next_step)
+            return False
+        m, n = _sizes(batch)
+        sizes = [m, m + n, *([1] if m == 0 else [])] if isinstance(batch, UnpairedBatch) else [m]
+        allowed = {
+            "losses": sizes,
+            "chosen_rewards": [m],
+            "rejected_rewards": [n, *([0] if self.needs.shape == "rollout" else [])],
+        }
+        for name, lengths in allowed.items():
+            value = getattr(out, name)
+            if not isinstance(value, Tensor):
+                self._wrong("output", trial.label, f"{name} is a {type(value).__name__}", "a tensor", next_step)
+            elif value.ndim != 1 or len(value) not in lengths:
+                expected = " or ".join(f"({length},)" for length in dict.fromkeys(lengths))
+                hint = "one value per row: the trainer averages" if name == "losses" else next_step
+                self._wrong("output", trial.label, f"{name} has shape {tuple(value.shape)}", expected, hint)
+            elif name != "losses" and value.requires_grad:
+                self._wrong("output", trial.label, f"{name} carries gradient", "a detached tensor", next_step)
+        valid = out.valid
+        if valid is not None and (valid.dtype != torch.bool or valid.shape != out.losses.shape):
+            found = f"valid is {valid.dtype} of shape {tuple(valid.shape)}"
+            self._wrong("output", trial.label, found, "bool, of the shape of losses", "compare, do not compute, valid")
+        return len(self.problems) == n_problems
+
+    def _every_batch(self, trial: _Trial) -> None:
+        out = trial.output
+        parts = {"losses": out.losses, "chosen_rewards": out.chosen_rewards, "rejected_rewards": out.rejected_rewards}
+        for name, value in (parts | {f"the gradient of {k}": v for k, v in trial.gradients.items()}).items():
+            self._finite(name, value, trial, "finite", "a sum over nothing, a mean of nothing, 0/0, or log(0)?")
+        if not trial.gradients:
+            hint = "look for detach, no_grad, item or float on the way; of an empty side take 0 · its sum"
+            self._wrong("gradient", trial.label, "losses carry no gradient", "losses made of policy log-probs", hint)
+        if out.valid is not None and not out.valid.all():
+            left_out = ~out.valid
+            if out.losses[left_out].any() or any(
+                gradient[left_out].any() for gradient in trial.gradients.values() if len(gradient) == len(left_out)
+            ):
+                found = "a row with valid False has a loss or a gradient"
+                self._wrong("gradient", trial.label, found, "zeros", "mask the row before the arithmetic, not after it")
+        self._same_again(trial)
+        self._float32(trial)
+
+    def _finite(self, name: str, value: Tensor, trial: _Trial, rule: str, hint: str) -> None:
+        if not value.isfinite().all():
+            places = (~value.isfinite()).nonzero().tolist()[:4]
+            found = f"{name} is {value[tuple(places[0])].item()} at {', '.join(str(place) for place in places)}"
+            self._wrong(rule, trial.label, found, "finite numbers", hint)
+
+    def _same_again(self, trial: _Trial) -> None:
+        if not trial.is_intact:
+            found = "an input was changed in place, or made to require gradient"
+            hint = "write x = x - y, not x -= y; masked_fill, not masked_fill_"
+            self._wrong("pure", trial.label, found, "the batch as it was", hint)
+            return
+        again = self._call(trial.label, trial.hp, changed(trial.batch, lambda _, value: value))
+        for moved, what in self._alike(trial, again):
+            hint = "no random numbers, no state kept between calls"
+            self._wrong("pure", trial.label, f"{what} differ by {moved:.2g} in a second call", "the same", hint)
+
+    def _float32(self, trial: _Trial) -> None:
+        single = self._call(f"{trial.label}, float32", trial.hp, converted(trial.batch, torch.float32))
+        if single is None:
+            return
+        if single.losses.dtype != torch.float32:
+            hint = "bring weights and labels to the dtype of the log-probs: x.to(logps)"
+            self._wrong("float32", trial.label, f"losses of {single.losses.dtype}", "torch.float32", hint)
+            return
+        for name in ("losses", "chosen_rewards", "rejected_rewards"):
+            exact, rounded = getattr(trial.output, name).detach(), getattr(single, name).detach().double()
+            if not torch.allclose(rounded, exact, rtol=RTOL, atol=ATOL, equal_nan=True):
+                error = ((rounded - exact).abs() / exact.abs().clamp(min=ATOL)).max()
+                found = f"{name} differ by {error:.1g}, relatively"
+                hint = "subtract log-probs before anything else; logsigmoid, logsumexp, log1p; no exp of a sum"
+                self._wrong("float32", trial.label, found, f"at most {RTOL:g}", hint)
+
+    def _ordinary_batch(self, trial: _Trial) -> None:
+        """Permuted, and in part."""
+        m, n = _sizes(trial.batch)
+        generator = torch.Generator().manual_seed(2)
+        rows, columns = torch.randperm(m, generator=generator), torch.randperm(n, generator=generator)
+        hint = "every row alike: no index of the batch, no cumulative sum over it"
+        self._part(trial, rows, columns, "permutation", "permuted", hint)
+        if not self.needs.gather:
+            hint = "take no mean or sum over the batch; or declare NEEDS gather=True, so that rows meet in fixed groups"
+            self._part(trial, torch.arange(0, m, 2), torch.arange(n)[1:2], "independence", "in part", hint)
+
+    def _part(self, trial: _Trial, rows: Tensor, columns: Tensor, rule: str, how: str, hint: str) -> None:
+        """Losses and rewards of some rows must be those that these rows had in the whole batch."""
+        output = self._call(f"{trial.label}, {how}", trial.hp, picked(trial.batch, rows, columns))
+        for gap, what in self._alike(trial, output, (rows, columns)):
+            found = f"{what} of the batch {how} differ by {gap:.2g}"
+            self._wrong(rule, trial.label, found, "those of the same rows in the whole batch", hint)
+
+    def _alike(
+        self, trial: _Trial, other: LossOutput | None, part: tuple[Tensor, Tensor] | None = None
+    ) -> Iterator[tuple[float, str]]:
+        """(difference, what) where the other output is not `part` of the trial's, rows and columns; None: all."""
+        if other is None:  # it raised, which is a problem already
+            return
+        whole, (m, n) = trial.output, _sizes(trial.batch)
+        rows, columns = part or (torch.arange(m), torch.arange(n))
+        both = torch.cat([rows, m + columns])
+        rejected = columns if isinstance(trial.batch, UnpairedBatch) else rows
+        index = {"losses": rows if len(whole.losses) == m else both, "chosen_rewards": rows}
+        if len(whole.losses) not in (m, m + n):
+            index["losses"] = torch.arange(len(whole.losses))  # one zero in all, where a side is empty
+        index["rejected_rewards"] = rejected if len(whole.rejected_rewards) else columns[:0]
+        for name, wanted in index.items():
+            before, after = getattr(whole, name).detach()[wanted], getattr(other, name).detach()
+            if before.shape != after.shape:
+                yield float("inf"), name
+            elif not torch.allclose(before, after, rtol=SAME, atol=SAME, equal_nan=True):
+                yield float((before - after).abs().max()), name
+
+    def _gradient_reaches(self, trial: _Trial) -> None:
+        for name, gradient in trial.gradients.items():
+            if gradient.numel() and not gradient.any():
+                hint = f"use {name}; a method for chosen responses alone declares unpaired rows, demonstrations"
+                self._wrong("gradient", trial.label, f"none reaches {name}", "a gradient other than zero", hint)
+
+    def _inputs(self, trial: _Trial) -> None:
+        """What is declared moves losses or rewards, and a reference that is not declared does not."""
+        parts = {"ref_": ("reference", bool(self.needs.reference)), "embeddings": ("embeddings", True)}
+        parts |= {"policy_mismatched": ("mismatched", True), "reference_rewards": ("reference_rewards", True)}
+        for part, (field, is_wanted) in parts.items():
+            if not any(part in name for name in tensors(trial.batch)):
+                continue
+            output = self._call(f"another {field}", trial.hp, redrawn(trial.batch, part))
+            is_used = any(self._alike(trial, output))
+            if is_used and not is_wanted:
+                found = "losses or rewards follow the reference, which NEEDS says is not needed"
+                hint = "declare NEEDS reference=True; without it the trainer gives zeros"
+                self._wrong("inputs", trial.label, found, "no difference", hint)
+            elif is_wanted and not is_used:
+                found = f"nothing follows {field}, which NEEDS declares"
+                hint = f"drop {field} from NEEDS, or use it: it costs a job of its own"
+                self._wrong("inputs", trial.label, found, "losses that differ with it", hint)
+
+    def _extremes(self, label: str, batch: AnyBatch) -> None:
+        settings = [self.hparams]
+        if any(field.name == "beta" for field in fields(self.hparams)) and self.hparams.beta != 1:
+            settings.append(replace(self.hparams, beta=1.0))
+        hint = "logsigmoid and logsumexp, never log(sigmoid(x)) or exp of a log-ratio; clamp before exp"
+        for hp in settings:
+            for signs in ((1, -1), (-1, 1), (1, 1)):
+                pulled = extreme(converted(batch, torch.float32), EXTREME, signs)
+                at = f", β = {hp.beta:g}" if hasattr(hp, "beta") else ""
+                trial = self._try(f"log-ratios of ±{EXTREME:g} in {label}{at}", hp, pulled)
+                if trial is None or not isinstance(getattr(trial.output, "losses", None), Tensor):
+                    return
+                n_problems = len(self.problems)
+                self._finite("losses", trial.output.losses, trial, "extremes", hint)
+                for name, gradient in trial.gradients.items():
+                    self._finite(f"the gradient of {name}", gradient, trial, "extremes", hint)
+                if len(self.problems) > n_problems:
+                    return
+
+
+def _sizes(batch: Any) -> tuple[int, int]:
+    """(rows, rows of the rejected side)"""
+    if isinstance(batch, UnpairedBatch):
+        return len(batch.policy_chosen_logps), len(batch.policy_rejected_logps)
+    rows = len(batch.policy_chosen_logps if isinstance(batch, PairedBatch) else batch.policy_logps)
+    return rows, rows

@@ -1,0 +1,41 @@
+"""How a training uses its device: what is kept and what is computed again, plain or compiled code.
+
+Memory and time only: no part of a run's identity. Knows nothing of methods or ranks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AttentionInterface
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from prefrepro.model.attention import NAME, attention
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """`engine` of config/scales/*.yaml."""
+
+    activation_checkpointing: bool = False
+    """Keep a layer's input alone for backward and compute the rest again: a third more work, a tenth of the memory."""
+    compile: bool = False
+    """torch.compile of each layer. Results differ by rounding."""
+
+
+def prepare(model: Any, engine: Engine) -> None:
+    """Change `model` in place; before it is divided among ranks."""
+    if engine.activation_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    if engine.compile:
+        # Its loop over the blocks of a row would be another graph for each batch.
+        AttentionInterface.register(NAME, torch.compiler.disable(attention))
+        for layer in layers_of(model):
+            layer.compile(dynamic=True)
+
+
+def layers_of(model: Any) -> list[Any]:
+    """The blocks that a transformers model repeats, each of which can be gathered, recomputed or compiled by itself."""
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]

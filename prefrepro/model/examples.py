@@ -1,0 +1,185 @@
+"""Rows of text as token ids: encode, truncate, count.
+
+Knows nothing of methods, losses or models. Truncation: PROTOCOL of the released code, see data/truncate.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prefrepro.data.select import select_pairs
+from prefrepro.data.template import render_for
+from prefrepro.data.truncate import Mode, TruncationCounts, truncate
+from prefrepro.model.token_file import Lazy, Tokens, on_disk
+
+AT_A_TIME = 1024
+"""Rows whose text is in memory at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Lengths in tokens (RPO Table 5: 512 and 256)."""
+
+    max_length: int
+    max_prompt_length: int
+    truncation_mode: Mode
+    """keep_end | keep_start: which end of a prompt survives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The encoded preference pairs of one split, in file order; index i is row i everywhere."""
+
+    chosen: Sequence[Tokens]
+    rejected: Sequence[Tokens]
+    prompt_ids: list[str]
+    """prompt_id of each row"""
+    counts: dict[str, int]
+    """What truncation did: prompts_cut, responses_cut, tokens_dropped"""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The encoded groups of scored responses of one split, in file order; a group's best response comes first."""
+
+    responses: Sequence[Sequence[Tokens]]
+    scores: list[list[float]]
+    prompt_ids: list[str]
+    counts: dict[str, int]
+
+    @property
+    def width(self) -> int:
+        """K: responses of the largest group."""
+        return max(map(len, self.scores), default=0)
+
+    @property
+    def flat(self) -> Sequence[Tokens]:
+        """Every response, group by group."""
+        places = [(row, place) for row, scores in enumerate(self.scores) for place in range(len(scores))]
+        return Lazy(len(places), lambda i: self.responses[places[i][0]][places[i][1]])
+
+
+class RowFile:
+    """The rows of a JSONL file that this package wrote: read anew whenever they are gone through, one after another."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with self._path.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+    def __len__(self) -> int:
+        with self._path.open("rb") as file:
+            return sum(1 for _ in file)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """All rows of such a file at once, where they are known to be few."""
+    return list(RowFile(path))
+
+
+def is_ranked(rows: Iterable[dict[str, Any]]) -> bool:
+    """Whether rows are groups of scored responses, not pairs."""
+    return "completions" in next(iter(rows), {})
+
+
+def encode(
+    tokenizer: Any, prompts: Sequence[str], responses: Sequence[str], limits: Limits, counts: TruncationCounts
+) -> list[Tokens]:
+    """Token ids of prompt/response texts. The tokenizer adds its BOS to the prompt; EOS closes the response."""
+    unique = list(dict.fromkeys(prompts))
+    prompt_ids = dict(zip(unique, tokenizer(unique)["input_ids"], strict=True)) if unique else {}
+    answers = tokenizer(list(responses), add_special_tokens=False)["input_ids"] if responses else []
+    encoded = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        short_prompt, short_answer, flags = truncate(
+            prompt_ids[prompt], answer, limits.max_length, limits.max_prompt_length, limits.truncation_mode
+        )
+        counts.add(flags)
+        if flags.is_prompt_cut and short_prompt and prompt_ids[prompt][0] == tokenizer.bos_token_id:
+            short_prompt[0] = tokenizer.bos_token_id  # keep_end cut it off; the released code tokenises anew, with BOS
+        encoded.append(Tokens(short_prompt, [*short_answer, tokenizer.eos_token_id]))
+    return encoded
+
+
+def encode_pairs(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits) -> Pairs:
+    """Chosen and rejected of each row, truncated apart from each other as the released code does.
+
+    Rows are taken a few at a time, and their tokens wait on disk: a data set of any size takes little memory.
+    """
+    counts, prompt_ids, waiting = TruncationCounts(), [], iter(rows)
+
+    def sequences() -> Iterator[Tokens]:
+        while some := list(islice(waiting, AT_A_TIME)):
+            prompt_ids.extend(row["prompt_id"] for row in some)
+            prompts = [render_for(tokenizer, row["prompt"]) for row in some]
+            chosen = encode(tokenizer, prompts, [row["chosen"] for row in some], limits, counts)
+            rejected = encode(tokenizer, prompts, [row["rejected"] for row in some], limits, counts)
+            yield from chain.from_iterable(zip(chosen, rejected, strict=True))
+
+    both = on_disk(sequences())
+    n = len(prompt_ids)
+    return Pairs(Lazy(n, lambda i: both[2 * i]), Lazy(n, lambda i: both[2 * i + 1]), prompt_ids, asdict(counts))
+
+
+def mismatched(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each row's prompt with the responses of the next row: what KTO estimates its KL on.
+
+    The released code takes the next response of the batch (dataloader.py:868-875). Here the partner is fixed for each
+    row, so that its reference log-probs can be computed once. `rows` is gone through twice.
+    """
+    first = islice(rows, 1)
+    for row, other in pairwise(chain(rows, first)):
+        yield row | {side: other[side] for side in ("chosen", "rejected")}
+
+
+def encode_groups(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits) -> Groups:
+    """Every response of each row {prompt_id, prompt, completions, scores}, the best first; equals keep their order.
+
+    Their tokens wait on disk, as those of pairs.
+    """
+    scores, prompt_ids, ends, counts = [], [], [0], TruncationCounts()
+
+    def sequences() -> Iterator[Tokens]:
+        for row in rows:
+            order = sorted(range(len(row["scores"])), key=lambda place: -row["scores"][place])
+            texts = [row["completions"][place] for place in order]
+            yield from encode(tokenizer, [render_for(tokenizer, row["prompt"])] * len(texts), texts, limits, counts)
+            scores.append([row["scores"][place] for place in order])
+            prompt_ids.append(row["prompt_id"])
+            ends.append(ends[-1] + len(order))
+
+    every = on_disk(sequences())
+    return Groups(Lazy(len(scores), lambda i: every[ends[i] : ends[i + 1]]), scores, prompt_ids, asdict(counts))
+
+
+def pairs_of_groups(groups: Groups, selection: str, seed: int, reference: Tensor | None) -> tuple[Pairs, Tensor | None]:
+    """Pairs selected from groups, and their (rows, 2) part of the groups' (groups, K) reference log-probs."""
+    prompt_ids, places = [], []
+    for number, scores in enumerate(groups.scores):
+        for better, worse in select_pairs(scores, selection, f"{seed}/{groups.prompt_ids[number]}"):
+            prompt_ids.append(groups.prompt_ids[number])
+            places.append((number, better, worse))
+
+    def side(number: int) -> Lazy[Tokens]:
+        return Lazy(len(places), lambda i: groups.responses[places[i][0]][places[i][number]])
+
+    pairs = Pairs(side(1), side(2), prompt_ids, groups.counts)
+    if reference is None or not places:
+        return pairs, reference
+    at = torch.tensor(places)
+    return pairs, torch.stack([reference[at[:, 0], at[:, 1]], reference[at[:, 0], at[:, 2]]], dim=1)
+
+
+def by_length(sequences: Sequence[Tokens]) -> list[int]:
+    """Positions of the sequences, shortest first; equal lengths in their order."""
+    return sorted(range(len(sequences)), key=lambda i: len(sequences[i].prompt_ids) + len(sequences[i].response_ids))

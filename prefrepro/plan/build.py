@@ -1,0 +1,186 @@
+"""From table specs to jobs: every data set, training, sample set and verdict set that a table needs, each once.
+
+Imports neither torch nor Snakemake.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefrepro.errors import UserError
+from prefrepro.plan import notes
+from prefrepro.plan.evaluation import Expander
+from prefrepro.plan.nodes import Plan
+from prefrepro.specs.config import make_config, read_paper, read_scale, settings_problems
+from prefrepro.specs.files import report, unknown_keys
+from prefrepro.specs.imported_rows import with_imported_rows
+from prefrepro.specs.readings import reading_of
+from prefrepro.specs.settings import SAMPLING, TRAINING, keys_of, value_problems
+from prefrepro.specs.table import Column, Row, Table, read_table, table_files, target_of
+
+
+def make_plan(given: dict[str, Any] | None = None) -> Plan:
+    """The plan of every table at the config's scale.
+
+    A table whose spec cannot be planned stands in `broken`, with its problems, and stops only who asks for it. Raises
+    UserError where config or scale are wrong, or no table can be planned.
+    """
+    config = make_config(given or {})
+    plan = Plan(config, read_scale(config.scale))
+    for path in table_files():
+        before = dict(plan.nodes)
+        try:
+            add_table(plan, path)
+        except UserError as error:
+            plan.broken[target_of(path)] = error.problems
+            plan.nodes = before  # what a broken table began, nobody wants
+    if not plan.tables:
+        report([problem for problems in plan.broken.values() for problem in problems])
+    return plan
+
+
+def add_table(plan: Plan, path: Path) -> None:
+    """Add the table of one spec and all that it needs, unless it is of another scale. Raises UserError."""
+    table = read_table(path)
+    if table.scales is None or plan.config.scale in table.scales:
+        table = with_imported_rows(table, plan.config.scale)
+        _add_table(plan, table, read_paper(path.parent / "paper.yaml"))
+
+
+def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
+    reading = reading_of(paper, plan.config)
+    expander = Expander(plan, table, paper, reading)
+    _check_settings(expander)
+    shared = {
+        "paper": table.paper,
+        "table": table.name,
+        "title": table.title,
+        "where": table.where,
+        "notes": table.notes,
+        "is_printed": table.is_printed,
+        "scale": plan.config.scale,
+        "scale_description": plan.scale["description"],
+        "scale_is_comparable": plan.scale["is_comparable"],
+        "reading": plan.config.reading,
+        "protocol": plan.config.protocol,
+        "switches": reading.lines,
+    }
+    if table.settings:
+        spec, inputs = shared | _configuration(expander, table.notes), {}
+    else:
+        cells = [
+            _cell(expander, row, column)
+            for row in table.rows
+            if row.is_evaluated
+            for column in table.columns
+            if not row.samples or column.key in row.samples
+        ]
+        trained = [
+            expander.run(row, column, seed)
+            for row in table.rows
+            if not row.is_evaluated
+            for column in table.columns[:1]
+            for seed in _seeds(expander)
+        ]
+        runs = {
+            row.label: [run for cell in cells if cell["row"] == row.key for run in cell["run_ids"]]
+            for row in table.rows
+        }
+        said = [*table.notes, *_capped(expander, cells), *_imported(expander), *notes.of_rows(plan, runs)]
+        spec = shared | {"cells": cells, "trained": trained, "notes": said}
+        inputs = {node: node for cell in cells for node in cell["verdict_ids"]} | {node: node for node in trained}
+    node_id = plan.add("table", f"{table.paper}_{table.name}", spec, inputs)
+    plan.tables[table.target] = plan.nodes[node_id]
+
+
+def _capped(expander: Expander, cells: list[dict[str, Any]]) -> list[str]:
+    """What a table says where the scale takes fewer responses of a prompt than the paper."""
+    most = expander.scale["max_draws"]
+    samples = {sample for cell in cells for sample in cell["sample_ids"]}
+    drawn = [expander.plan.nodes[sample].spec["sampling"].get("generations") for sample in samples]
+    return [f"At this scale at most {most} response of each temperature."] if most and any(drawn) else []
+
+
+def _imported(expander: Expander) -> list[str]:
+    """What a table says of rows that were not trained here."""
+    rows = [row for row in expander.table.rows if row.samples]
+    files = [(row, ", ".join(sorted({Path(one["file"]).name for one in row.samples.values()}))) for row in rows]
+    return [f"{row.label}: samples imported from {names}; not trained or sampled here." for row, names in files]
+
+
+def _seeds(expander: Expander) -> range:
+    return range(1, expander.config.seeds + 1)
+
+
+def _check_settings(expander: Expander) -> None:
+    """A misspelt setting would fail in the middle of the work, or be ignored."""
+    paper, training = expander.paper, expander.paper["training"]
+    problems = settings_problems(expander.scale, paper, f"config/scales/{expander.config.scale}.yaml")
+    for row in expander.table.rows:
+        here = f"{expander.where}, row {row.key}, training"
+        problems += unknown_keys(row.training, keys_of(training), here)
+        problems += value_problems(TRAINING, row.training, here, training)
+    for column in expander.table.columns:
+        here = f"{expander.where}, column {column.key}"
+        problems += unknown_keys(column.training, keys_of(training), f"{here}, training")
+        problems += value_problems(TRAINING, column.training, f"{here}, training", training)
+        problems += unknown_keys(column.sampling, list(SAMPLING), f"{here}, sampling")
+        problems += value_problems(SAMPLING, column.sampling, f"{here}, sampling")
+    report(problems)
+
+
+def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
+    runs: list[str] = []
+    samples: list[str] = []
+    if row.samples:
+        samples = [expander.imported(row, column)]
+    elif row.external is None:
+        runs = [expander.run(row, column, seed) for seed in _seeds(expander)]
+        samples = [expander.sample(column, run, None, seed) for run, seed in zip(runs, _seeds(expander), strict=True)]
+    elif model := expander.external(row):
+        samples = [expander.sample(column, None, model, 1)]
+    judge, evaluation = expander.judge_name(column), expander.evaluation(column)
+    deviation = notes.of_runs(expander.plan, runs)
+    return {
+        "paper": expander.table.paper,
+        "table": expander.table.name,
+        "row": row.key,
+        "row_label": row.label,
+        "column": column.key,
+        "column_label": column.label,
+        "metric": column.metric,
+        "evaluation": evaluation["evaluation"],
+        "reported": row.reported.get(column.key),
+        "where": expander.table.where,
+        "baseline": expander.table.baseline,
+        "protocol": expander.config.protocol if evaluation["evaluation"] == "pairwise" else "paper",
+        "judge": judge,
+        "judge_is_substitute": judge != evaluation["judge"],
+        "comparable": expander.scale["is_comparable"],
+        "verdict_ids": [expander.verdict(sample, column) for sample in samples],
+        "sample_ids": samples,
+        "run_ids": runs,
+        "is_cited": not samples,
+        **({"samples_from": Path(row.samples[column.key]["file"]).name} if row.samples else {}),
+        **({"deviation": deviation} if deviation else {}),
+        "scale": expander.config.scale,
+        "reading": expander.config.reading,
+    }
+
+
+def _configuration(expander: Expander, said: list[str]) -> dict[str, Any]:
+    """A table of settings: what the first row × column really runs with, beside what is printed."""
+    row, column = expander.table.rows[0], expander.table.columns[0]
+    run = expander.plan.nodes[expander.run(row, column, 1)]
+    sample = expander.plan.nodes[expander.sample(column, run.id, None, 1)]
+    lines = []
+    for setting in expander.table.settings:
+        value: Any = run.spec | {"sampling": sample.spec["sampling"]}
+        for part in setting["value"].split("."):
+            if not isinstance(value, dict) or part not in value:
+                raise UserError(f'{expander.where}, settings, {setting["label"]}: no setting "{setting["value"]}"')
+            value = value[part]
+        lines.append(setting | {"ours": value})
+    said = [*said, *notes.of_rows(expander.plan, {row.label: [run.id]})]
+    return {"cells": [], "trained": [], "settings": lines, "notes": said}

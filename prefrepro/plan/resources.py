@@ -1,0 +1,99 @@
+"""What one job asks a machine or a cluster for, by kind of node and model: `resources` of config/scales/*.yaml.
+
+A cluster starts short jobs sooner: where the forecast knows a job's hours, it may ask for less than the section says.
+No part of a node's identity: more memory makes no other run. Knows nothing of Snakemake or of any scheduler.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from prefrepro.inspect.forecast.jobs import Forecaster
+from prefrepro.plan.nodes import KINDS, Node, Plan
+from prefrepro.specs.files import as_mapping, report, unknown_keys
+from prefrepro.specs.rules import is_whole
+
+DEFAULT, MODELS = "default", "models"
+GROWTH = 1.5
+"""Memory and runtime of each further attempt, in those of the one before."""
+SLACK = 2.0
+"""Runtime asked for, in hours of the forecast."""
+LEAST_MIN = 30
+"""Runtime below which no cluster starts a job sooner."""
+UNKNOWN_HOURS = ("data", "table")
+"""Kinds whose forecast is none: a download, and what takes seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Of one job, on one machine."""
+
+    gpus: int = 0
+    cpus: int = 1
+    mem_mb: int = 2000
+    runtime_min: int = 60
+    """The most that the first attempt asks for. A training that needs longer goes on in the next."""
+
+    def of_attempt(self, attempt: int) -> Resources:
+        """What the n-th attempt asks for, from 1: the one before may have been killed for too little."""
+        factor = GROWTH ** (attempt - 1)
+        return replace(self, mem_mb=round(self.mem_mb * factor), runtime_min=round(self.runtime_min * factor))
+
+
+class ScaleResources:
+    """What the jobs of a plan's scale ask for: `default`, then the node's kind, then that kind of the node's model."""
+
+    def __init__(self, plan: Plan, forecaster: Forecaster | None = None) -> None:
+        """`forecaster` shortens runtimes. Raises UserError with every problem of the section."""
+        self.forecaster = forecaster
+        where, problems = f"config/scales/{plan.config.scale}.yaml, resources", []
+        section = as_mapping(plan.scale.get("resources"), where, problems)
+        by_kind = {key: given for key, given in section.items() if key != MODELS}
+        self.by_kind = _checked(by_kind, [DEFAULT, *KINDS], where, problems)
+        models = as_mapping(section.get(MODELS), f"{where}, {MODELS}", problems)
+        problems += unknown_keys(models, list(plan.scale["models"]), f"{where}, {MODELS}")
+        self.by_model = {
+            model: _checked(given, list(KINDS), f"{where}, {MODELS}, {model}", problems)
+            for model, given in models.items()
+        }
+        report(problems)
+
+    def of(self, node: Node | None, attempt: int = 1) -> Resources:
+        """Of a node, or of a job that is none of the plan's."""
+        values = dict(self.by_kind.get(DEFAULT, {}))
+        if node is not None:
+            values |= self.by_kind.get(node.kind, {})
+            # Nodes that train nothing have their model in their name: <method>_<model>_<dataset>…
+            names = [node.spec.get("model"), *node.id.split("_")]
+            model = next((name for name in names if name in self.by_model), None)
+            values |= self.by_model.get(model or "", {}).get(node.kind, {})
+        asked = Resources(**values)
+        if node is not None and node.spec.get("training", {}).get("lora_rank"):
+            asked = replace(asked, gpus=min(asked.gpus, 1))  # adapters are trained by one process
+        if node is not None and asked.runtime_min > LEAST_MIN and (hours := self._hours(node)) is not None:
+            runtime = max(LEAST_MIN, math.ceil(SLACK * hours * 60))
+            asked = replace(asked, runtime_min=min(runtime, asked.runtime_min))
+        return asked.of_attempt(attempt)
+
+    def _hours(self, node: Node) -> float | None:
+        if self.forecaster is None or node.kind in UNKNOWN_HOURS:
+            return None
+        return self.forecaster.job(node).amounts.get("hours")
+
+
+def _checked(raw: Any, known: list[str], where: str, problems: list[str]) -> dict[str, dict[str, int]]:
+    """Kind -> what it asks for; what is wrong with it is added to `problems`."""
+    section = as_mapping(raw, where, problems)
+    problems += unknown_keys(section, known, where)
+    names = [entry.name for entry in fields(Resources)]
+    asked = {kind: as_mapping(given, f"{where}, {kind}", problems) for kind, given in section.items()}
+    for kind, values in asked.items():
+        problems += unknown_keys(values, names, f"{where}, {kind}")
+        for name, value in values.items():
+            least = 0 if name == "gpus" else 1
+            if not is_whole(value, least):
+                expected = f"expected a whole number of at least {least}"
+                problems.append(f"{where}, {kind}: {name} is {value!r:.80}; {expected}")
+    return asked

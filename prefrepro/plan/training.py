@@ -1,0 +1,327 @@
+"""The training of a row × column as nodes: its data, SFT, reference and embeddings, with everything they start from.
+
+Imports neither torch nor Snakemake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from prefrepro.data.hub import local_files
+from prefrepro.data.select import SELECTIONS
+from prefrepro.errors import UserError
+from prefrepro.files import sha256_file, show
+from prefrepro.plan.nodes import Plan
+from prefrepro.specs.adapters import settled, without
+from prefrepro.specs.config import REFERENCE_KEYS, ROLLOUT_KEYS, stand_in
+from prefrepro.specs.files import report
+from prefrepro.specs.method import Method, hparam_problems, read_method
+from prefrepro.specs.readings import Reading, merged
+from prefrepro.specs.sources import read_named
+from prefrepro.specs.table import Column, Row, Table
+
+HH_FILES = "hh-files"
+SWITCHED = {"hh": ("reading", "turns"), "tldr": ("reading",), "ultrafeedback": ("score_field",)}
+"""Kind of dataset -> what of its file a switch may set."""
+Hub = str | dict[str, Any]
+"""{repo, revision, template} of a model on the hub; empty where a node makes the model."""
+
+
+class Trainings:
+    """Adds the trainings of one table's rows × columns to the plan."""
+
+    def __init__(self, plan: Plan, table: Table, paper: dict[str, Any], reading: Reading) -> None:
+        self.plan, self.table, self.paper, self.reading = plan, table, paper, reading
+        self.config, self.scale = plan.config, plan.scale
+        self.where = f"paper_tables/{table.paper}/{table.name}.yaml"
+
+    def settings(self, section: str, *more: dict[str, Any]) -> dict[str, Any]:
+        """The paper's values, then the scale's, then the switches', then what is more special."""
+        base = dict(self.paper[section]) | self.scale[section] | self.reading.section(section)
+        for values in more:
+            base |= values
+        return base
+
+    def stand_in(self, kind: str, name: str) -> str:
+        """What stands in for a table's name at this scale."""
+        return stand_in(self.scale, self.config.scale, kind, name, self.where)
+
+    # Data and what alignment starts from
+
+    def dataset(self, name: str) -> tuple[str, str]:
+        """(node, its short name) of the dataset or prompt set that a table calls `name`."""
+        file = self._dataset_file(name)
+        spec = dict(read_named("datasets", file, self.where))
+        if file == HH_FILES:
+            spec["files"] = self.config.hh_files
+        if files := local_files(spec):
+            spec["files_sha256"] = {show(path): content_hash(path) for path in files}
+        sampling = self.settings("sampling", self._of_prompt_set(name))
+        chosen = self.reading.section("source")
+        spec |= {key: chosen[key] for key in SWITCHED.get(spec["kind"], ()) if key in chosen} | {
+            "n_prompts": sampling["n"],
+            "prompt_batch": self.paper["sampling"]["batch_size"],
+            "order_seed": sampling["order_seed"],
+        }
+        return self.plan.add("data", file, {"source": spec}, {}), file
+
+    def _dataset_file(self, name: str) -> str:
+        """The name in config/datasets of what stands in for a table's dataset."""
+        return HH_FILES if self.config.hh_files and name == "hh" else self.stand_in("datasets", name)
+
+    def _training_settings(self, column: Column, *more: dict[str, Any]) -> dict[str, Any]:
+        """Settings of `training`; which end of a long prompt is cut is the dataset's to say (dataloader.py:384)."""
+        dataset = read_named("datasets", self._dataset_file(column.dataset), self.where)
+        own = {key: dataset[key] for key in ("truncation_mode",) if key in dataset}
+        return self.settings("training", own, *more)
+
+    def _of_prompt_set(self, name: str) -> dict[str, Any]:
+        """What of `sampling` differs for a prompt set; nothing for a dataset's own evaluation prompts."""
+        sources = (self.paper["prompt_sets"], self.scale["prompt_sets"], self.reading.section("prompt_sets"))
+        values: dict[str, Any] = {}
+        for source in sources:
+            values = merged(values, source.get(name, {}))
+        if "n" in self.scale["prompt_sets"].get(name, {}):
+            values["n"] = min(values["n"], self.scale["prompt_sets"][name]["n"])  # a small world stays small
+        return values
+
+    def _base(self, column: Column, seed: int) -> tuple[dict[str, str], Hub]:
+        """The model that a table names: (inputs, what the hub has of it)."""
+        name = self.stand_in("models", column.model)
+        model = read_named("models", name, self.where)
+        if model["kind"] == "hub":
+            return {}, {key: model[key] for key in ("repo", "revision", "template") if key in model}
+        if model["kind"] == "instructed":  # a base model made here, tuned on the best responses of the dataset
+            return {"init": self._sft(column, seed, model["base"])}, ""
+        return {"init": self._pretrained(column, name, model)}, ""
+
+    def _pretrained(self, column: Column, name: str, model: dict[str, Any]) -> str:
+        """A base model of the column's dataset, or of the one whose language the scale says it shares."""
+        column = replace(column, model=name, dataset=self.scale["pretrained_on"].get(column.dataset, column.dataset))
+        data, data_name = self.dataset(column.dataset)
+        spec = {
+            "config": model["config"],
+            "vocab_size": model["vocab_size"],
+            "seed": model["seed"],
+            "training": without(self._training_settings(column, {"dtype": "float32"}, model["pretraining"])),
+            "hparams": {},
+            "part": "pretrain",
+            "pairs": None,
+            **self._names(column),
+        }
+        return self.plan.add("base", f"{name}_{data_name}", spec, {"data": data}, (read_method("sft").path,))
+
+    def _names(self, column: Column) -> dict[str, Any]:
+        return {
+            "scale": self.config.scale,
+            "reading": self.config.reading,
+            "dataset": column.dataset,
+            "model": column.model,
+        }
+
+    def _training_run(
+        self, kind: str, method: Method, column: Column, seed: int, training: dict[str, Any], hparams: dict[str, Any],
+        inputs: dict[str, str], init: Hub, part: str = "train", pairs: str | None = None,
+    ) -> str:  # fmt: skip
+        spec = {
+            "method": method.name,
+            "hparams": {name: hparams.get(name, f.default) for name, f in method.hparams.items()},
+            "training": settled(training, self.where),
+            "seed": seed,
+            "init": init,
+            "part": part,
+            "pairs": pairs,
+            **self._names(column),
+        }
+        readable = f"{method.name.replace('_', '-')}_{column.model}_{column.dataset}"
+        return self.plan.add(kind, readable, spec, inputs, (method.path,))
+
+    def _sft(self, column: Column, seed: int, base: str | None = None) -> str:
+        """SFT of the column's model, or of `base` made here."""
+        data, _ = self.dataset(column.dataset)
+        if base is None:
+            inputs, init = self._base(column, seed)
+        else:
+            model = read_named("models", base, self.where)
+            inputs, init = {"init": self._pretrained(column, base, model)}, ""
+        training = self._training_settings(column, self.settings("sft"))
+        # Of ranked data SFT takes each prompt's best response.
+        pairs = "best_vs_worst" if self._is_ranked(data) else None
+        return self._training_run(
+            "sft", read_method("sft"), column, seed, training, {}, {"data": data, **inputs}, init, pairs=pairs
+        )
+
+    def _start(self, column: Column, seed: int) -> tuple[dict[str, str], Hub]:
+        """What alignment starts from: (inputs, what the hub has of it)."""
+        if self.paper.get("start", "sft") == "base":
+            return self._base(column, seed)
+        return {"init": self._sft(column, seed)}, ""
+
+    def _is_ranked(self, data: str) -> bool:
+        return self.plan.nodes[data].spec["source"].get("form") == "ranked"
+
+    def _selection(self, row: Row, method: Method, data: str) -> str | None:
+        """Which pairs are made of ranked data. Raises UserError where method, data and `pairs` do not fit."""
+        here = f"{self.where}, row {row.key}"
+        ranks, is_ranked = method.needs.get("rows") == "groups", self._is_ranked(data)
+        if ranks and not is_ranked:
+            raise UserError(f"{here}: {method.name} wants groups of scored responses, but the data set holds pairs")
+        if is_ranked and not ranks and row.pairs is None:
+            known = ", ".join(SELECTIONS)
+            raise UserError(
+                f'{here}: the data set holds groups; say which pairs {method.name} takes: "pairs", one of {known}'
+            )
+        of_pairs = [name for name in ("embeddings", "mismatched", "reference_rewards") if method.needs.get(name)]
+        if is_ranked and of_pairs:
+            wants = f"{here}: {method.name} wants {', '.join(of_pairs)}"
+            raise UserError(f"{wants}, which are made of pairs, but the data set holds groups")
+        if row.pairs is not None and (ranks or not is_ranked):
+            why = f"{method.name} takes whole groups" if ranks else "the data set already holds pairs"
+            raise UserError(f'{here}: "pairs" is set, but {why}')
+        return row.pairs
+
+    def _judging_reward_model(self, column: Column) -> str:
+        """The one that stands in for a judge: of the part that no policy sees."""
+        data, _ = self.dataset(column.dataset)
+        inputs, init = self._base(column, 1)
+        training = self._training_settings(column, self.settings("reward_model"))
+        method = read_method("bradley_terry")
+        return self._training_run(
+            "reward_model", method, column, 1, training, {}, {"data": data, **inputs}, init, part="judge"
+        )
+
+    def _rewarding_reward_model(
+        self, column: Column, inputs: dict[str, str], init: Hub, pairs: str | None, seed: int
+    ) -> str:
+        """The one that a policy is trained on: of the policy's own training pairs, from the model it starts from."""
+        training = self._training_settings(column, self.settings("reward_model"))
+        roles = {role: inputs[role] for role in ("data", "init") if role in inputs}
+        method = read_method("bradley_terry")
+        return self._training_run("reward_model", method, column, seed, training, {}, roles, init, pairs=pairs)
+
+    def _rollout(self, row: Row) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Of a rollout method under this reading: its training fields, hyper-parameters and rollout settings.
+
+        Raises UserError where they are incomplete or do not fit.
+        """
+        source = self.reading.section("planning").get("rollouts", "policy")
+        given = self.paper["rollout"][source] | self.scale["rollout"][source]
+        hparams = given.pop("hparams", {})
+        here = f"{self.where}, row {row.key}"
+        problems = [f"{here}: {problem}" for problem in hparam_problems(read_method(row.method), hparams)]
+        lacking = [name for name in ROLLOUT_KEYS if name not in given]
+        if lacking:
+            spec = f"paper_tables/{self.table.paper}/paper.yaml"
+            problems.append(f"{here}: {row.method} wants {', '.join(lacking)}; set them in {spec}, rollout, {source}")
+        report(problems)
+        settings = {"responses": source, **{name: given.pop(name) for name in ROLLOUT_KEYS}}
+        size = (self.settings("training", given, row.training))["batch_size"]
+        if size % settings["minibatches"]:
+            parts = settings["minibatches"]
+            raise UserError(f"{here}: batch_size {size} does not divide into {parts} minibatches; change one of them")
+        return given, hparams, settings
+
+    def run(self, row: Row, column: Column, seed: int) -> str:
+        """The training of a row × column."""
+        method = read_method(row.method)
+        if method.needs.get("rows") == "demonstrations":
+            start, _ = self._start(column, seed)
+            return start["init"] if self._starts_from_sft(start) else self._sft(column, seed)
+        is_rollout = method.needs.get("shape") == "rollout"
+        given, own_hparams, rollout = self._rollout(row) if is_rollout else ({}, {}, None)
+        training = self._training(method, column, given, row.training | column.training)
+        if method.needs.get("gather") and training["contrast_size"] > training["batch_size"]:
+            raise UserError(
+                f"{self.where}, row {row.key}: contrast_size {training['contrast_size']} is more than batch_size "
+                f"{training['batch_size']}, but only examples of one batch meet each other. Raise batch_size in the "
+                "row's training, or lower contrast_size"
+            )
+        hparams = own_hparams | row.hparams | column.hparams
+        hparams |= self.reading.section("hparams").get(method.name, {})
+        data, data_name = self.dataset(column.dataset)
+        pairs = self._selection(row, method, data)
+        start, init = self._start(column, seed)
+        inputs = {"data": data, **start}
+        limits = {name: training[name] for name in ("max_length", "max_prompt_length", "truncation_mode")}
+        if method.needs.get("reference", True):
+            spec = limits | {"dtype": _computed_in(training), "micro_batch": training["micro_batch"], "init": init}
+            spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
+            readable = f"{self.paper.get('start', 'sft')}_{column.model}_{data_name}"
+            inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start})
+        if method.needs.get("embeddings"):
+            embedder = row.embedder or column.embedder
+            inputs["embeddings"] = self._embeddings(row, embedder, column, data, limits, method.needs["embeddings"])
+        if method.needs.get("reference_rewards"):
+            own = {name: training[name] for name in ("micro_batch", "threads")} | {"dtype": _computed_in(training)}
+            rewards = self._reference_rewards(row, column, inputs, init, limits | own, pairs, seed)
+            inputs["reference_rewards"] = rewards
+        if rollout:
+            training["rollout"] = rollout
+            if rollout["responses"] == "policy":
+                inputs["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
+        return self._training_run("run", method, column, seed, training, hparams, inputs, init, pairs=pairs)
+
+    def _starts_from_sft(self, start: dict[str, str]) -> bool:
+        return "init" in start and self.plan.nodes[start["init"]].kind == "sft"
+
+    def _training(self, method: Method, column: Column, given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+        """A run's training fields; the batch fits its contrasts."""
+        usual, planning = self._training_settings(column, given), self.reading.section("planning")
+        training = usual | own
+        is_smaller = training["contrast_size"] < usual["batch_size"]
+        if training["contrast_size"] != usual["contrast_size"] and is_smaller and "batch_size" not in own:
+            contrasts, size = usual["batch_size"] // usual["contrast_size"], training["contrast_size"]
+            is_moved = planning.get("contrast_batch") == "moved"
+            training["batch_size"] = size * (contrasts if is_moved else -(-usual["batch_size"] // size))
+        if method.needs.get("rows") == "balanced" and (balanced := planning.get("balanced")):
+            training["batch_size"] //= balanced["batch_divisor"]
+            training["contrast_size"] //= balanced["contrast_divisor"]
+        if method.needs.get("rows") == "mixed" and planning.get("mixed_group") == "batch":
+            training["contrast_size"] = training["batch_size"]
+        return training
+
+    def _embeddings(
+        self, row: Row, embedder: str | None, column: Column, data: str, limits: dict[str, Any], text: str
+    ) -> str:
+        if embedder is None:
+            raise UserError(f"{self.where}, row {row.key}: {row.method} needs an embedder, and none is named")
+        name = self.stand_in("embedders", embedder)
+        inputs, init = self._base(column, 1)
+        spec = limits | {"embedder": read_named("embedders", name, self.where), "text": text, "tokenizer": init}
+        roles = {"data": data, **({"tokenizer": inputs["init"]} if inputs else {})}
+        return self.plan.add("embeddings", f"{name}_{column.dataset}", spec, roles)
+
+    def _reference_rewards(
+        self, row: Row, column: Column, inputs: dict[str, str], init: Hub, own: dict[str, Any], pairs: str | None,
+        seed: int,
+    ) -> str:  # fmt: skip
+        """Raises UserError where it is not said how many responses are sampled, or a number makes no sense."""
+        given = self.paper["rollout"]["reference"] | self.scale["rollout"]["reference"]
+        where = f"{self.where}, row {row.key}: {row.method} wants responses of the reference"
+        if lacking := [name for name in REFERENCE_KEYS if name not in given]:
+            spec = f"paper_tables/{self.table.paper}/paper.yaml"
+            raise UserError(f"{where}, and {', '.join(lacking)} is not set; set it in {spec}, rollout, reference")
+        if not isinstance(given["samples"], int) or given["samples"] < 1:
+            raise UserError(f"{where}: samples is {given['samples']!r}; expected a whole number of at least 1")
+        spec = own | given | {"init": init, "seed": seed}
+        roles = {role: inputs[role] for role in ("data", "init") if role in inputs}
+        roles["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
+        return self.plan.add("reference_rewards", f"sft_{column.model}_{column.dataset}", spec, roles)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a local file as it was last changed: other content is another dataset."""
+    return _sha256(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _sha256(path: Path, changed_ns: int) -> str:
+    return sha256_file(path)
+
+
+def _computed_in(training: dict[str, Any]) -> str:
+    """The dtype of a run's log-probs; the reference's are made in the same, so that a run starts at a ratio of 1."""
+    return training.get("compute_dtype") or training["dtype"]

@@ -1,0 +1,146 @@
+"""Lemma 4/8 with Corollaries 4-5 (score trajectories), and Lemma 9 (their linear approximation).
+
+M positives share one score and one weight, N negatives another: the case that Eq. 29 speaks of [inferred].
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+
+from methods import swepo
+from prefrepro.studies.theory import formulas
+from prefrepro.studies.theory.claims import Claim
+from prefrepro.studies.theory.formulas import Array
+from prefrepro.studies.theory.gradients import EXACT
+from prefrepro.studies.theory.losses import gradient, swepo_hparams
+
+ETA = 0.01
+STEPS = 300
+BREAKS_AT = 0.1
+"""Relative error of the linear approximation that counts as its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Sizes and weights of the two groups; the weights follow from rewards, as in the method."""
+
+    m: int
+    n: int
+    weight: str
+    strength: float
+
+    @property
+    def rewards(self) -> Array:
+        """(1, M + N) with mean 5: positives N/(M+N)·4 above it, negatives M/(M+N)·4 below."""
+        total = self.m + self.n
+        return np.array([[5 + 4 * self.n / total] * self.m + [5 - 4 * self.m / total] * self.n])
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """w⁺, w⁻"""
+        both = formulas.deviation_weights(self.rewards, self.weight, self.strength)
+        return float(both[0, 0]), float(both[0, -1])
+
+    @property
+    def name(self) -> str:
+        return f"M={self.m} N={self.n} {self.weight} {self.strength:g}"
+
+
+PLAIN = Groups(1, 1, "power", 0)
+CASES = [PLAIN, Groups(1, 3, "power", 0), Groups(3, 1, "power", 1), Groups(2, 2, "power", 1),
+         Groups(1, 3, "power", 2), Groups(2, 6, "exp", 0.5)]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """Scores (STEPS + 1, 2) of a positive and a negative, from 0: real descent, and the recursion of Eq. 29."""
+
+    groups: Groups
+    descent: Array
+    recursion: Array
+
+    @property
+    def linear(self) -> Array:
+        """(STEPS + 1,) Lemma 9 for positives: the first step, again and again."""
+        first = ETA * formulas.positive_step(0.0, self.groups.m, self.groups.n, *self.groups.weights)
+        return first * np.arange(STEPS + 1, dtype=np.float64)
+
+    @property
+    def linear_error(self) -> Array:
+        """(STEPS,) relative, of steps 1, 2, …"""
+        return self.linear[1:] / self.descent[1:, 0] - 1
+
+    @property
+    def breaks_at_step(self) -> int:
+        """First step where the linear approximation is off by more than BREAKS_AT; STEPS + 1 if it never is."""
+        late = np.flatnonzero(np.abs(self.linear_error) > BREAKS_AT)
+        return int(late[0]) + 1 if late.size else STEPS + 1
+
+
+def run(groups: Groups) -> Trajectory:
+    """Plain gradient descent on the real loss, step ETA, and Eq. 29 beside it."""
+    hp = swepo_hparams("k1_vs_k2", groups.weight, groups.strength)
+    s, recursion = np.zeros((1, groups.m + groups.n)), np.zeros((STEPS + 1, 2))
+    descent = np.zeros((STEPS + 1, 2))
+    for step in range(STEPS):
+        s = s - ETA * gradient(swepo.loss, hp, groups.rewards, s)
+        descent[step + 1] = s[0, 0], s[0, -1]
+        sizes = groups.m, groups.n, *groups.weights
+        gap = recursion[step, 0] - recursion[step, 1]
+        moves = formulas.positive_step(gap, *sizes), formulas.negative_step(gap, *sizes)
+        recursion[step + 1] = recursion[step] + ETA * np.array(moves)
+    return Trajectory(groups, descent, recursion)
+
+
+def predicted_break(groups: Groups) -> float:
+    """Step at which the linear approximation is off by BREAKS_AT, from the closed form of the gradient flow.
+
+    One step later than the flow: descent's first step is the linear approximation itself. With
+    u = s⁺ − s⁻ from 0, integrating Eq. 29 and its counterpart for negatives gives
+    M w⁺ (e^u − 1) + N w⁻ u = (N/M + 1) w⁻ η t; the linear approximation is (N/M + 1) w⁻ η t = (M w⁺ + N w⁻) u.
+    """
+    w_pos, w_neg = groups.weights
+    a, b = groups.m * w_pos, groups.n * w_neg
+
+    def excess(u: float) -> float:
+        return (a * math.expm1(u) + b * u) / ((a + b) * u) - 1 - BREAKS_AT
+
+    u = float(brentq(excess, 1e-6, 50.0))  # pyright: ignore[reportArgumentType]
+    return (a * math.expm1(u) + b * u) / ((groups.n / groups.m + 1) * w_neg * ETA) + 1
+
+
+def claims(trajectories: list[Trajectory]) -> list[Claim]:
+    plain = trajectories[0]
+    errors = np.max([np.abs(t.descent - t.recursion).max(axis=0) for t in trajectories], axis=0)
+    starts = [
+        t.descent[1, 0] - ETA * t.groups.n / (t.groups.m * (t.groups.m + t.groups.n))
+        for t in trajectories if t.groups.strength == 0
+    ]  # fmt: skip
+    cases = f"{STEPS} steps of η = {ETA}; {', '.join(t.groups.name for t in trajectories)}"
+    growth = plain.linear_error[1:6] / (ETA * np.arange(1, 6))  # at steps t = 2 … 6, over η (t − 1)
+    found = [
+        Claim("Lemma 4/8", "Eq. 29 is descent on methods/swepo, positives: largest difference of scores",
+              "Eq. 29; equal scores and weights within a group [inferred]", 0, float(errors[0]), EXACT, cases),
+        Claim("Lemma 4/8", "the same for negatives, s⁻_{t+1} = s⁻_t − η w⁻e^{s⁻} / (M w⁺e^{s⁺} + N w⁻e^{s⁻})",
+              "Eq. 26 for a negative [inferred]", 0, float(errors[1]), EXACT, cases),
+        Claim("Corollaries 4-5", "M = N = 1, w = 1, s = 0: the first step raises s⁺ by η/2; in units of η",
+              "Eq. 29, issue #3 [stated]", 0.5, float(plain.descent[1, 0] / ETA), EXACT,
+              "how the text divides the two corollaries is not known to us"),
+        Claim("Corollaries 4-5", "w = 1, s = 0: the first step is η N / (M (M + N)); largest difference",
+              "Eq. 29 at s = 0 [inferred]", 0, float(np.max(np.abs(starts))), EXACT),
+        Claim("Lemma 9", "s⁺_t ≈ η t / 2 for M = N = 1: relative error at the start, over η (t − 1)",
+              "second step of Eq. 29: s⁺_t = η t / 2 − η² t (t − 1) / 8 + … [inferred]", 0.25,
+              float(growth.mean()), 0.01,
+              "the statement of Lemma 9 is not known to us beyond being a linear approximation"),
+    ]  # fmt: skip
+    for t in trajectories[:2]:
+        found.append(
+            Claim("Lemma 9", f"{t.groups.name}: first step where the linear approximation is over 10 % too high",
+                  "closed form of the gradient flow [inferred]", predicted_break(t.groups), t.breaks_at_step, 1,
+                  f"η = {ETA}: at η t ≈ {t.breaks_at_step * ETA:.2f}; from there on s⁺ bends towards log t")
+        )  # fmt: skip
+    return found
