@@ -12,6 +12,7 @@ from prefrepro.jobs.integrity import check_intact, record_of
 from prefrepro.jobs.model_card import MODELS, write_card
 from prefrepro.jobs.record import now, record_job
 from prefrepro.jobs.timing import recorded
+from prefrepro.specs.runtime import Engine, Runtime
 from prefrepro.train.tracking import tracker
 
 if TYPE_CHECKING:
@@ -56,18 +57,14 @@ def do(plan: Plan, node: Node) -> None:
         inputs[role] = plan.results / source.folder
     record_of(plan.results, node.folder).unlink(missing_ok=True)  # it would be of what is about to be overwritten
     module, _, function = WORK[node.kind].partition(":")
-    spec = dict(node.spec)
-    if node.kind == "verdict":
-        # What judging may cost is the user's purse, not part of what a verdict is.
-        spec["budget_usd"] = plan.config.budget_usd
-    if node.kind in TRAINED:
-        spec["engine"] = plan.scale["engine"]  # nor is how a device is used part of what a run is
-    work = importlib.import_module(module)
+    work = getattr(importlib.import_module(module), function)
+    track = None
     if node.kind in MODELS and plan.config.track and is_first:
-        work.LISTENERS.append(tracker(plan.config.track, plan.results, node.id, node.spec))
+        track = tracker(plan.config.track, plan.results, node.id, node.spec)
+    runtime = Runtime(Engine(**plan.scale["engine"]), plan.config.budget_usd, track)
     started, clock = now(), time.perf_counter()
     with recorded(plan.results / "benchmarks" / "work" / f"{node.id}.json"):
-        getattr(work, function)(spec, inputs, plan.results / node.folder)
+        work(node.spec, inputs, plan.results / node.folder, runtime)
     if node.kind in MODELS and is_first:
         write_card(plan, node)  # here, because it is no part of what a training is: ids do not depend on its words
     if is_first:
