@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 
+from prefrepro.data.hub import checkpoint_of
 from prefrepro.data.template import render_for
 from prefrepro.files import replacing, write_json
 from prefrepro.model.examples import read_rows
-from prefrepro.model.load import checkpoint_of, hub_commit, tokenizer_of
+from prefrepro.model.load import load_tokenizer
 from prefrepro.model.seeds import seed_for
 from prefrepro.sample.engines import Engine, Request, open_engine
 from prefrepro.sample.processes import visible_devices
@@ -55,15 +56,15 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
     """
     started, sampling = time.perf_counter(), spec["sampling"]
     torch.set_num_threads(sampling["threads"])
-    released = spec.get("model", "")
-    tokenizer = tokenizer_of(inputs, "run", released)
+    model = checkpoint_of(inputs, "run", spec.get("model", ""))
+    tokenizer = load_tokenizer(model.folder, model.template)
     prompts = read_rows(inputs["data"] / "prompts.jsonl")
     draws = temperatures(sampling)
     seeds = [seed_for(spec["seed"], f"sampling/{draw}" if draw else "sampling") for draw in range(len(draws))]
     is_greedy = not any([*draws, *(prompt.get("temperature", 0) for prompt in prompts)])
     devices = visible_devices() if runtime.devices is None else runtime.devices
     rows = []
-    with open_engine(sampling, checkpoint_of(inputs, "run", released), tokenizer, devices, is_greedy) as engine:
+    with open_engine(sampling, model.folder, tokenizer, devices, is_greedy) as engine:
         for draw, (temperature, seed) in enumerate(zip(draws, seeds, strict=True)):
             rows += _answer_all(engine, tokenizer, prompts, sampling, temperature, draw, seed)
     with (
@@ -82,7 +83,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
         "engine_version": engine.version,
         "seeds": {"draws": seeds, "per": engine.seeded_per},
         "processes": engine.processes,
-        "model_commit": hub_commit(inputs, "run", released),
+        "model_commit": model.commit,
         "wall_s": time.perf_counter() - started,
     }
     write_json(out / "manifest.json", manifest)

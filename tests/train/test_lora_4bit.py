@@ -60,4 +60,4 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(checkpoint: Path, tmp_p
         short_training(adapted(checkpoint)[0], CheckpointStore(tmp_path / "cut"), 4)
     again, found = adapted(checkpoint)
     short_training(again, CheckpointStore(tmp_path / "cut"), None)
-    torch.testing.assert_close(found.learnt(), expected.learnt(), rtol=0, atol=0)
+    torch.testing.assert_close(found.trained(), expected.trained(), rtol=0, atol=0)
