@@ -87,6 +87,8 @@ class Learner:
             norms = {n: clip_grad_norm(m.parameters(), self.max_norms[n]) for n, m in self.modules.items()}
             if not all(math.isfinite(value) for value in (loss, *norms.values())):
                 failed.append((loss, norms))
+                if self.training.on_nan == "stop":
+                    break
                 continue
             self.optimizer.step()
             means.append({"loss": loss, **logged, "lr": lr, "grad_norm": norms["model"]})

@@ -27,8 +27,8 @@ KINDS = {
     "reference": ("reference", "manifest.json", "prefrepro.model.reference"),
     "embeddings": ("embeddings", "manifest.json", "prefrepro.model.embeddings"),
     "reference_rewards": ("reference_rewards", "manifest.json", "prefrepro.model.reference_rewards"),
-    "sample": ("samples", "manifest.json", "prefrepro.sample.generate"),
-    "import": ("samples", "manifest.json", "prefrepro.sample.imported"),
+    "sample": ("samples", "manifest.json", "prefrepro.sample.answers"),
+    "import": ("samples", "manifest.json", "prefrepro.sample.outputs"),
     "verdict": ("verdicts", "manifest.json", "prefrepro.judge.stage"),
     "table": ("tables", "", "prefrepro.tables.build"),
 }

@@ -17,6 +17,7 @@ from prefrepro.model.lora import Adapters
 from prefrepro.model.policy import Layout, Policy
 from prefrepro.model.training import Training
 from prefrepro.specs.runtime import Engine
+from prefrepro.train import run
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.engine import prepare
 from prefrepro.train.run import check_adapters
@@ -200,6 +201,6 @@ def test_what_cannot_be_trained_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         patch.setenv("WORLD_SIZE", "2")
         with pytest.raises(UserError, match=r"lora_rank is 4, and torchrun started several .* Next: --processes 1"):
             check_adapters(4, "none")
-    monkeypatch.setattr(lora, "find_spec", lambda name: None)  # as where nothing of an extra is installed
+    monkeypatch.setattr(run, "find_spec", lambda name: None)  # as where nothing of an extra is installed
     with pytest.raises(UserError, match=r"lora_rank is 4, which wants peft, .*Next: make setup, or pip install"):
         check_adapters(4, "none")
