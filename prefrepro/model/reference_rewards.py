@@ -20,7 +20,7 @@ from prefrepro.model.respond import rewarded_responder
 from prefrepro.model.seeds import seed_for
 
 
-def reference_rewards(
+def sampled_rewards(
     spec: dict[str, Any], inputs: dict[str, Path], init: Path, tokenizer: Any, draws: Iterable[int]
 ) -> tuple[Tensor, dict[str, Any]]:
     """Rewards (rows, S) of S responses to each row's prompt, one per draw, and what the manifest says of them.

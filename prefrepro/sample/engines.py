@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from prefrepro.errors import UserError
 from prefrepro.model.decode import Answer, answer_of, sampling_arguments, stop_ids
 from prefrepro.model.load import load_model
@@ -37,6 +39,7 @@ def engine_of(sampling: dict[str, Any], checkpoint: Path, tokenizer: Any) -> Eng
 
     Raises UserError where vLLM is wanted and not installed.
     """
+    torch.set_num_threads(sampling["threads"])
     dtype, size = sampling["dtype"], sampling["batch_size"]
     if sampling["engine"] == "vllm":
         return VLLM(checkpoint, tokenizer, dtype, sampling["max_length"])

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from prefrepro.data.hub import checkpoint_of
@@ -27,7 +26,6 @@ from prefrepro.specs.runtime import DEFAULT, Runtime
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runtime = DEFAULT) -> None:
     """samples.jsonl and manifest.json. Raises UserError where the engine is not installed."""
     started, sampling = time.perf_counter(), spec["sampling"]
-    torch.set_num_threads(sampling["threads"])
     model = checkpoint_of(inputs, "run", spec.get("model", ""))
     tokenizer = load_tokenizer(model.folder, model.template)
     prompts = read_rows(inputs["data"] / "prompts.jsonl")

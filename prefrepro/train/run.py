@@ -22,10 +22,10 @@ from prefrepro.data.hub import checkpoint_of
 from prefrepro.errors import UserError
 from prefrepro.files import replacing, write_json
 from prefrepro.model import align as alignment
-from prefrepro.model.base import pretraining
 from prefrepro.model.inputs import reward_accuracy
 from prefrepro.model.learner import Learner
 from prefrepro.model.load import load_tokenizer, save_model
+from prefrepro.model.pretrain import pretraining
 from prefrepro.model.rollout import rollout_learner
 from prefrepro.provenance import code_state, versions
 from prefrepro.specs.runtime import DEFAULT, Metrics, Runtime

@@ -13,7 +13,7 @@ from prefrepro.files import write_json
 from prefrepro.model.embeddings import text_embeddings
 from prefrepro.model.load import load_tokenizer
 from prefrepro.model.reference import reference_logps
-from prefrepro.model.reference_rewards import reference_rewards
+from prefrepro.model.reference_rewards import sampled_rewards
 from prefrepro.model.tensors import save_tensors
 from prefrepro.specs.runtime import DEFAULT, Runtime
 
@@ -39,10 +39,10 @@ def embeddings(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtim
     write_json(out / "manifest.json", manifest | {"wall_s": time.perf_counter() - started})
 
 
-def rewards(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
+def reference_rewards(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """reference_rewards.safetensors, whose `train` has a row for each of the data's, and manifest.json."""
     started, init = time.perf_counter(), checkpoint_of(inputs, "init", spec["init"]).folder
     draws = tqdm(range(spec["samples"]), unit="draw", disable=None)
-    found, facts = reference_rewards(spec, inputs, init, load_tokenizer(init), draws)
+    found, facts = sampled_rewards(spec, inputs, init, load_tokenizer(init), draws)
     save_tensors({"train": found}, out / "reference_rewards.safetensors")
     write_json(out / "manifest.json", {"spec": spec, **facts, "wall_s": time.perf_counter() - started})

@@ -12,9 +12,9 @@ from train_helpers import LIMITS, make_policy, tokenizer
 from prefrepro.data.hub import Hub, checkpoint_of
 from prefrepro.data.template import render_for, render_prompt
 from prefrepro.errors import UserError
-from prefrepro.model.base import BOS, EOS, build_tokenizer
 from prefrepro.model.examples import encode_groups, encode_pairs
 from prefrepro.model.load import load_tokenizer, save_model
+from prefrepro.model.pretrain import BOS, EOS, build_tokenizer
 
 MISTRAL = (  # in the way of Mistral-7B-Instruct-v0.1's own: BOS written out, alternating roles demanded
     "{{ bos_token }}{% for message in messages %}"

@@ -9,10 +9,10 @@ import pytest
 import torch
 from train_helpers import make_inputs, model_config, short_training, tokenizer
 
-from prefrepro.model.base import build_model
 from prefrepro.model.load import load_model, save_model
 from prefrepro.model.lora import Adapters
 from prefrepro.model.policy import Policy
+from prefrepro.model.pretrain import build_model
 from prefrepro.train.checkpoint import CheckpointStore
 
 bitsandbytes = pytest.importorskip("bitsandbytes", reason="pip install -e '.[qlora]'")

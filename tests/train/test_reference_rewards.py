@@ -48,7 +48,7 @@ def roles(data_node: Path) -> dict[str, Path]:
 
 
 def rewards_of(roles: dict[str, Path], out: Path, **changes: Any) -> torch.Tensor:
-    shared.rewards(SPEC | changes, roles, out)
+    shared.reference_rewards(SPEC | changes, roles, out)
     return load_file(out / "reference_rewards.safetensors")["train"]
 
 
@@ -86,7 +86,7 @@ def test_a_reward_that_is_no_number_is_refused(roles: dict[str, Path], tmp_path:
     tensors = load_file(weights)
     save_file(tensors | {"score.weight": tensors["score.weight"] * math.nan}, weights, {"format": "pt"})
     with pytest.raises(UserError, match=r"broken/model gives NaN or infinity for a response to prompt \w{12}"):
-        shared.rewards(SPEC, roles | {"reward_model": broken}, tmp_path / "out")
+        shared.reference_rewards(SPEC, roles | {"reward_model": broken}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

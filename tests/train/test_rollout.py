@@ -70,11 +70,11 @@ def run_ppo(
         if metrics[-1]["step"] == stop_at:
             raise KeyboardInterrupt
 
-    reading = "paper" if rollout.responses == "policy" else "code"
-    hp = PPO.Hparams(reading=reading, **{key: changes.pop(key) for key in list(changes) if key in ("kl_coef",)})
+    method = PPO if rollout.responses == "policy" else method_of("ppo_offline")
+    hp = method.Hparams(**{key: changes.pop(key) for key in list(changes) if key in ("kl_coef",)})
     values = {"max_steps": 6, "epochs": 9.0, "checkpoint_every": 2, "rollout": rollout} | changes
     respond = respond_by(policy)
-    learner = learner_of(policy, PPO, Training(**settings(**values)), make_inputs(), hp, respond)
+    learner = learner_of(policy, method, Training(**settings(**values)), make_inputs(), hp, respond)
     return train(learner, store, on_log=on_log)
 
 
