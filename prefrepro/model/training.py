@@ -76,8 +76,10 @@ class Training:
 
 def training_of(values: dict[str, Any]) -> Training:
     """A spec's `training` section."""
-    rollout = values.get("rollout")
-    return Training(**values | ({"rollout": RolloutSettings(**rollout)} if rollout else {}))
+    fields = dict(values)
+    if fields.get("rollout"):
+        fields["rollout"] = RolloutSettings(**fields["rollout"])
+    return Training(**fields)
 
 
 def total_steps(inputs: Inputs, needs: Needs, training: Training) -> int:

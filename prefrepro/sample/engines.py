@@ -56,12 +56,12 @@ class Continuous:
     """
 
     version, seeded_per, processes = metadata.version("transformers"), "draw", 1
-    advance: Callable[[int], object] = staticmethod(ignore)
     PAGE = 256
     """Tokens, transformers' default: what kernels of flash attention want."""
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
         self.model, self.tokenizer, self.batch_size = model.eval(), tokenizer, batch_size
+        self.advance: Callable[[int], object] = ignore
 
     def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
         """Raises RuntimeError where an answer is missing."""
@@ -109,7 +109,6 @@ class VLLM:
     """
 
     seeded_per, processes = "answer", 1
-    advance: Callable[[int], object] = staticmethod(ignore)
 
     def __init__(self, checkpoint: Path, tokenizer: Any, dtype: str, max_length: int) -> None:
         try:
@@ -120,6 +119,7 @@ class VLLM:
                 "in an environment of its own (docs/sampling.md), or set engine: transformers"
             ) from error
         self.version, self.tokenizer = metadata.version("vllm"), tokenizer
+        self.advance: Callable[[int], object] = ignore
         self.model = self.vllm.LLM(**vllm_arguments(checkpoint, dtype, max_length))
 
     def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:

@@ -83,11 +83,11 @@ class Scattered:
     """`Padded` with one process for each device: the same batches, each answered by the next free process."""
 
     version = Padded.version
-    advance: Callable[[int], object] = staticmethod(ignore)
 
     def __init__(self, processes: Processes, tokenizer: Any, batch_size: int, seed_per: str) -> None:
         self.pool, self.tokenizer, self.batch_size, self.seeded_per = processes, tokenizer, batch_size, seed_per
         self.processes = processes.count
+        self.advance: Callable[[int], object] = ignore
 
     def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
         found: list[Answer] = []

@@ -74,11 +74,11 @@ class Padded:
     """transformers, batch by batch, prompts of like length together; a batch ends with its longest answer."""
 
     version, processes = metadata.version("transformers"), 1
-    advance: Callable[[int], object] = staticmethod(ignore)
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int, seed_per: str = "draw") -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.batch_size, self.seeded_per = batch_size, seed_per
+        self.advance: Callable[[int], object] = ignore
 
     def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
         torch.manual_seed(request.seed)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from released_orders import paired_order, unpaired_order
 from torch import Tensor
 
 from methods import (
@@ -32,7 +33,7 @@ from methods import (
     swepo,
 )
 from methods.contract import LossOutput, PairedBatch, RankedBatch, RolloutBatch, UnpairedBatch
-from prefrepro.data.splits import eval_prompt_order, paired_order, unpaired_order
+from prefrepro.data.splits import eval_prompt_order
 from prefrepro.judge.order import paper_order
 from prefrepro.model.logps import IGNORED, sequence_logps, summed, token_logps
 from prefrepro.model.optimizer import build_optimizer, warmup_lr
@@ -357,7 +358,7 @@ def run_train_order(case: Case, dtype: torch.dtype) -> Outputs:
     if case["op"] == "paired_train_order":
         return {"batches": paired_order(train, size, **options)}
     balanced = case["op"] == "rpo_unpaired_train_order"
-    batches = unpaired_order(train, size, is_balanced=balanced, **options)
+    batches = unpaired_order(train, size, balanced, **options)
     return {"batches": batches, "kl_partner_of_position_i": [(i + 1) % size for i in range(size)]}
 
 
