@@ -43,7 +43,9 @@ def canonical(name: str) -> str:
 
 def pinned() -> dict[str, str]:
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    return {canonical(name): version for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\n]+)", text, re.MULTILINE)}
+    return {
+        canonical(name): version for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\n]+)", text, re.MULTILINE)
+    }
 
 
 def licence_file(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from alpaca_helpers import make_row, make_rows
+from faulty_judge import local_judge
 from judge_helpers import stats
 
 from prefrepro.csv_schema.schema import read_csv, validate_frame
@@ -21,7 +22,6 @@ from prefrepro.data.world.lexicon import facts
 from prefrepro.errors import UserError
 from prefrepro.judge.alpaca.evaluate import evaluate
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.local import local_judge
 from prefrepro.judge.stage import judge_samples
 from prefrepro.specs.evaluation import Evaluation
 
