@@ -42,8 +42,9 @@ def judge_all(
 ) -> pd.DataFrame:
     """One row per question, in their order, columns as in verdicts.schema.yaml.
 
-    `config.concurrency` questions are asked at a time. `ask`: (question) -> (verdict, score and weight; the replies). The first error stops the rest and is raised; where
-    the budget is used up it says what is still to be asked. Raises UserError, also where too many verdicts are invalid.
+    `config.concurrency` questions are asked at a time. `ask`: (question) -> (verdict, score and weight; the replies).
+    The first error stops the rest and is raised; where the budget is used up it says what is still to be asked. Raises
+    UserError, also where too many verdicts are invalid.
     """
 
     def row(question: Question) -> dict[str, Any]:
