@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.files import write_text
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.kinds import TRAININGS
+from prefrepro.plan.nodes import Graph, Node
 from prefrepro.specs.adapters import of_training
 from prefrepro.specs.method import read_method
 from prefrepro.specs.method_text import method_text
 from prefrepro.specs.sources import read_named
 
 CARD = "README.md"
-MODELS = ("base", "sft", "run", "reward_model")
-"""Kinds of nodes whose folder holds a model"""
 OURS = "apache-2.0"
 """Licence of weights that were made here from nothing: the project's"""
 TEMPLATE = Path(__file__).with_name("model_card.md")
 
 
-def write_card(plan: Plan, node: Node) -> Path:
+def write_card(plan: Graph, node: Node) -> Path:
     """Write model/README.md of a finished run; its path."""
     folder = plan.results / node.folder
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -33,7 +32,7 @@ def write_card(plan: Plan, node: Node) -> Path:
     return path
 
 
-def card(plan: Plan, node: Node, run: dict[str, Any]) -> str:
+def card(plan: Graph, node: Node, run: dict[str, Any]) -> str:
     """The card's text. `run`: the content of run.json."""
     from huggingface_hub import ModelCard, ModelCardData  # a third of a second, and only training jobs want it
 
@@ -59,7 +58,7 @@ def card(plan: Plan, node: Node, run: dict[str, Any]) -> str:
         "base": base,
         "base_name": base.get("repo", base["name"]),
         "data": source,
-        "scale": plan.scale,
+        "scale": plan.scale_facts,
         "header": header,
         "text": header and method_text(header.path),
         "init": init,
@@ -67,7 +66,7 @@ def card(plan: Plan, node: Node, run: dict[str, Any]) -> str:
         "licence": base.get("licence") or _unknown_licence(base),
         "adapters": of_training(spec["training"]),
         "cells": cells_of(plan, node.id),
-        "starts": [one.id for one in plan.nodes.values() if node.id in one.inputs.values() and one.kind in MODELS],
+        "starts": [one.id for one in plan.nodes.values() if node.id in one.inputs.values() and one.kind in TRAININGS],
         "is_score": is_score,
         "family": "AutoModelForSequenceClassification" if is_score else "AutoModelForCausalLM",
         "versions": json.loads(run["row"]["versions"]),
@@ -75,21 +74,21 @@ def card(plan: Plan, node: Node, run: dict[str, Any]) -> str:
     return str(ModelCard.from_template(data, template_path=str(TEMPLATE), **values)) + "\n"
 
 
-def base_model(plan: Plan, node: Node) -> dict[str, Any]:
+def base_model(plan: Graph, node: Node) -> dict[str, Any]:
     """What the chain of trainings starts from: its file in config/models, or of one made here its kind alone."""
     while "init" in node.inputs:
         node = plan.nodes[node.inputs["init"]]
     if node.kind == "base":
-        return {"kind": "scratch", "name": node.id.split("_")[0]}
-    name = plan.scale["models"][node.spec["model"]]
-    return {"name": name, **read_named("models", name, f"config/scales/{plan.config.scale}.yaml")}
+        return {"kind": "scratch", "name": node.model}
+    name = plan.scale_facts["models"][node.spec["model"]]
+    return {"name": name, **read_named("models", name, f"config/scales/{plan.results.name}.yaml")}
 
 
-def cells_of(plan: Plan, run_id: str) -> list[str]:
+def cells_of(plan: Graph, run_id: str) -> list[str]:
     """The cells of the plan's tables that this training feeds: «rpo/table1, row dpo, column win-rate»."""
     return [
         f"{cell['paper']}/{cell['table']}, row {cell['row']}, column {cell['column']}"
-        for table in plan.tables.values()
+        for table in plan.of_kind("table")
         for cell in table.spec["cells"]
         if run_id in cell["run_ids"]
     ]
