@@ -14,7 +14,7 @@ from table_pages import table_pages
 
 from prefrepro.files import ROOT
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.method import method_names, read_method
 from prefrepro.specs.table import read_table, table_files
 
