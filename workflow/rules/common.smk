@@ -11,10 +11,10 @@ from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.budget import refuse_over_budget
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.jobs.worker.start import start
-from prefrepro.plan.build import make_plan
+from prefrepro.plan.build import make_plan, planned
 from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.resources import ScaleResources
-from prefrepro.plan.store import FILE, planned, write_plan
+from prefrepro.plan.store import FILE, write_plan
 
 try:
     # A cluster's job reads this file again, and then the plan that the main process wrote.
