@@ -65,7 +65,16 @@ LIGHT = {
     "method_tools": [ROOT / "prefrepro" / "method_tools" / "new.py"],
 }
 """What a Snakefile, parsed again in every job, or a help page loads."""
+FILE = re.compile(r"[a-z_/]+\.py\b")
+FILES_OF_OTHERS = {
+    "common.py", "compare.py", "dataloader.py", "decoders/openai.py", "eval.py", "fix_overall_score_issue.py",
+    "gen_judgment.py", "gen_model_answer.py", "glm_winrate.py", "judge_utils.py", "models.py", "my_dpo.py",
+    "preference_trainer.py", "processors.py", "reward_trainer.py", "show_result.py", "trainers.py", "utils.py", "x.py",
+}  # fmt: skip
+"""Files of released code that comments point at, and names of examples."""
 HEAVY = {"torch", "transformers", "pandas", "pandera", "scipy", "matplotlib"}
+FOLDERS = ("methods", "prefrepro", "workflow", "tests", "bench", "docs")
+"""All that holds Python of ours."""
 LONGEST = 400
 LONG_FOR_A_REASON: dict[str, str] = {}
 """File -> why it is longer. None is."""
@@ -235,6 +244,16 @@ def test_every_module_can_be_imported(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", METHODS + MACHINERY, ids=name)
+def test_every_file_that_a_comment_names_is_there(path: Path) -> None:
+    """A file that was moved is found in the words of others last."""
+    here = {f"/{name(one)}" for folder in FOLDERS for one in (ROOT / folder).rglob("*.py")}
+    named = set(FILE.findall(path.read_text(encoding="utf-8")))
+    gone = [file for file in named if not any(one.endswith(f"/{file.lstrip('/')}") for one in here)]
+    ours = [file for file in gone if not f"/{file}".endswith(tuple(f"/{one}" for one in FILES_OF_OTHERS))]
+    assert not ours, f"{name(path)} names {', '.join(ours)}, which is not there"
+
+
+@pytest.mark.parametrize("path", METHODS + MACHINERY, ids=name)
 def test_nothing_is_pickled(path: Path) -> None:
     """A pickle runs code when read. torch.load reads pickles unless weights_only is left alone or True."""
     packages = {module.split(".")[0] for module in imports(path)}
@@ -257,8 +276,7 @@ def test_machinery_never_branches_on_the_name_of_a_method(path: Path) -> None:
 
 
 def test_no_file_is_too_long() -> None:
-    folders = ("methods", "prefrepro", "workflow", "tests", "bench", "docs")
-    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     lengths = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     long = {path: lines for path, lines in lengths.items() if lines > LONGEST and path not in LONG_FOR_A_REASON}
     assert not long, f"over {LONGEST} lines: {long}. Split it, or state the reason in LONG_FOR_A_REASON"
