@@ -103,8 +103,10 @@ def nodes_of(path: Path, with_types: bool) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         yield node
-        is_for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        waiting += node.orelse if is_for_types and not with_types else ast.iter_child_nodes(node)
+        if not with_types and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
 
 
 def imported(path: Path, with_types: bool = True) -> Iterator[tuple[int, str]]:
