@@ -62,13 +62,13 @@ def build_model(config: dict[str, Any], tokenizer: PreTrainedTokenizerFast, seed
     return AutoModelForCausalLM.from_config(model_config, attn_implementation="sdpa")
 
 
-def pretraining(spec: dict[str, Any], data: Path) -> tuple[Learner, PreTrainedTokenizerFast]:
+def pretraining(spec: dict[str, Any], data: Path) -> tuple[Learner, Any]:
     """The training of a language model from nothing on a data set's pretraining texts, and its tokenizer."""
     training, seed = training_of(spec["training"]), seed_for(spec["seed"], "pretrain")
     torch.set_num_threads(training.threads)
     rows = read_rows(data / "pretrain.jsonl")
     texts = [render_prompt(row["prompt"]) + row["completion"] for row in rows]
-    tokenizer = build_tokenizer(texts, spec["vocab_size"], training.max_length)
+    tokenizer: Any = build_tokenizer(texts, spec["vocab_size"], training.max_length)
     model = build_model(spec["config"], tokenizer, seed)
     counts = TruncationCounts()
     sequences = encode(tokenizer, [""] * len(texts), texts, limits_of(spec["training"]), counts)
