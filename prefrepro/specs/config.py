@@ -17,7 +17,7 @@ from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show
 from prefrepro.specs.files import as_mapping, names_in, read_mapping, report, unknown_keys
 from prefrepro.specs.method import hparam_problems, read_method
-from prefrepro.specs.rules import COUNT, FLAG, TEXT, flags_of, is_number, is_text, is_whole, one_of
+from prefrepro.specs.rules import COUNT, FLAG, NUMBER, TEXT, flags_of, is_number, is_text, is_whole, one_of
 from prefrepro.specs.settings import EVALUATION, PLANNING, ROLLOUT, SAMPLING, SOURCE, TRAINING, keys_of, value_problems
 from prefrepro.specs.sources import read_named
 from prefrepro.specs.yaml_loader import load_yaml
@@ -118,8 +118,11 @@ _SCALE_RULES = {"description": TEXT, "is_comparable": FLAG, "files_judge": TEXT,
 _SCALE_RULES["engine"] = flags_of("activation_checkpointing", "compile")  # specs/runtime.py
 PAPER_KEYS = [
     "title", "arxiv", *SETTINGS, "rollout", "prompt_sets", "start", "evaluations", "switches",
+    "equivalence_margin",
 ]  # fmt: skip
-_PAPER_RULES = {"title": TEXT, "arxiv": TEXT, "start": one_of("sft", "base")}
+_PAPER_RULES = {"title": TEXT, "arxiv": TEXT, "start": one_of("sft", "base"), "equivalence_margin": NUMBER}
+EQUIVALENCE_MARGIN = 5.0
+"""Points within which two rows are called equivalent, where paper.yaml does not say."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What becomes part of a path."""
 
@@ -210,7 +213,7 @@ def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
         for here, given in _sides_that_set(paper.get("switches"), name, where):
             problems += unknown_keys(given, list(made[name]), f"{here}, {name}")
     report(problems)
-    return paper | made | {"sampling": SAMPLING_DEFAULTS | sampling}
+    return {"equivalence_margin": EQUIVALENCE_MARGIN} | paper | made | {"sampling": SAMPLING_DEFAULTS | sampling}
 
 
 SWITCH_SECTIONS = ["training", "sampling", "prompt_sets", "evaluations", "hparams", "source", "planning"]

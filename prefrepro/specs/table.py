@@ -17,6 +17,7 @@ from prefrepro.specs.settings import value_problems
 
 METRICS = ("win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct")
 KINDS = ("cells", "configuration")
+COMPARED = [["rows"], ["columns"], ["rows", "columns"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Table:
     rows: list[Row]
     scales: list[str] | None
     """Where it makes sense; None: at every scale."""
+    compare: list[str]
+    """What is compared in pairs: rows of a column, columns of a row, or both."""
     is_printed: bool
     """False: no paper prints a number of it, so `tables` leaves it out."""
     settings: list[dict[str, Any]]
@@ -97,7 +100,7 @@ ROW_KEYS = [
 ]  # fmt: skip
 TABLE_KEYS = [
     "title", "where", "kind", "metric", "model", "dataset", "embedder", "evaluation", "baseline", "notes", "scales",
-    "printed", "columns", "rows", "settings",
+    "compare", "printed", "columns", "rows", "settings",
 ]  # fmt: skip
 _NAME = Key(lambda value: is_text(value) and "\n" not in value, "a name")
 _METRIC = one_of(*METRICS)
@@ -106,6 +109,7 @@ TABLE_RULES = {
     "title": TEXT, "where": TEXT, "kind": one_of(*KINDS), "metric": _METRIC, "model": _NAME, "dataset": _NAME,
     "embedder": _NAME, "evaluation": _NAME, "baseline": _NAME.or_null,
     "notes": TEXTS, "scales": TEXTS, "printed": FLAG,
+    "compare": Key(lambda value: value in COMPARED, f"one of {COMPARED}"),
     "settings": Key(
         lambda value: isinstance(value, list) and bool(value) and all(map(_is_setting, value)),
         "a list of {label: TEXT, value: PATH, printed: NUMBER or TEXT}",
@@ -162,6 +166,7 @@ def read_table(path: Path) -> Table:
         columns=columns,
         rows=rows,
         scales=raw.get("scales"),
+        compare=raw.get("compare") or ["rows"],
         is_printed=raw.get("printed", raw.get("scales") is None),
         settings=raw.get("settings") or [],
     )

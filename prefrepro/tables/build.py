@@ -1,7 +1,8 @@
-"""The table node of the DAG: cells of one table, its files in every format, and the four CSVs of the folder."""
+"""The table node of the DAG: cells of one table, its files in every format, and the five CSVs of the folder."""
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from prefrepro.specs.runtime import DEFAULT, Runtime
 from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells, missing
 from prefrepro.tables.collect import collect
+from prefrepro.tables.pairs import build_pairs
 from prefrepro.tables.render import settings_meta, table_meta, write_settings, write_table
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
-    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv} and bring the four CSVs up to date. Raises UserError."""
+    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv,pairs.csv} and bring the five CSVs up to date. Raises UserError."""
     write(spec, out.parent.parent, out.parent)
     collect(out.parent.parent)
 
@@ -34,6 +36,7 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
         run = json.loads((results / "runs" / run_ids[0] / "run.json").read_text(encoding="utf-8"))
         return run["row"]["commit"]
 
+    @functools.cache
     def verdicts(verdict_id: str) -> VerdictSet:
         folder = results / "verdicts" / verdict_id
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -51,3 +54,5 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
         title = f"{spec['where']}: {spec['title']}"
         write_table(cells, table_meta(planned, title, spec["notes"], spec["switches"]), tables)
     write_csv(cells, tables / f"{spec['paper']}_{spec['table']}.cells.csv", "cells")
+    pairs = build_pairs(planned, spec["compare"], verdicts)
+    write_csv(pairs, tables / f"{spec['paper']}_{spec['table']}.pairs.csv", "pairs")
