@@ -40,7 +40,7 @@ def of_counts(wins: float, printed: float, n: int) -> Gap:
     (low1, high1, _), (low2, high2, _) = wilson(wins, n), wilson(theirs, n)
     low = float(np.hypot(p1 - low1, high2 - p2))
     high = float(np.hypot(high1 - p1, p2 - low2))
-    return Gap(p1 - p2, p1 - p2 - low, p1 - p2 + high)
+    return Gap(p1 - printed, p1 - p2 - low, p1 - p2 + high)
 
 
 def of_one(value: float, error: float, printed: float) -> Gap:

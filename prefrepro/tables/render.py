@@ -180,17 +180,16 @@ def _legend(cells: pd.DataFrame, meta: TableMeta) -> str:
     baselines = dict.fromkeys(str(key) for key in cells.loc[cells["p_vs_baseline"].notna(), "baseline"])
     labels = ", ".join(meta.row_labels.get(key, key) for key in baselines)
     methods = {str(method) for method in cells["diff_method"].dropna()}
-    mark = f" vs baseline: ours less {labels}, same prompts [95 % interval]." if labels else ""
+    mark = f" vs baseline: ours less {labels} [95 % interval]." if labels else ""
     if methods - set(ONE_SEED):
         mark += f" {MARK}: the methods differ over training seeds, Holm-adjusted p < {ALPHA:g} over this table."
     if methods & set(ONE_SEED):
         mark += (
-            f" «{TRAININGS_DIFFER}»: of one seed each, Holm-adjusted p < {ALPHA:g} over this table; it says nothing "
-            "about the methods where trainings of one method differ by the standard deviation named, in points."
+            f" {TRAININGS_DIFFER}: one seed each, Holm-adjusted p < {ALPHA:g} over this table; no evidence about the "
+            "methods where trainings of one method spread by the standard deviation named, in points."
         )
     if cells["status"].isin(["consistent", "differs"]).any():
-        mark += " consistent with ours, differs from ours: the 95 % interval of ours less the printed number does or "
-        mark += "does not hold 0; the printed number is taken to be one training's on as many prompts."
+        mark += " consistent, differs: the 95 % interval of ours less the printed number does, does not hold 0."
     measures = ", ".join(dict.fromkeys(MEASURES[metric] for metric in cells["metric"]))
     return f"{measures} [95 % interval]; printed: the number in the paper.{mark}"
 

@@ -68,8 +68,7 @@ def _told(cell: Mapping[str, Any]) -> str:
     """Beside a printed number that ours is held against: whether it is consistent with it, and ours less it."""
     if cell["status"] not in ("consistent", "differs"):
         return ""
-    word = "consistent with ours" if cell["status"] == "consistent" else "differs from ours"
-    return f" ({word}: {cell['delta']:+.2f} [{cell['delta_low']:+.2f}, {cell['delta_high']:+.2f}])"
+    return f" ({cell['status']}: {cell['delta']:+.2f} [{cell['delta_low']:+.2f}, {cell['delta_high']:+.2f}])"
 
 
 def _difference(cell: Mapping[str, Any], trainings_differ: bool) -> str:
