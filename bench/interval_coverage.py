@@ -323,6 +323,11 @@ def put(page: str, name: str, text: str) -> str:
     return block.sub(lambda _: f"{start}\n{text}\n{end}", page)
 
 
+def _precision(runs: int) -> str:
+    error = 200 * (ALPHA * (1 - ALPHA) / runs) ** 0.5
+    return f"{runs:,} runs a line: a share near 5 or 95 % is known to ± {error:.1f} points (two standard errors)."
+
+
 def _covers(ends: tuple[float, float], truth: float) -> Hits:
     return ends[0] - 1e-12 <= truth <= ends[1] + 1e-12, ends[1] - ends[0]
 
@@ -336,7 +341,8 @@ def _main() -> None:
     for name, of in TABLES.items():
         if arguments.only not in (None, name):
             continue
-        text = markdown([measure(what, run, world, arguments.runs) for what, run, worlds in of for world in worlds])
+        lines = [measure(what, run, world, arguments.runs) for what, run, worlds in of for world in worlds]
+        text = f"{_precision(arguments.runs)}\n\n{markdown(lines)}"
         sys.stdout.write(f"{name}\n\n{text}\n\n")
         sys.stdout.flush()
         if arguments.write:

@@ -53,7 +53,8 @@ def of_several(ours: Estimates, printed: float, once: float) -> Gap:
     """The mean of S trainings against a printed number that is of one training, which varied as ours do.
 
     `once`: variance of one training's number over prompts, p(1 - p) / n of wins. d ± t_f · √(V + V_p), with V_p =
-    max(0, s² - S·E) + once, s² between the seeds' values, E the answers' noise, f = (V + V_p)² (S - 1) / (s² (1 + 1/S))².
+    max(0, s² - S·E) + once, s² between the seeds' values, E the answers' noise, and
+    f = (V + V_p)² (S - 1) / (s² (1 + 1/S))².
     """
     seeds = len(ours.values)
     variance = two_levels([ours])

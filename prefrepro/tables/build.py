@@ -18,7 +18,7 @@ from prefrepro.tables.render import settings_meta, table_meta, write_settings, w
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
-    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv,pairs.csv} and bring the five CSVs up to date. Raises UserError."""
+    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv,pairs.csv}, then the five CSVs. Raises UserError."""
     write(spec, out.parent.parent, out.parent)
     collect(out.parent.parent)
 

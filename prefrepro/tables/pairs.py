@@ -13,8 +13,8 @@ import pandas as pd
 
 from prefrepro.csv_schema.schema import load_schema
 from prefrepro.stats.metrics import METRICS, VerdictSet, compare, estimates_together
-from prefrepro.stats.pairs import all_pairs, ranks
 from prefrepro.stats.paired import holm
+from prefrepro.stats.pairs import all_pairs, ranks
 from prefrepro.tables.cells import SEPARATOR, statistic
 
 ALONG = {"rows": ("column", "row"), "columns": ("row", "column")}

@@ -51,7 +51,7 @@ def test_every_cell_of_the_csv_stands_in_a_matrix_with_its_labels(content: dict[
     paired = cell_of(content, "rpo/table1", "rpo-paired")
     assert paired["text"]["printed"].startswith("78.52")
     assert paired["method"] == "rpo_paired"
-    assert {cell["status"] for cell in table["cells"]} == {"inside", "outside"}
+    assert {cell["status"] for cell in table["cells"]} == {"consistent", "differs"}
     assert {cell["status"] for one in content["tables"][1:] for cell in one["cells"]} == {"not_comparable"}
 
 

@@ -50,7 +50,7 @@ def test_collect_joins_everything(results: Path) -> None:
     assert list(cells["row"]) == ["dpo", "rpo"] and list(runs["run_id"]) == ["r-dpo", "r-rpo"]
     assert len(verdicts) == 40 and list(verdicts["verdict_set_id"].unique()) == ["dpo", "rpo"]
     assert list(judging["verdict_set_id"]) == ["dpo", "rpo"] and list(judging["n_verdicts"]) == [20, 20]
-    assert pairs[["first", "second"]].to_numpy().tolist() == [["dpo", "rpo"]]
+    assert pairs[["first", "second"]].to_numpy().tolist() == [["rpo", "dpo"]]
     run = runs.iloc[0]
     assert json.loads(run["hparams"]) == {"beta": 0.1, "tau": 0.5}
     assert run["final_loss"] == 0.1 + 0.2 and pd.isna(run["peak_mem_gb"]) and not run["dirty"]

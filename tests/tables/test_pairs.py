@@ -13,7 +13,9 @@ from prefrepro.tables.pairs import build_pairs, over_papers
 
 @pytest.fixture
 def sets(make_verdicts) -> dict[str, pd.DataFrame]:
-    return {name: make_verdicts(name, ["win"] * k + ["loss"] * (100 - k)) for name, k in (("a", 20), ("b", 50), ("c", 52))}
+    return {
+        name: make_verdicts(name, ["win"] * k + ["loss"] * (100 - k)) for name, k in (("a", 20), ("b", 50), ("c", 52))
+    }
 
 
 def test_every_two_rows_by_hand(make_cell, sets) -> None:

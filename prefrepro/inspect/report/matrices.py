@@ -17,7 +17,10 @@ NUMBERS = (
     "value", "ci_low", "ci_high", "reported", "delta", "delta_low", "delta_high", "p_vs_baseline", "diff", "diff_low",
     "diff_high", "margin", "n", "n_tie", "n_invalid", "n_seeds",
 )  # fmt: skip
-TEXTS = ("row", "column", "metric", "status", "reason", "ci_method", "diff_method", "equivalence", "baseline", "judge", "reading", "commit")
+TEXTS = (
+    "row", "column", "metric", "status", "reason", "ci_method", "diff_method", "equivalence", "baseline", "judge",
+    "reading", "commit",
+)  # fmt: skip
 
 
 def tables(folder: Folder) -> list[dict[str, Any]]:
@@ -94,8 +97,13 @@ def _cell(folder: Folder, row: dict[str, Any]) -> dict[str, Any]:
     return {
         **{key: number(row[key]) for key in (*NUMBERS, "p_holm")},
         **{key: row[key] for key in TEXTS},
-        "text": {"value": shown.value, "interval": shown.interval, "printed": shown.printed, "counts": shown.counts,
-                 "difference": shown.difference},
+        "text": {
+            "value": shown.value,
+            "interval": shown.interval,
+            "printed": shown.printed,
+            "counts": shown.counts,
+            "difference": shown.difference,
+        },
         "method": folder.method(seeds[0]["run"]) if seeds else None,
         "seeds": seeds,
     }

@@ -106,8 +106,13 @@ def _row(one: Audited) -> dict[str, object]:
         "baseline": base.row if base else None,
         "difference": round(printed.reported - base.reported, printed.decimals) if base else None,
         "p": one.p,
-        **dict(zip(SMALLEST, smallest_significant(base.reported, printed.n) if base and has_test else (None, None),
-                   strict=True)),
+        **dict(
+            zip(
+                SMALLEST,
+                smallest_significant(base.reported, printed.n) if base and has_test else (None, None),
+                strict=True,
+            )
+        ),
         "prompts_needed": prompts_needed(printed.reported, base.reported) if base and has_test else None,
     }
 

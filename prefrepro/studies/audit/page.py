@@ -74,8 +74,8 @@ def _overall(audited: Sequence[Audited]) -> list[str]:
     for (evaluation, n), ones in groups.items():
         counted, passed = chance(max(one.printed.decimals for one in ones), n, evaluation in DROPS)
         found.append(
-            f"{evaluation}, n = {n}: {_counted(ones, n)} Of arbitrary numbers {100 * counted:.0f} % would be k/{n}, and "
-            f"{100 * passed:.0f} % would pass as something"
+            f"{evaluation}, n = {n}: {_counted(ones, n)} Of arbitrary numbers {100 * counted:.0f} % would be k/{n}, "
+            f"and {100 * passed:.0f} % would pass as something"
             + (": passing says next to nothing." if passed > 0.5 else ".")
         )
     means = [one for one in audited if one.printed.kind == "mean"]
@@ -89,9 +89,9 @@ def _overall(audited: Sequence[Audited]) -> list[str]:
     unique = list({one.comparison: one for one in reversed(tested)}.values())
     found.append(
         f"{_significant([one.p for one in tested])} of {len(tested)} differences from a table's baseline are "
-        f"significant at 5 %, each tested alone; {len(tested) - len(unique)} of them are printed again elsewhere, and of "
-        f"the {len(unique)} different ones {_significant([one.p for one in unique])} are. Adjusted by Holm's method: "
-        f"{_within_tables(tested)} within their tables, {_significant(holm([one.p for one in unique]))} over all."
+        f"significant at 5 %, each tested alone; {len(tested) - len(unique)} of them are printed again elsewhere, and "
+        f"of the {len(unique)} different ones {_significant([one.p for one in unique])} are. Adjusted by Holm's "
+        f"method: {_within_tables(tested)} within their tables, {_significant(holm([one.p for one in unique]))} over all."
     )
     found += [
         f"n = {n}: at {EXAMPLE_RATE:.0f} % another row must lie {up:.1f} points above or {down:.1f} below to be "

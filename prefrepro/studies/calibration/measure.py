@@ -19,7 +19,6 @@ from prefrepro.stats.paired import compare_scores
 from prefrepro.studies.calibration.published import Pair
 
 
-
 def measure(pairs: Sequence[Pair], verdicts: pd.DataFrame) -> dict[str, Any]:
     """A row of calibration.csv: counts, agreement, kappa, win rates and their shift, position; None where undefined.
 
