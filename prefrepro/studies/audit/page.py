@@ -91,7 +91,8 @@ def _overall(audited: Sequence[Audited]) -> list[str]:
         f"{_significant([one.p for one in tested])} of {len(tested)} differences from a table's baseline are "
         f"significant at 5 %, each tested alone; {len(tested) - len(unique)} of them are printed again elsewhere, and "
         f"of the {len(unique)} different ones {_significant([one.p for one in unique])} are. Adjusted by Holm's "
-        f"method: {_within_tables(tested)} within their tables, {_significant(holm([one.p for one in unique]))} over all."
+        f"method: {_within_tables(tested)} within their tables, {_significant(holm([one.p for one in unique]))} over "
+        "all."
     )
     found += [
         f"n = {n}: at {EXAMPLE_RATE:.0f} % another row must lie {up:.1f} points above or {down:.1f} below to be "

@@ -174,8 +174,8 @@ def page(frame: pd.DataFrame) -> str:
     return (
         "# Calibration: judges against published verdicts\n\n"
         "The judge `replay` returns the published verdicts: its agreement must be 100 and its shift 0.\n"
-        "`first shown`: share of the judge's verdicts for the answer shown first, over prompts; `expected`: the same of\n"
-        "a judge without position bias, 50 where both orders are as frequent.\n"
+        "`first shown`: share of the judge's verdicts for the answer shown first, over prompts; `expected`: the same\n"
+        "of a judge without position bias, 50 where both orders are as frequent.\n"
         "Brackets hold 95 % intervals. AlpacaEval's preferences are cut at ½, asked for with our pairwise prompt.\n\n"
         + tabulate(rows, header, tablefmt="github", disable_numparse=True)
         + "\n"
