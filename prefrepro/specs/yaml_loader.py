@@ -66,6 +66,11 @@ def load_yaml(text: str) -> Any:
     return yaml.load(text, _Loader)
 
 
+def composed(text: str) -> Any:
+    """The nodes of a text that load_yaml accepts: each has its line, and a mapping's keys stand in its value."""
+    return yaml.compose(text, _BASE)
+
+
 def _check(text: str) -> None:
     """Raise where the document nests without end or says anything in another way than outright."""
     depth = 0
