@@ -14,14 +14,15 @@ from typing import Any
 
 from tabulate import tabulate
 
+from prefrepro.cli.parser import parse_config
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.data.template import render_history
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError, exit_on_user_error
-from prefrepro.jobs.main import parse_config
 from prefrepro.model.examples import read_rows
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 from prefrepro.stats.metrics import VerdictSet, summarise
 
 CONTROL = "dpo"

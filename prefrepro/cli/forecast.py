@@ -7,11 +7,10 @@ import json
 import sys
 from typing import Any
 
-from prefrepro.cli.parser import add_command
+from prefrepro.cli.parser import add_command, parse_config
 from prefrepro.inspect.forecast.budget import refuse_over_budget
 from prefrepro.inspect.forecast.lines import Forecast, forecast
 from prefrepro.inspect.forecast.report import as_json, as_text
-from prefrepro.jobs.main import parse_config
 from prefrepro.plan.build import make_plan
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from prefrepro.cli.parser import add_command
+from prefrepro.cli.parser import add_command, parse_config
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show, write_text
-from prefrepro.jobs.main import parse_config
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 from prefrepro.sample.imported import imported
 from prefrepro.sample.outputs import FIELDS, mapping_problems, read_outputs
 from prefrepro.specs.files import read_mapping, report

@@ -21,13 +21,13 @@ from prefrepro.cli import report as report_cli
 from prefrepro.cli import simulate as simulate_cli
 from prefrepro.cli import trace as trace_cli
 from prefrepro.cli import watch as watch_cli
-from prefrepro.cli.parser import Commands, Parser, add_command
+from prefrepro.cli.parser import Commands, Parser, add_command, parse_config
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.files import ROOT
-from prefrepro.jobs.main import parse_config
 from prefrepro.method_tools.new import SHAPES, new_method
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
+from prefrepro.plan.store import write_plan
 from prefrepro.specs.method import method_names
 
 EXIT_FOUND_WANTING, EXIT_INTERRUPTED = 1, 130
@@ -81,6 +81,7 @@ def build_parser() -> Parser:
     plan.add_argument("config", **CONFIG)
     plan.add_argument("--scale", help="the same as scale=…")
     plan.add_argument("--json", action="store_true", help="runs, samples, verdicts and cells as JSON")
+    plan.add_argument("--write", action="store_true", help="write results/<scale>/plan.json, for a job run by hand")
     forecast_cli.add_parser(commands)
     simulate_cli.add_parser(commands)
     watch_cli.add_parser(commands)
@@ -152,6 +153,8 @@ def _plan(arguments: argparse.Namespace) -> None:
     targets = plan.targets([arguments.target])
     tables = [plan.table_named(target) for target in targets]
     nodes = plan.needed_by(targets)
+    if arguments.write:
+        write_plan(plan)
     if not arguments.json:
         for kind, count in Counter(node.kind for node in nodes).items():
             print(f"{count:4} {kind}")

@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any, NoReturn
 
-from prefrepro.errors import nearest
+from prefrepro.errors import UserError, nearest
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,3 +42,14 @@ def add_command(commands: Any, name: str, about: str, examples: str, more: str =
     """A parser added to the subcommands `commands`. `examples`: lines «prefrepro NAME …   what it does»."""
     listed = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
     return commands.add_parser(name, help=about, description=f"{about}.", epilog=f"examples:\n{listed}\n{more}")
+
+
+def parse_config(pairs: list[str]) -> dict[str, str]:
+    """KEY=VALUE arguments as a mapping. Raises UserError."""
+    config = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UserError(f'"{pair}" is no KEY=VALUE, such as scale=embedded')
+        config[key] = value
+    return config

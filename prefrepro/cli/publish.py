@@ -8,12 +8,13 @@ import re
 import sys
 from typing import Any
 
-from prefrepro.cli.parser import add_command
+from prefrepro.cli.parser import add_command, parse_config
 from prefrepro.errors import UserError, nearest
-from prefrepro.jobs.main import parse_config
-from prefrepro.jobs.model_card import MODELS, write_card
+from prefrepro.jobs.model_card import write_card
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.kinds import TRAININGS
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _node(plan: Plan, run_id: str) -> Node:
-    known = [node.id for node in plan.of_kind(*MODELS)]
+    known = [node.id for node in plan.of_kind(*TRAININGS)]
     if run_id in known:
         return plan.nodes[run_id]
     finished = [one for one in known if (plan.results / plan.nodes[one].done).is_file()]

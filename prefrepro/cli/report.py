@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from prefrepro.cli.parser import add_command
+from prefrepro.cli.parser import add_command, parse_config
 from prefrepro.errors import UserError
 from prefrepro.files import write_text
-from prefrepro.jobs.main import parse_config
 from prefrepro.jobs.record import now, record_files
 from prefrepro.specs.config import make_config
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from prefrepro.cli.parser import add_command
+from prefrepro.cli.parser import add_command, parse_config
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.inspect.simulate.engine import Capacity, Task, replay
@@ -19,9 +19,8 @@ from prefrepro.inspect.simulate.profiles import read_profile
 from prefrepro.inspect.simulate.recorded import read_log
 from prefrepro.inspect.simulate.report import Replay, as_json, as_text
 from prefrepro.inspect.simulate.tasks import cores, jobs_of, tasks_of
-from prefrepro.jobs.main import parse_config
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 
 ASSUMED_QUEUE_MIN = 1.0
 """Of a cluster that is free: submission, start, and until Snakemake has seen the end."""

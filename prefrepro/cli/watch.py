@@ -10,9 +10,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from prefrepro.cli.parser import add_command
+from prefrepro.cli.parser import add_command, parse_config
 from prefrepro.errors import UserError
-from prefrepro.jobs.main import parse_config
 from prefrepro.plan.build import make_plan
 
 if TYPE_CHECKING:

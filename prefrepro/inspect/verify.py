@@ -23,11 +23,12 @@ from tqdm import tqdm
 from prefrepro.errors import UserError
 from prefrepro.inspect.results import KEYS, Record, Results
 from prefrepro.jobs.record import FOLDER, SEAL, as_text, files_of, is_result, seal
+from prefrepro.plan.kinds import KINDS
 from prefrepro.tables.build import write
 from prefrepro.tables.collect import write_joined
 
 JOINED = ("cells", "runs", "verdicts", "judging")
-JOB_FOLDERS = ("data", "base", "runs", "reference", "embeddings", "reference_rewards", "samples", "verdicts", "tables")
+JOB_FOLDERS = tuple(dict.fromkeys(kind.folder for kind in KINDS.values()))
 CHUNK = 1 << 20
 LATER = "mend the other findings first"
 

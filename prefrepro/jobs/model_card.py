@@ -12,20 +12,19 @@ from typing import Any
 import yaml
 
 from prefrepro.files import write_text
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.kinds import TRAININGS
+from prefrepro.plan.nodes import Graph, Node
 from prefrepro.specs.adapters import of_training
 from prefrepro.specs.method import read_method
 from prefrepro.specs.method_text import method_text
 from prefrepro.specs.sources import read_named
 
 CARD = "README.md"
-MODELS = ("base", "sft", "run", "reward_model")
-"""Kinds of nodes whose folder holds a model"""
 OURS = "apache-2.0"
 """Of weights that were made here from nothing: the project's"""
 
 
-def write_card(plan: Plan, node: Node) -> Path:
+def write_card(plan: Graph, node: Node) -> Path:
     """Write model/README.md of a finished run; its path."""
     folder = plan.results / node.folder
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -34,7 +33,7 @@ def write_card(plan: Plan, node: Node) -> Path:
     return path
 
 
-def card(plan: Plan, node: Node, run: dict[str, Any]) -> str:
+def card(plan: Graph, node: Node, run: dict[str, Any]) -> str:
     """The card's text. `run`: the content of run.json."""
     spec, row, name = node.spec, run["row"], node.id
     base, data = base_model(plan, node), _source(plan, node)
@@ -52,17 +51,17 @@ def card(plan: Plan, node: Node, run: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def base_model(plan: Plan, node: Node) -> dict[str, Any]:
+def base_model(plan: Graph, node: Node) -> dict[str, Any]:
     """What the chain of trainings starts from: its file in config/models, or of one made here its kind alone."""
     while "init" in node.inputs:
         node = plan.nodes[node.inputs["init"]]
     if node.kind == "base":
-        return {"kind": "scratch", "name": node.id.split("_")[0]}
-    name = plan.scale["models"][node.spec["model"]]
-    return {"name": name, **read_named("models", name, f"config/scales/{plan.config.scale}.yaml")}
+        return {"kind": "scratch", "name": node.model}
+    name = plan.scale_facts["models"][node.spec["model"]]
+    return {"name": name, **read_named("models", name, f"config/scales/{plan.results.name}.yaml")}
 
 
-def _source(plan: Plan, node: Node) -> dict[str, Any]:
+def _source(plan: Graph, node: Node) -> dict[str, Any]:
     return plan.nodes[node.inputs["data"]].spec["source"]
 
 
@@ -86,7 +85,7 @@ def _section(title: str, text: str) -> str:
     return f"## {title}\n\n{text}" if text else ""
 
 
-def _summary(plan: Plan, node: Node, base: dict[str, Any]) -> str:
+def _summary(plan: Graph, node: Node, base: dict[str, Any]) -> str:
     spec = node.spec
     if node.kind == "base":
         said = f"A base model, `{base['name']}`, trained from nothing on the texts of `{spec['dataset']}`."
@@ -95,8 +94,8 @@ def _summary(plan: Plan, node: Node, base: dict[str, Any]) -> str:
             f"`{_base_name(base)}` as «{spec['model']}» of the papers, after `{spec['method']}` on "
             f"`{spec['dataset']}`, seed {spec['seed']}, scale `{spec['scale']}`."
         )
-    if not plan.scale["is_comparable"]:
-        said += f"\n\n**{plan.scale['description'].capitalize()}: nothing here compares with a printed number.**"
+    if not plan.scale_facts["is_comparable"]:
+        said += f"\n\n**{plan.scale_facts['description'].capitalize()}: nothing here compares with a printed number.**"
     return said
 
 
@@ -121,7 +120,7 @@ def _link(paper: str) -> str:
     return f"[{paper}](https://arxiv.org/abs/{paper.removeprefix('arXiv:')})" if paper.startswith("arXiv:") else paper
 
 
-def _training(plan: Plan, node: Node, run: dict[str, Any], base: dict[str, Any], data: dict[str, Any]) -> str:
+def _training(plan: Graph, node: Node, run: dict[str, Any], base: dict[str, Any], data: dict[str, Any]) -> str:
     spec, row = node.spec, run["row"]
     from_hub = data.get("repo") or data.get("files") or f"generated, {data['kind']}"
     lines = [
@@ -154,22 +153,22 @@ def _plain(values: dict[str, Any]) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items())
 
 
-def cells_of(plan: Plan, run_id: str) -> list[str]:
+def cells_of(plan: Graph, run_id: str) -> list[str]:
     """The cells of the plan's tables that this training feeds: «rpo/table1, row dpo, column win-rate»."""
     return [
         f"{cell['paper']}/{cell['table']}, row {cell['row']}, column {cell['column']}"
-        for table in plan.tables.values()
+        for table in plan.of_kind("table")
         for cell in table.spec["cells"]
         if run_id in cell["run_ids"]
     ]
 
 
-def _result(plan: Plan, node: Node, row: dict[str, Any]) -> str:
+def _result(plan: Graph, node: Node, row: dict[str, Any]) -> str:
     lines = [f"- Final loss: {row['final_loss']:.4f}"]
     if row["reward_accuracy"] is not None:
         lines.append(f"- Held-out pairs whose chosen response has the higher reward: {row['reward_accuracy']:.1%}")
     cells = cells_of(plan, node.id)
-    starts = [other.id for other in plan.nodes.values() if node.id in other.inputs.values() and other.kind in MODELS]
+    starts = [other.id for other in plan.nodes.values() if node.id in other.inputs.values() and other.kind in TRAININGS]
     lines += [f"- Feeds {cell}" for cell in cells]
     if starts:
         shown = ", ".join(f"`{one}`" for one in starts[:8])

@@ -26,6 +26,7 @@ from prefrepro.judge.local import local_judge
 from prefrepro.specs.evaluation import EVALUATIONS, Evaluation
 from prefrepro.specs.judge import JudgeConfig, judge_config
 from prefrepro.specs.rules import is_whole
+from prefrepro.specs.runtime import DEFAULT, Runtime
 
 
 def judge_samples(
@@ -135,14 +136,14 @@ def _served(frame: pd.DataFrame) -> str:
     return "; ".join(sorted({served for served in frame["judge_served"] if served}))
 
 
-def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runtime = DEFAULT) -> None:
     """The verdict node of the DAG: verdicts.csv and manifest.json in `out`.
 
     The cache stands beside the results of all sample sets, so that no reply is paid for twice.
     """
     judge = dict(spec["judge"])
-    if spec.get("budget_usd") is not None:
-        judge["budget_usd"] = spec["budget_usd"]
+    if runtime.budget_usd is not None:
+        judge["budget_usd"] = runtime.budget_usd
     scored_by = inputs["scorer"].name if "scorer" in inputs else spec.get("scorer_digest", "")
     counts = judge_samples(
         inputs["sample"] / "samples.jsonl",

@@ -5,8 +5,7 @@ Memory and time only: no part of a run's identity. Knows nothing of methods or r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AttentionInterface
@@ -14,15 +13,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from prefrepro.model.attention import NAME, attention
 
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """`engine` of config/scales/*.yaml."""
-
-    activation_checkpointing: bool = False
-    """Keep a layer's input alone for backward and compute the rest again: a third more work, a tenth of the memory."""
-    compile: bool = False
-    """torch.compile of each layer. Results differ by rounding."""
+if TYPE_CHECKING:
+    from prefrepro.specs.runtime import Engine
 
 
 def prepare(model: Any, engine: Engine) -> None:

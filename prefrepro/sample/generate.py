@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from prefrepro.model.load import checkpoint_of, hub_commit, tokenizer_of
 from prefrepro.model.seeds import seed_for
 from prefrepro.sample.engines import Engine, Request, open_engine
 from prefrepro.sample.processes import visible_devices
+from prefrepro.specs.runtime import DEFAULT, Runtime
 
 
 def generate(
@@ -46,12 +46,12 @@ def generate(
     return results
 
 
-def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, devices: Sequence[str] | None = None) -> None:
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runtime = DEFAULT) -> None:
     """samples.jsonl and manifest.json: each row of prompts.jsonl, per draw, with response, temperature and draw.
 
     A row with `turns` is answered turn by turn, each answer being part of the next prompt: `responses` holds all. A
-    row's own `temperature` (MT-Bench's categories have one each) goes before the draw's. `devices` defaults to the
-    visible ones. Raises UserError where the engine is not installed.
+    row's own `temperature` (MT-Bench's categories have one each) goes before the draw's.
+    Raises UserError where the engine is not installed.
     """
     started, sampling = time.perf_counter(), spec["sampling"]
     torch.set_num_threads(sampling["threads"])
@@ -61,9 +61,9 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, devices: Seque
     draws = temperatures(sampling)
     seeds = [seed_for(spec["seed"], f"sampling/{draw}" if draw else "sampling") for draw in range(len(draws))]
     is_greedy = not any([*draws, *(prompt.get("temperature", 0) for prompt in prompts)])
-    visible = visible_devices() if devices is None else devices
+    devices = visible_devices() if runtime.devices is None else runtime.devices
     rows = []
-    with open_engine(sampling, checkpoint_of(inputs, "run", released), tokenizer, visible, is_greedy) as engine:
+    with open_engine(sampling, checkpoint_of(inputs, "run", released), tokenizer, devices, is_greedy) as engine:
         for draw, (temperature, seed) in enumerate(zip(draws, seeds, strict=True)):
             rows += _answer_all(engine, tokenizer, prompts, sampling, temperature, draw, seed)
     with (

@@ -14,11 +14,12 @@ from prefrepro.data.jsonl import read_jsonl
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT, replacing, sha256_file, write_json
 from prefrepro.sample.outputs import answers_to, read_outputs
+from prefrepro.specs.runtime import DEFAULT, Runtime
 
 ENGINE = "imported"
 
 
-def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """samples.jsonl and manifest.json: each row of prompts.jsonl with the answer that the file gives.
 
     Raises UserError where the file is another than was planned with, or does not answer exactly these prompts.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from prefrepro.files import ROOT
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.config import read_paper
 from prefrepro.specs.table import Row, Table, read_table, table_files
 

@@ -17,10 +17,11 @@ from prefrepro.model.embedders import embedder_commit, load_embedder, texts_cut
 from prefrepro.model.examples import RowFile, Tokens, encode_pairs
 from prefrepro.model.load import tokenizer_of
 from prefrepro.model.tensors import save_tensors
+from prefrepro.specs.runtime import DEFAULT, Runtime
 from prefrepro.train.run import limits_of
 
 
-def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """embeddings.safetensors: vectors (U, d) of unique texts, index (rows, 2) of each training row's two sides."""
     started = time.perf_counter()
     torch.set_num_threads(spec["embedder"]["threads"])

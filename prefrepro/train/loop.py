@@ -21,12 +21,13 @@ from tqdm import tqdm
 from methods.contract import LossOutput, Needs, RankedBatch, RolloutBatch
 from prefrepro.errors import UserError
 from prefrepro.model.batches import Inputs, Rows, make_batch, sequences_of, step_rows, steps_per_epoch
-from prefrepro.model.engine import Engine, prepare
+from prefrepro.model.engine import prepare
 from prefrepro.model.examples import Tokens
 from prefrepro.model.load import DTYPES
 from prefrepro.model.optimizer import build_optimizer, warmup_lr
 from prefrepro.model.policy import Policy
 from prefrepro.model.rollout import Respond, Rollouts, RolloutSettings, rows_of_rollouts
+from prefrepro.specs.runtime import Engine
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.failures import Mishaps
 from prefrepro.train.preempt import leave, preempted

@@ -14,12 +14,13 @@ from prefrepro.model.examples import RowFile, encode_groups, encode_pairs, is_ra
 from prefrepro.model.load import checkpoint_of, load_model, tokenizer_of
 from prefrepro.model.policy import Policy
 from prefrepro.model.tensors import save_tensors
+from prefrepro.specs.runtime import DEFAULT, Runtime
 from prefrepro.train.run import limits_of
 
 PARTS = ("train", "eval")
 
 
-def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """reference.safetensors: log-probs in nats, in file order, per part.
 
     `train`, `eval`: (rows, 2), chosen then rejected; of ranked data (rows, K), the best response first, NaN where a

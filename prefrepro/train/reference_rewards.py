@@ -20,10 +20,11 @@ from prefrepro.model.examples import encode_pairs, read_rows
 from prefrepro.model.load import checkpoint_of, load_model, load_tokenizer
 from prefrepro.model.seeds import seed_for
 from prefrepro.model.tensors import save_tensors
+from prefrepro.specs.runtime import DEFAULT, Runtime
 from prefrepro.train.run import limits_of, rewarded_responder
 
 
-def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """reference_rewards.safetensors: `train` (rows, S), of S responses to each row's prompt; rows of one prompt share.
 
     `inputs`: data, init, reward_model. Responses are sampled at temperature 1 from (seed, draw) alone, so that more

@@ -29,7 +29,6 @@ from prefrepro.errors import UserError
 from prefrepro.files import replacing, write_json
 from prefrepro.model.base import build_model, build_tokenizer
 from prefrepro.model.batches import Inputs
-from prefrepro.model.engine import Engine
 from prefrepro.model.examples import (
     Limits,
     Pairs,
@@ -58,14 +57,12 @@ from prefrepro.model.rollout import Respond, RolloutSettings, responder
 from prefrepro.model.seeds import seed_for
 from prefrepro.model.tensors import load_tensors
 from prefrepro.provenance import code_state, versions
+from prefrepro.specs.runtime import DEFAULT, Metrics, Runtime
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import METRICS, Outcome, Training, train
 from prefrepro.train.preempt import noticed
 from prefrepro.train.ranks import is_first, joined
 from prefrepro.train.sharded import whole_weights
-
-LISTENERS: list[Callable[[list[dict[str, float]]], None]] = []
-"""Told of all logged rows whenever there is a new one: trackers, which are no part of what a training is."""
 
 
 def limits_of(training: dict[str, Any]) -> Limits:
@@ -81,9 +78,8 @@ def training_of(values: dict[str, Any]) -> Training:
     return Training(**fields)
 
 
-def pretrain(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def pretrain(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runtime = DEFAULT) -> None:
     """A base model from nothing: tokenizer and language model learnt from the dataset's pretraining texts."""
-    engine = Engine(**spec.pop("engine", {}))
     training, seed = training_of(spec["training"]), seed_for(spec["seed"], "pretrain")
     torch.set_num_threads(training.threads)
     rows = read_rows(inputs["data"] / "pretrain.jsonl")
@@ -94,16 +90,15 @@ def pretrain(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
     sequences = encode(tokenizer, [""] * len(texts), texts, limits_of(spec["training"]), counts)
     numbers = [str(index) for index in range(len(texts))]
     data = Inputs(Pairs(sequences, [], numbers, {"responses_cut": counts.responses_cut}))
-    _run(spec, inputs, out, importlib.import_module("methods.sft"), model, tokenizer, data, None, engine)
+    _run(spec, inputs, out, importlib.import_module("methods.sft"), model, tokenizer, data, None, runtime)
 
 
-def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runtime = DEFAULT) -> None:
     """SFT, a reward model or any alignment method; of every parameter, or of adapters that are merged at the end.
 
     `inputs`: data, init, and reference, embeddings, reference_rewards, reward_model where needed.
-    `spec` may hold an `engine` beside what says which run this is. Under torchrun, all ranks call this.
+    Under torchrun, all ranks call this.
     """
-    engine = Engine(**spec.pop("engine", {}))
     training = training_of(spec["training"])
     if training.lora_rank:
         check_possible(training.lora_rank, training.quantize)
@@ -127,7 +122,7 @@ def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
         adapters.save(out / "adapter", _named(inputs, spec["init"]))
         return adapters.merged(partial(start, place=torch.device("cpu"))), {"adapters": adapters.facts()}
 
-    _run(spec, inputs, out, method, model, tokenizer, data, held_out, engine, merged if adapters else None)
+    _run(spec, inputs, out, method, model, tokenizer, data, held_out, runtime, merged if adapters else None)
 
 
 def _named(inputs: dict[str, Path], hub: Hub) -> str:
@@ -198,7 +193,7 @@ def _run(
     tokenizer: Any,
     data: Inputs,
     held_out: Inputs | None,
-    engine: Engine,
+    runtime: Runtime,
     finish: Callable[[], tuple[Any, dict[str, Any]]] | None = None,
 ) -> None:
     """`finish`: the model that is saved in place of the trained one, and what more run.json says."""
@@ -226,10 +221,10 @@ def _run(
             seed_for(spec["seed"], "order"),
             store,
             evaluate=lambda: held_out and reward_accuracy(policy, held_out, training.micro_batch),
-            on_log=lambda metrics: _log(out / "metrics.csv", metrics) if is_first() else None,
+            on_log=lambda metrics: _log(out / "metrics.csv", metrics, runtime) if is_first() else None,
             respond=respond,
             ranks=ranks,
-            engine=engine,
+            engine=runtime.engine,
         )
         weights = whole_weights(model) if ranks else None
         if is_first():
@@ -276,7 +271,7 @@ def reward_accuracy(policy: Policy, held_out: Inputs, batch_size: int) -> float:
     return float((margins > 0).float().mean())
 
 
-def write_metrics(path: Path, metrics: list[dict[str, float]]) -> None:
+def write_metrics(path: Path, metrics: Metrics) -> None:
     """metrics.csv: one line per logged step; empty where a value does not exist."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, METRICS, restval="", lineterminator="\n")
@@ -284,10 +279,10 @@ def write_metrics(path: Path, metrics: list[dict[str, float]]) -> None:
         writer.writerows(metrics)
 
 
-def _log(path: Path, metrics: list[dict[str, float]]) -> None:
+def _log(path: Path, metrics: Metrics, runtime: Runtime) -> None:
     write_metrics(path, metrics)
-    for listen in LISTENERS:
-        listen(metrics)
+    if runtime.tracker is not None:
+        runtime.tracker(metrics)
 
 
 def _packages(training: dict[str, Any]) -> list[str]:

@@ -12,10 +12,10 @@ import pytest
 
 from prefrepro.cli.main import main
 from prefrepro.cli.simulate import read_delays
-from prefrepro.inspect.forecast.measured import RULES
 from prefrepro.inspect.forecast.sizes import read_json
 from prefrepro.inspect.simulate.recorded import read_log
 from prefrepro.plan.build import make_plan
+from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.nodes import Node
 
 PAPER = ("--profile", "slurm", "--scale", "paper")
@@ -98,13 +98,13 @@ def record(nodes: list[Node], seconds: int) -> Path:
     at, log = datetime(2026, 11, 1, 10), ["Provided cores: 1 (use --cores to define parallelism)"]
     for node in nodes:
         name = "rpo_table1" if node.kind == "table" else node.id
-        path = Path(f"results/embedded/benchmarks/{RULES.get(node.kind, node.kind)}/{name}.tsv")
+        path = Path(f"results/embedded/benchmarks/{KINDS[node.kind].rule}/{name}.tsv")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n", encoding="utf-8")
         local = "local" if node.kind == "table" else ""
         log += [
             at.strftime("[%a %b %e %H:%M:%S %Y]"),
-            f"{local}rule {RULES.get(node.kind, node.kind)}:",
+            f"{local}rule {KINDS[node.kind].rule}:",
             "    jobid: 1",
         ]
         at += timedelta(seconds=seconds)

@@ -12,7 +12,7 @@ import pytest
 
 from prefrepro.files import ROOT
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 from prefrepro.site.methods import method_pages
 from prefrepro.site.tables import table_pages
 from prefrepro.specs.method import method_names, read_method

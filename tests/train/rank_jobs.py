@@ -22,6 +22,7 @@ from prefrepro.model.batches import Inputs, Rows, make_batch, sequences_of
 from prefrepro.model.examples import Pairs, Tokens
 from prefrepro.model.load import device
 from prefrepro.model.rollout import responder
+from prefrepro.specs.runtime import Engine, Runtime
 from prefrepro.train import run
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import Training, _gradient_step, train
@@ -162,7 +163,7 @@ def aligned(out: Path) -> None:
     """A whole run as a node of the DAG, from the folder that the test has made."""
     content = json.loads((out / "node.json").read_text(encoding="utf-8"))
     inputs = {role: Path(folder) for role, folder in content["inputs"].items()}
-    run.align(content["spec"], inputs, out / "runs" / "run")
+    run.align(content["spec"], inputs, out / "runs" / "run", Runtime(Engine(**content["engine"])))
 
 
 def write(ranks: Ranks | None, path: Path, content: Any) -> None:

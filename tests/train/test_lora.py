@@ -12,10 +12,11 @@ from train_helpers import compute_norms_in, make_inputs, make_policy, settings, 
 from prefrepro.errors import UserError
 from prefrepro.model import lora
 from prefrepro.model.cpu_matmul import Linear
-from prefrepro.model.engine import Engine, prepare
+from prefrepro.model.engine import prepare
 from prefrepro.model.examples import Tokens
 from prefrepro.model.lora import Adapters, check_possible
 from prefrepro.model.policy import Layout, Policy
+from prefrepro.specs.runtime import Engine
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import Training
 

@@ -10,7 +10,7 @@ import pytest
 from checkout import Checkout, Nodes, changed, counts, hh_rows, ids, write_hh
 
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.method import method_names, read_method
 from prefrepro.specs.table import read_table, table_files
 

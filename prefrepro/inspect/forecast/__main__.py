@@ -6,11 +6,11 @@ import argparse
 import sys
 
 from prefrepro.cli.forecast import check_budget
+from prefrepro.cli.parser import parse_config
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.files import write_text
 from prefrepro.inspect.forecast.lines import forecast
 from prefrepro.inspect.forecast.report import as_csv, as_markdown, as_text
-from prefrepro.jobs.main import parse_config
 from prefrepro.plan.build import make_plan
 
 

@@ -17,11 +17,10 @@ from typing import Any
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.judging import label_of
 from prefrepro.inspect.forecast.sizes import read_json
+from prefrepro.plan.kinds import KINDS
 
 Group = tuple[str, ...]
 """What jobs have in common: their kind, then parts of their readable names."""
-RULES = {"run": "align", "verdict": "judge"}
-"""Kind -> the rule whose benchmark it is, where the names differ."""
 COUNTED: dict[str, Callable[[dict[str, Any]], float]] = {
     "data": lambda manifest: 1.0,
     "reference": lambda manifest: sum(part["sequences"] for part in manifest["truncation"].values()),
@@ -95,7 +94,7 @@ class Measured:
 
     def _benchmark(self, kind: str, node_id: str) -> float | None:
         """Seconds of the whole job, start included; None where Snakemake kept no benchmark."""
-        path = self.results / "benchmarks" / RULES.get(kind, kind) / f"{node_id}.tsv"
+        path = self.results / "benchmarks" / KINDS[kind].rule / f"{node_id}.tsv"
         if not path.is_file():
             return None
         with path.open(encoding="utf-8", newline="") as file:

@@ -10,7 +10,8 @@ from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.settings import DataSize, Settings
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 EVALUATED_TURNS = {"mt_bench": 2}
 """Prompt set -> answers to one prompt; 1 for all others."""

@@ -13,7 +13,8 @@ from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
 from prefrepro.inspect.results import Results
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import KINDS, Plan
+from prefrepro.plan.kinds import KINDS
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.files import names_in
 
 Answers = dict[tuple[str, int], dict[str, Any]]
@@ -74,7 +75,7 @@ def read_folder(path: Path, given: dict[str, Any]) -> Folder:
 def _manifests(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     found: dict[str, dict[str, Any]] = {}
     kinds: dict[str, str] = {}
-    for folder, name in dict.fromkeys((folder, name) for folder, name, _ in KINDS.values() if name):
+    for folder, name in dict.fromkeys((kind.folder, kind.done) for kind in KINDS.values() if kind.done):
         for file in sorted(path.glob(f"{folder}/*/{name}")):
             manifest = _json(file.read_text(encoding="utf-8"), str(file))
             found[file.parent.name] = manifest

@@ -8,9 +8,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 
-from prefrepro.inspect.forecast.jobs import HOUR, TRAININGS, Forecaster
+from prefrepro.inspect.forecast.jobs import HOUR, Forecaster
 from prefrepro.inspect.forecast.work import training_work
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.kinds import TRAININGS
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 UNKNOWN_S = 1.0
 """Of a job that no forecast has hours of: a table, or an API's verdicts, which then make the whole «at least»."""

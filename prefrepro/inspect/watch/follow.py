@@ -8,7 +8,8 @@ from typing import Any
 
 from prefrepro.inspect.watch.eta import UNKNOWN_S, Expected, seconds_left
 from prefrepro.inspect.watch.state import DONE, FAILED, GRACE_S, RUNNING, Job, look
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

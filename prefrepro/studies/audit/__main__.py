@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from prefrepro.cli.parser import parse_config
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.files import write_text
-from prefrepro.jobs.main import parse_config
 from prefrepro.jobs.record import now, record_files
 from prefrepro.plan.build import make_plan
 from prefrepro.studies.audit.audit import audit, write
