@@ -16,26 +16,11 @@ from prefrepro.data.jsonl import read_jsonl
 from prefrepro.data.template import render_history, render_prompt
 from prefrepro.errors import UserError, nearest
 
-FIELDS = ("prompt", "prompt_id", "response", "responses")
-"""What a mapping may name. A prompt is told by its text or its id; `responses` is a list, one answer for each turn."""
 SHOWN = 3
 """Prompts that an error quotes."""
 QUOTED = 60
 Row = tuple[str, dict[str, Any]]
 """Where it stands, and its values by our names."""
-
-
-def mapping_problems(columns: Mapping[str, str]) -> list[str]:
-    """What is wrong with {our field: their column}."""
-    problems = [
-        f'"{field}" is no field. Known: {", ".join(FIELDS)}.{nearest(field, FIELDS)}'
-        for field in columns
-        if field not in FIELDS
-    ]
-    for pair in (("prompt", "prompt_id"), ("response", "responses")):
-        if sum(field in columns for field in pair) != 1:
-            problems.append(f"expected one of {' and '.join(pair)} to name a column of the file")
-    return problems
 
 
 def read_outputs(path: Path, columns: Mapping[str, str]) -> list[Row]:

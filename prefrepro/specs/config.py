@@ -6,12 +6,11 @@ import importlib.util
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, create_model
+from pydantic import AfterValidator, Field, create_model
 
-from prefrepro.errors import UserError
 from prefrepro.specs.files import checked, report
 from prefrepro.specs.paper import switch_sides
-from prefrepro.specs.values import Amount, Count, JudgeName, ScaleName, Spec, problem
+from prefrepro.specs.values import READER, Amount, Count, JudgeName, ScaleName, Spec, Stated, problem
 from prefrepro.specs.yaml_loader import load_yaml
 
 
@@ -21,7 +20,9 @@ def _is_installed(tracker: str) -> str:
     return tracker
 
 
-class _Given(Spec):
+class Config(Spec):
+    """The choices of one command."""
+
     scale: ScaleName = "embedded"
     reading: Literal["paper", "code"] = "paper"
     protocol: Literal["paper", "robust"] = "paper"
@@ -32,12 +33,7 @@ class _Given(Spec):
     published: str | None = None
     external: Literal["cite", "run"] = "cite"
     track: Annotated[Literal["tensorboard", "trackio", "wandb"], AfterValidator(_is_installed)] | None = None
-
-
-class Config(_Given):
-    """The choices of one command."""
-
-    switches: dict[str, str] = {}
+    switches: dict[str, str] = Field(default={}, validation_alias=READER)
     """Switch of a paper -> its side, where that is not the reading's. On a command line each is a key of its own."""
 
     def arguments(self) -> list[str]:
@@ -48,22 +44,22 @@ class Config(_Given):
 
 def make_config(given: dict[str, Any]) -> Config:
     """A checked Config. Raises UserError with every problem found."""
-    sides = switch_sides()
-    problems = [f'switch "{name}" of a paper: the name is a key of --config' for name in sides if name in Config.model_fields]
-    values = {key: value for key, text in given.items() if (value := _plain(key, text, key in sides, problems)) is not None}
+    sides, problems = switch_sides(), []
+    values = {key: _plain(key, value, key in sides, problems) for key, value in given.items()}
+    problems += [f"paper.yaml, switches.{name}: a key of --config" for name in sides if name in Config.model_fields]
     report(problems)
-    switches: Any = {name: (Literal[tuple(known)] | None, None) for name, known in sides.items()}
-    found = checked(create_model("Given", __base__=_Given, **switches), values, "--config").model_dump(exclude_unset=True)
+    keys: Any = {name: (Literal[tuple(known)], "") for name, known in sides.items()}
+    shape = create_model("Given", __base__=Config, **keys)
+    found = checked(Annotated[shape, Stated], values, "--config").model_dump(exclude_unset=True)
     chosen = {name: found.pop(name) for name in sorted(sides) if name in found}
     return Config.model_construct(**found, switches=chosen)
 
 
-def _plain(key: str, value: Any, is_switch: bool, problems: list[str]) -> Any:
-    """A value from a command line as YAML reads it, but a path or a side as it was typed; None: not given."""
-    if is_switch or key in ("hh_files", "published"):
-        return None if value in (None, "", "null") else str(value)
+def _plain(key: str, value: Any, is_side: bool, problems: list[str]) -> Any:
+    """A value from a command line as YAML reads it, but a path or a side as it was typed."""
+    if value == "null" or not isinstance(value, str) or is_side or key in ("hh_files", "published"):
+        return None if value == "null" else value
     try:
-        return load_yaml(value) if isinstance(value, str) else value
+        return load_yaml(value)
     except yaml.YAMLError as error:
         problems.append(f"--config {key} is {value!r:.80}, which is not valid YAML: {error}")
-    return None

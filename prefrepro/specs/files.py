@@ -46,6 +46,15 @@ def collecting(problems: list[str]) -> Iterator[None]:
         problems += error.problems
 
 
+def unknown_keys(mapping: dict[str, Any], known: list[str], where: str) -> list[str]:
+    """One problem for each key that nobody reads."""
+    return [
+        f'{where}: "{key}" is unknown. Known: {", ".join(known)}.{nearest(str(key), known)}'
+        for key in mapping
+        if key not in known
+    ]
+
+
 @cache
 def read_yaml(path: Path) -> Any:
     """A YAML file's content. Raises UserError naming file, line and column."""
@@ -86,7 +95,7 @@ def checked(shape: Any, value: Any, where: str) -> Any:
         return _adapter(shape).validate_python(value, context=value)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-    report([_told(problem, shape, where) for problem in problems])
+    return report([_told(problem, shape, where) for problem in problems])
 
 
 def _told(error: Any, shape: Any, where: str) -> str:
@@ -128,15 +137,15 @@ def _bare(shape: Any) -> Any:
 
 def _fields(shape: Any) -> dict[str, Any]:
     if isinstance(shape, type) and issubclass(shape, BaseModel):
-        return {name: field.annotation for name, field in shape.model_fields.items()}
+        return {name: field.annotation for name, field in shape.model_fields.items() if not field.validation_alias}
     return get_type_hints(shape) if is_typeddict(shape) or is_dataclass(shape) else {}
 
 
 _nodes = lru_cache(8)(composed)
 
 
-def line_of(path: Path, place: Sequence[str | int]) -> int | None:
-    """The line of a YAML file, from 1, where the value at `place` begins, or what is nearest above it; None: no file."""
+def line_of(path: Path, place: Sequence[Any]) -> int | None:
+    """The line of a YAML file, from 1, where what stands at `place` begins, or where it would; None: no file."""
     if not path.is_file():
         return None
     node = _nodes(path.read_text(encoding="utf-8"))

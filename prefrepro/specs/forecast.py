@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
-
-from prefrepro.specs.values import Amount, Number, Spec, Text, expecting, names_of
+from prefrepro.specs.values import Amount, Count, Number, Seed, Spec, Text, expecting, names_of
 
 Stage = Literal["training", "scoring", "sampling"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 FORWARD_ONLY = 3.0
 """A forward pass alone costs a third of one with its backward pass."""
 
@@ -16,11 +15,11 @@ FORWARD_ONLY = 3.0
 class DataSize(Spec):
     """Size of one file of config/datasets; None: not known before the data are built."""
 
-    rows: dict[Literal["train", "eval", "judge", "pretrain"], Amount] = {}
+    rows: dict[Literal["train", "eval", "judge", "pretrain"], Seed] = {}
     """Part -> rows as released: before the data set's own `parts` share them out"""
     unique_prompts: Amount | None = None
     """Of the rows of train; None: as many as there are rows, which is the most"""
-    responses: Amount | None = None
+    responses: Count | None = None
     """To one prompt; None: two, or four of ranked data"""
     prompt_tokens: Amount | None = None
     """Mean of a sequence as it is trained on"""
@@ -33,16 +32,11 @@ class DataSize(Spec):
 class JudgeTokens(Spec):
     """Evaluation (judging.py, label_of) -> mean prompt and completion tokens of one call."""
 
-    per_call: dict[
-        str,
-        Annotated[
-            list[Amount], Field(min_length=2, max_length=2), expecting("[prompt tokens, completion tokens], numbers ≥ 0")
-        ],
-    ] = {}
+    per_call: dict[str, Annotated[tuple[Amount, Amount], expecting("[prompt tokens, completion tokens]")]] = {}
     source: Text = ""
 
 
-class Forecast(Spec):
+class Rates(Spec):
     """Rates and sizes to fall back on; an empty one knows nothing, and says so."""
 
     hardware: Text = ""

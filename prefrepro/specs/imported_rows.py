@@ -5,51 +5,42 @@ Written by `prefrepro import-samples`, or by hand. Imports neither torch nor pan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NotRequired, get_args
 
 from pydantic import AfterValidator, Field, with_config
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from prefrepro.errors import nearest
 from prefrepro.files import ROOT, show
 from prefrepro.specs.files import checked, collecting, read_mapping, report
 from prefrepro.specs.table import Reported, Row, Table
-from prefrepro.specs.values import CLOSED, Flag, Text, problem, refuse, unknown
+from prefrepro.specs.values import CLOSED, Flag, Text, expecting, must, problem
 
-FIELDS = ("prompt", "prompt_id", "response", "responses")
+Field_ = Literal["prompt", "prompt_id", "response", "responses"]
 """What a mapping may name. A prompt is told by its text or its id; `responses` is a list, one answer for each turn."""
+FIELDS = get_args(Field_)
 
 
-def mapping_problems(columns: Mapping[str, str]) -> list[str]:
-    """What is wrong with {our field: their column}."""
-    problems = [
-        f'"{field}" is no field. Known: {", ".join(FIELDS)}.{nearest(field, FIELDS)}'
-        for field in columns
-        if field not in FIELDS
-    ]
+def _one_of_each(columns: dict[str, str]) -> dict[str, str]:
     for pair in (("prompt", "prompt_id"), ("response", "responses")):
         if sum(field in columns for field in pair) != 1:
-            problems.append(f"expected one of {' and '.join(pair)} to name a column of the file")
-    return problems
-
-
-def _mapped(columns: dict[str, str]) -> dict[str, str]:
-    refuse(((), problem(said)) for said in mapping_problems(columns))
+            raise problem(f"expected one of {' and '.join(pair)} to name a column of the file")
     return columns
 
 
-def _there(file: str) -> str:
-    if not (ROOT / file).is_file():
-        raise problem(f"{file:.80} does not exist; expected a file of answers. Put it back, or remove this row's file")
-    return file
+Mapping = Annotated[dict[Field_, Text], AfterValidator(_one_of_each)]
+"""Our field -> their column"""
+File = Annotated[
+    Text,
+    must(lambda file: (ROOT / file).is_file()),
+    expecting("a file of answers, which does not exist. Put it back, or remove the row's file"),
+]
 
 
-@with_config(CLOSED)
 class Answers(TypedDict):
-    file: Annotated[Text, AfterValidator(_there)]
-    map: Annotated[dict[str, Text], AfterValidator(_mapped)]
+    file: File
+    map: Mapping
     ignore_extra: NotRequired[Flag]
 
 
@@ -70,28 +61,21 @@ def folder() -> Path:
 
 def with_imported_rows(table: Table, scale: str) -> Table:
     """`table` with the rows that were imported for it at this scale. Raises UserError with every problem of them."""
-    rows: list[Row] = []
-    problems: list[str] = []
+    rows, problems = [], []
     for path in sorted(folder().glob("*.yaml")):
         raw = read_mapping(path)
         if raw.get("table") == f"{table.paper}/{table.name}" and raw.get("scale") == scale:
             with collecting(problems):
-                rows.append(_row(path, raw, table))
+                rows.append(_row(show(path), raw, table))
     report(problems)
     return table.model_copy(update={"rows": [*table.rows, *rows]}) if rows else table
 
 
-def _row(path: Path, raw: dict[str, Any], table: Table) -> Row:
-    def fits(row: ImportedRow) -> ImportedRow:
-        known = [column.key for column in table.columns]
-        refuse(
-            [
-                *unknown(row["columns"], known, "columns"),
-                *unknown(row.get("reported", {}), known, "reported"),
-                *((("row",), problem(f'{row["table"]} has a row "{own.key}"')) for own in table.rows if own.key == row["row"]),
-            ]
-        )
-        return row
-
-    found = checked(Annotated[ImportedRow, AfterValidator(fits)], raw, show(path))
-    return Row.of_samples(found["row"], found.get("label", ""), found.get("reported", {}), found["columns"])
+def _row(where: str, raw: dict[str, Any], table: Table) -> Row:
+    found, reported = checked(ImportedRow, raw, where), raw.get("reported", {})
+    key, known = found["row"], [column.key for column in table.columns]
+    strangers = [name for name in {**found["columns"], **reported} if name not in known]
+    problems = [f'{where}: "{name}" is no column of {found["table"]}.{nearest(name, known)}' for name in strangers]
+    problems += [f'{where}: {found["table"]} has a row "{key}" of its own' for row in table.rows if row.key == key]
+    report(problems)
+    return Row.model_construct(key=key, label=raw.get("label", key), samples=found["columns"], reported=reported)

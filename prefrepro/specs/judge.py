@@ -5,37 +5,44 @@ Knows nothing of HTTP and reads no environment: a key is named here (`api_key_en
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, Strict
 from pydantic.dataclasses import dataclass
 
 from prefrepro.files import show
 from prefrepro.specs.files import checked, read_mapping
-from prefrepro.specs.values import CLOSED, Amount, Count, Finite, Seed, Share, Text, expecting, problem, refuse
+from prefrepro.specs.values import (
+    CLOSED,
+    Amount,
+    Count,
+    Finite,
+    Problem,
+    Seed,
+    Share,
+    Text,
+    also,
+    expecting,
+    missing,
+    must,
+    problem,
+)
 
 TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
 TOKEN_LIMIT_FIELDS = get_args(TokenLimitField)
 
 
-def _endpoint(url: str) -> str:
+def _is_endpoint(url: str) -> bool:
     parts = urlsplit(url)  # a ValueError, such as of a bracket that is left open, is a refusal too
     is_plain = url.isprintable() and not parts.username and not parts.query
-    if not is_plain or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(url)
-    return url
+    return is_plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def _variable(name: str) -> str:
-    if not name.isidentifier():
-        raise ValueError(name)
-    return name
-
-
-Url = Annotated[Text, AfterValidator(_endpoint), expecting("http(s)://host/v1 without user, password or query")]
-Variable = Annotated[Text, AfterValidator(_variable), expecting("an environment variable's name")]
+Url = Annotated[Text, must(_is_endpoint), expecting("http(s)://host/v1 without user, password or query")]
+Variable = Annotated[Text, must(str.isidentifier), expecting("an environment variable's name")]
 Positive = Annotated[Finite, Field(ge=0.001), expecting("a number > 0")]
 
 
@@ -89,19 +96,23 @@ class JudgeConfig:
     budget_usd: Amount | None = None
     requests_per_minute: Positive | None = None
 
-    @model_validator(mode="after")
-    def _kind_has_what_it_wants(self, info: ValidationInfo) -> Self:
-        wanted, others = ["base_url"], ["scorer"]
-        if self.kind == "local":
-            wanted, others = others, ["base_url", "api_key_env", "api_key_file"]
-        said = [f'"{key}" is missing: kind {self.kind} wants it' for key in wanted if getattr(self, key) is None]
-        said += [f"{key} does not belong to kind {self.kind}" for key in others if getattr(self, key) is not None]
-        if self.kind == "api" and info.context and info.context.get("price_usd_per_mtok") is None:
-            said.append('"price_usd_per_mtok" is missing: kind api wants {input, output}, zeros for a free one')
-        if self.api_key_env is not None and self.api_key_file is not None:
-            said.append("api_key_env and api_key_file are both there; expected one of them")
-        refuse(((), problem(one)) for one in said)
-        return self
+
+def _of_kind(judge: dict[str, Any]) -> Iterator[Problem]:
+    """What a kind of judge wants, and what belongs to the other kind."""
+    api, local = ("base_url", "api_key_env", "api_key_file"), ("scorer",)
+    wanted, others = {"api": (("base_url", "price_usd_per_mtok"), local), "local": (local, api)}.get(
+        str(judge.get("kind")), ((), ())
+    )
+    given = {key for key, value in judge.items() if value is not None}
+    yield from missing(dict.fromkeys(given, 1), wanted)
+    yield from (
+        ((key,), problem(f"belongs to the other kind of judge than {judge['kind']}")) for key in others if key in given
+    )
+    if {"api_key_env", "api_key_file"} <= given:
+        yield (), problem("api_key_env and api_key_file are both there; expected one of them")
+
+
+SHAPE = Annotated[JudgeConfig, also(_of_kind)]
 
 
 def load_judge(path: Path) -> JudgeConfig:
@@ -111,4 +122,4 @@ def load_judge(path: Path) -> JudgeConfig:
 
 def judge_config(values: Any, where: str) -> JudgeConfig:
     """A mapping as a JudgeConfig. Raises UserError with all problems."""
-    return checked(JudgeConfig, values, where)
+    return checked(SHAPE, values, where)

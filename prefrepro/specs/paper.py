@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Required
 
-from pydantic import AfterValidator, with_config
-from typing_extensions import Required, TypedDict
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
 
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT, show
-from prefrepro.specs.files import checked, read_mapping
+from prefrepro.specs.files import checked, collecting, read_mapping
 from prefrepro.specs.method import hparam_problems, read_method
-from prefrepro.specs.settings import CompleteSampling, CompleteTraining, EvaluationSettings, Planning, Rollout, Sampling
-from prefrepro.specs.settings import SourceSwitch, Training
-from prefrepro.specs.values import CLOSED, Filled, Text, missing, names_of, problem, refuse
+from prefrepro.specs.settings import EvaluationSettings, Planning, Rollout, Sampling, SourceSwitch, Training
+from prefrepro.specs.values import CLOSED, Problem, Stated, Text, also, missing, names_of, problem
+
+DEFAULTS = {"engine": "transformers", "seed_per": "draw"}
+"""Of `sampling`: no paper says them (docs/sampling.md)"""
+OPTIONAL = ("compute_dtype", "lora_rank", "quantize", "generations", *DEFAULTS)
+"""Settings that a paper may leave out"""
 
 
-def _of_methods(hparams: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Hyper-parameters by method, each such as the method's header allows."""
+def _complete(shape: Any) -> Any:
+    """A section with all keys of its shape but the optional ones."""
+    names = [name for name in shape.__annotations__ if name not in OPTIONAL]
+    return Annotated[shape, also(lambda section: missing(section, names))]
+
+
+CompleteTraining = _complete(Training)
+CompleteSampling = _complete(Sampling)
+
+
+def _method_problems(hparams: dict[str, Any]) -> Iterator[Problem]:
+    """Problems of hyper-parameters by method, which are such as the method's header allows."""
     for name, values in hparams.items():
-        try:
-            refuse(((name,), problem(said)) for said in hparam_problems(read_method(name), values))
-        except UserError as error:
-            refuse([((name,), problem(str(error)))])
-    return hparams
+        said: list[str] = []
+        with collecting(said):
+            said += hparam_problems(read_method(name), values if isinstance(values, dict) else {})
+        yield from (((name,), problem(one)) for one in said)
 
 
-def _judged(evaluations: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Evaluations that say who judges, and what is judged."""
-    for name, values in evaluations.items():
-        what = "template" if values.get("evaluation") == "pairwise" else "prompts"
-        refuse(missing(values, ("evaluation", "judge", what), name))
-    return evaluations
+def _is_judged(evaluation: dict[str, Any]) -> list[Problem]:
+    """It says who judges, and what is judged."""
+    what = "template" if evaluation.get("evaluation") == "pairwise" else "prompts"
+    return missing(evaluation, ("evaluation", "judge", what))
 
 
 @with_config(CLOSED)
@@ -47,13 +58,14 @@ class Side(TypedDict, total=False):
     sampling: Sampling
     prompt_sets: Annotated[dict[str, Sampling], names_of("prompt_sets")]
     evaluations: Annotated[dict[str, EvaluationSettings], names_of("evaluations")]
-    hparams: Annotated[dict[str, dict[str, Any]], AfterValidator(_of_methods)]
+    hparams: Annotated[dict[str, dict[str, Any]], also(_method_problems)]
     source: SourceSwitch
     planning: Planning
 
 
+@with_config(ConfigDict())
 class Switch(TypedDict, total=False, extra_items=Side):
-    """Where two sources disagree: what is about, and the sides, `paper`, `code` and others of any name."""
+    """Where two sources disagree: what it is about, and its sides: `paper`, `code` and others of any name."""
 
     about: Required[Text]
     protocol_id: Text
@@ -72,12 +84,8 @@ class Paper(TypedDict, total=False):
     rollout: Rollout
     prompt_sets: dict[str, Sampling]
     start: Literal["sft", "base"]
-    evaluations: Required[Annotated[dict[str, EvaluationSettings], AfterValidator(_judged)]]
+    evaluations: Required[dict[str, Annotated[EvaluationSettings, also(_is_judged)]]]
     switches: Required[dict[str, Switch]]
-
-
-EMPTY: Paper = {"rollout": {}, "prompt_sets": {}}  # pyright: ignore[reportAssignmentType]
-SAMPLING_DEFAULTS = {"engine": "transformers", "seed_per": "draw"}  # no paper says them: docs/sampling.md
 
 
 @cache
@@ -88,9 +96,9 @@ def read_paper(path: Path) -> dict[str, Any]:
 
 def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
     """A paper with the sections that planning needs. Raises UserError with every problem."""
-    found = EMPTY | checked(Annotated[Paper, Filled], paper, where)
+    found = {"rollout": {}, "prompt_sets": {}} | checked(Annotated[Paper, Stated], paper, where)
     rollout = {source: found["rollout"].get(source, {}) for source in Rollout.__annotations__}
-    return found | {"rollout": rollout, "sampling": SAMPLING_DEFAULTS | found["sampling"]}
+    return found | {"rollout": rollout, "sampling": DEFAULTS | found["sampling"]}
 
 
 def paper_files() -> list[Path]:

@@ -4,52 +4,92 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Required
 
 from pydantic import AfterValidator, ValidationInfo, with_config
-from typing_extensions import Required, TypedDict
+from typing_extensions import TypedDict
 
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT
 from prefrepro.specs.config import Config, make_config
 from prefrepro.specs.files import checked, collecting, names_in, read_mapping, report
-from prefrepro.specs.forecast import Forecast
+from prefrepro.specs.forecast import Rates
 from prefrepro.specs.paper import paper_files
-from prefrepro.specs.resources import AskedAtScale
 from prefrepro.specs.settings import EvaluationSettings, Rollout, Sampling, Training
 from prefrepro.specs.sources import read_named
-from prefrepro.specs.values import CLOSED, Count, DatasetName, EmbedderName, Filled, Flag, JudgeName, Key, ModelName, Text
-from prefrepro.specs.values import keys_of_file, refuse, unknown
+from prefrepro.specs.values import (
+    CLOSED,
+    Count,
+    DatasetName,
+    EmbedderName,
+    Flag,
+    JudgeName,
+    Key,
+    ModelName,
+    Seed,
+    Stated,
+    Text,
+    keys_of_file,
+    names_of,
+    refuse,
+    unknown,
+)
 
-STAND_INS = ("models", "datasets", "embedders", "judges")
+FOLDERS = {name: name for name in ("models", "datasets", "embedders", "judges")} | {"external": "models"}
+"""Section of names -> the folder of config/ whose files they name"""
 
 
 def _in_papers(section: str, *more: str) -> AfterValidator:
     """A mapping whose keys are names of a section of any paper, or keys of another section of the scale."""
 
     def check(value: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        known: list[str] = []
+        known = [name for other in more for name in keys_of_file(info, other)]
         for path in paper_files():
             with contextlib.suppress(UserError):  # planning tells what is wrong with a paper
                 named = read_mapping(path).get(section)
                 known += named if isinstance(named, dict) else []
-        for other in more:
-            known += keys_of_file(info, other)
         refuse(unknown(value, dict.fromkeys(known)))
         return value
 
     return AfterValidator(check)
 
 
-def _datasets(shared: Mapping[str, str], info: ValidationInfo) -> Mapping[str, str]:
-    """Data set -> the one whose base model it takes; both stand in `datasets`."""
-    refuse(((name,), error) for name, of in shared.items() for _, error in unknown((name, of), keys_of_file(info, "datasets")))
+def _both_known(shared: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+    known = keys_of_file(info, "datasets")
+    refuse(unknown([*shared, *shared.values()], known))
     return shared
 
 
-@with_config(CLOSED)
+class Asked(TypedDict, total=False):
+    """What a job asks a machine or a cluster for."""
+
+    gpus: Seed
+    cpus: Count
+    mem_mb: Count
+    runtime_min: Count
+
+
+ByKind = TypedDict(
+    "ByKind",
+    {
+        "data": Asked, "base": Asked, "sft": Asked, "run": Asked, "reward_model": Asked, "reference": Asked,
+        "embeddings": Asked, "reference_rewards": Asked, "sample": Asked, "import": Asked, "verdict": Asked,
+        "table": Asked,
+    },
+    total=False,
+)  # fmt: skip
+"""Kind of node -> what its jobs ask for"""
+
+
+class Resources(ByKind, total=False):
+    """`default`, then the kind of the node, then that kind of the node's model."""
+
+    default: Asked
+    models: Annotated[dict[str, ByKind], names_of("models")]
+
+
 class Engine(TypedDict, total=False):
-    """How a device is used; no part of a run's identity (prefrepro/model/engine.py)."""
+    """How a device is used; no part of a run's identity (specs/runtime.py)."""
 
     activation_checkpointing: Flag
     compile: Flag
@@ -73,16 +113,11 @@ class Scale(TypedDict, total=False):
     prompt_sets: Annotated[dict[str, Sampling], _in_papers("prompt_sets", "datasets")]
     evaluations: Annotated[dict[str, EvaluationSettings], _in_papers("evaluations")]
     max_draws: Count
-    forecast: Forecast
-    resources: AskedAtScale
-    pretrained_on: Annotated[dict[Key, Key], AfterValidator(_datasets)]
+    forecast: Rates
+    resources: Resources
+    pretrained_on: Annotated[dict[Key, Key], AfterValidator(_both_known)]
+    """Data set -> the one whose base model it takes"""
     engine: Engine
-
-
-SECTIONS = (
-    "external", "training", "sft", "reward_model", "sampling", "rollout", "prompt_sets", "evaluations", "resources",
-    "pretrained_on", "engine",
-)  # fmt: skip
 
 
 def config_and_scale(given: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
@@ -93,39 +128,31 @@ def config_and_scale(given: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
         config = make_config(given)
     name = given.get("scale") or config.scale
     if name in names_in("scales"):
+        where = f"config/scales/{name}.yaml"
         with collecting(problems):
-            scale = read_mapping(_file(name))
-        for folder, named in _files_named(scale, config):
-            with collecting(problems):
-                read_named(folder, named, f"config/scales/{name}.yaml")
+            scale = read_mapping(ROOT / where)
+        named = [(folder, scale.get(section)) for section, folder in FOLDERS.items()]
+        names = {(folder, one) for folder, raw in named if isinstance(raw, dict) for one in map(str, raw.values())}
+        for folder, one in sorted(names | {("judges", str(scale.get("files_judge"))), ("judges", str(config.judge))}):
+            if one in names_in(folder):
+                with collecting(problems):
+                    read_named(folder, one, where)
         with collecting(problems):
-            scale = read_scale(name)
+            scale = check_scale(scale, where)
     report(problems)
     return config, scale
 
 
-def _files_named(scale: dict[str, Any], config: Config) -> set[tuple[str, str]]:
-    """(folder, name) of each file of config/ that is there and that the scale, or --config, names."""
-    folders = {section: section for section in STAND_INS} | {"external": "models"}
-    sections = {section: scale.get(section) for section in folders}
-    names = {(folders[section], name) for section, raw in sections.items() if isinstance(raw, dict) for name in raw.values()}
-    names |= {("judges", scale.get("files_judge")), ("judges", config.judge)}
-    return {(folder, name) for folder, name in names if name in names_in(folder)}
-
-
-def _file(name: str) -> Any:
-    return ROOT / "config" / "scales" / f"{name}.yaml"
-
-
 def read_scale(name: str) -> dict[str, Any]:
     """config/scales/<name>.yaml, checked."""
-    return check_scale(read_mapping(_file(name)), f"config/scales/{name}.yaml")
+    where = f"config/scales/{name}.yaml"
+    return check_scale(read_mapping(ROOT / where), where)
 
 
 def check_scale(scale: dict[str, Any], where: str) -> dict[str, Any]:
     """A scale with each of its sections. Raises UserError with every problem."""
-    found = dict.fromkeys(SECTIONS, {}) | {"max_draws": None, "forecast": Forecast()}
-    found |= checked(Annotated[Scale, Filled], scale, where)
+    found = checked(Annotated[Scale, Stated], scale, where)
+    found = {key: {} for key in Scale.__annotations__} | {"max_draws": None, "forecast": Rates()} | found
     return found | {"rollout": {source: found["rollout"].get(source, {}) for source in Rollout.__annotations__}}
 
 

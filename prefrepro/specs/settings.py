@@ -1,33 +1,28 @@
 """What `training`, `sampling`, `rollout`, `evaluations` and a side of a switch may hold, wherever they stand.
 
-Sections are layers: the planner lays the scale's over the paper's, key by key, so that each holds what it was given.
+Sections are layers, which the planner lays over each other key by key: each stays a mapping of what it was given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, with_config
+from pydantic import Field
 from typing_extensions import TypedDict
 
-from prefrepro.specs.values import CLOSED, Count, Finite, Flag, Number, Paths, Seed, Text, Whole, expecting
-from prefrepro.specs.values import missing, refuse
+from prefrepro.specs.values import Count, Finite, Flag, Number, Seed, Text, Texts, Whole, expecting
 
 Optimizer = Literal["rmsprop", "adamw"]
 Dtype = Literal["float32", "bfloat16", "float64"]
-EndToKeep = Literal["keep_start", "keep_end"]
+End = Literal["keep_start", "keep_end"]
 Turns = Literal["all", "single"]
 ScoreField = Literal["overall_score", "overall_score_corrected", "fine_grained_mean"]
 Selection = Literal["best_vs_worst", "best_vs_random", "best_vs_each", "all_pairs"]
 """1, 1, K − 1 («× (k−1)») and K(K−1)/2 («× C(k,2)») pairs of a group without equal scores"""
 SELECTIONS: tuple[Selection, ...] = get_args(Selection)
 Temperature = Annotated[Finite, Field(ge=0, le=10), expecting("a number from 0 to 10")]
-OPTIONAL = ("compute_dtype", "lora_rank", "quantize", "generations", "engine", "seed_per")
-"""Settings that a paper may leave out"""
 
 
-@with_config(CLOSED)
 class Training(TypedDict, total=False):
     optimizer: Optimizer
     lr: Number
@@ -40,7 +35,7 @@ class Training(TypedDict, total=False):
     max_grad_norm: Number
     max_length: Count
     max_prompt_length: Count
-    truncation_mode: EndToKeep
+    truncation_mode: End
     dtype: Dtype
     compute_dtype: Dtype
     lora_rank: Seed
@@ -62,10 +57,9 @@ class RolloutTraining(Training, total=False):
     hparams: dict[str, Any]
 
 
-ROLLOUT_KEYS = ["ppo_epochs", "minibatches", "max_head_grad_norm", "max_new_tokens"]
+ROLLOUT_KEYS = ("ppo_epochs", "minibatches", "max_head_grad_norm", "max_new_tokens")
 
 
-@with_config(CLOSED)
 class Reference(TypedDict, total=False):
     """Responses that are rewarded once, before any training (prefrepro/train/reference_rewards.py)."""
 
@@ -74,7 +68,6 @@ class Reference(TypedDict, total=False):
     max_new_tokens: Count | None
 
 
-@with_config(CLOSED)
 class Rollout(TypedDict, total=False):
     """By where responses come from."""
 
@@ -83,7 +76,6 @@ class Rollout(TypedDict, total=False):
     reference: Reference
 
 
-@with_config(CLOSED)
 class Sampling(TypedDict, total=False):
     n: Count
     temperature: Temperature
@@ -101,7 +93,6 @@ class Sampling(TypedDict, total=False):
     ]
 
 
-@with_config(CLOSED)
 class EvaluationSettings(TypedDict, total=False):
     evaluation: Literal["pairwise", "alpaca_eval", "mt_bench", "arena_hard"]
     judge: Text
@@ -115,10 +106,9 @@ class EvaluationSettings(TypedDict, total=False):
     empty_response: Literal["refuse", "judge"]
     replicates: Annotated[Whole, Field(ge=2), expecting("a whole number of at least 2")]
     verdict_regex: Literal["2024", "2025"]
-    judge_prompts: Paths
+    judge_prompts: Annotated[Text | Texts, expecting("a path, or a list of paths")]
 
 
-@with_config(CLOSED)
 class SourceSwitch(TypedDict, total=False):
     """What a side of a switch may change in a dataset's file."""
 
@@ -127,13 +117,11 @@ class SourceSwitch(TypedDict, total=False):
     score_field: ScoreField
 
 
-@with_config(CLOSED)
 class Balanced(TypedDict):
     batch_divisor: Count
     contrast_divisor: Count
 
 
-@with_config(CLOSED)
 class Planning(TypedDict, total=False):
     """What the planner reads: where PPO's responses come from, and how a batch is made up."""
 
@@ -141,17 +129,3 @@ class Planning(TypedDict, total=False):
     mixed_group: Literal["batch"]
     contrast_batch: Literal["held", "moved"]
     balanced: Balanced
-
-
-def _complete(shape: Any) -> AfterValidator:
-    """A section with every key of its shape but the optional ones."""
-
-    def check(section: Mapping[str, Any]) -> Mapping[str, Any]:
-        refuse(missing(section, [name for name in shape.__annotations__ if name not in OPTIONAL]))
-        return section
-
-    return AfterValidator(check)
-
-
-CompleteTraining = Annotated[Training, _complete(Training)]
-CompleteSampling = Annotated[Sampling, _complete(Sampling)]

@@ -1,33 +1,39 @@
-"""What config/datasets, config/models and config/embedders may hold, by kind. A judge's file is judge.py's."""
+"""What the files of config/datasets, models and embedders may hold, by kind. A judge's file is judge.py's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Required
 
-from pydantic import AfterValidator, Field, with_config
-from typing_extensions import NotRequired, Required, TypedDict
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT
 from prefrepro.specs.files import checked, names_in, read_mapping
-from prefrepro.specs.judge import JudgeConfig
-from prefrepro.specs.settings import EndToKeep, ScoreField, Training, Turns
-from prefrepro.specs.values import CLOSED, Count, Flag, ModelName, Number, Seed, Share, Text, Texts, expecting, problem
-from prefrepro.specs.values import missing, refuse
-
-
-def _sum_to_one(shares: dict[str, float]) -> dict[str, float]:
-    if not math.isclose(sum(shares.values()), 1):
-        raise ValueError(shares)
-    return shares
-
+from prefrepro.specs.judge import judge_config
+from prefrepro.specs.settings import End, ScoreField, Training, Turns
+from prefrepro.specs.values import (
+    CLOSED,
+    Count,
+    Flag,
+    ModelName,
+    Number,
+    Seed,
+    Share,
+    Text,
+    Texts,
+    expecting,
+    missing,
+    must,
+    problem,
+)
 
 Parts = Annotated[
     dict[Literal["train", "eval", "judge"], Share],
-    AfterValidator(_sum_to_one),
+    must(lambda shares: math.isclose(sum(shares.values()), 1)),
     expecting("shares of train, eval and judge that sum to 1"),
 ]
 Rows = Annotated[
@@ -35,142 +41,77 @@ Rows = Annotated[
     Field(min_length=4),
     expecting("how many rows pretrain, train, eval and judge have"),
 ]
-Splits = Annotated[
-    dict[Literal["train", "eval"], Text | None], expecting("{train: NAME, eval: NAME}; null: every file")
-]
+Splits = Annotated[dict[Literal["train", "eval"], Text | None], expecting("{train: NAME, eval: NAME}, or null for all")]
 Files = Annotated[
     Text | list[Text] | Annotated[dict[str, Text], Field(min_length=1)] | None,
     expecting("a path, a list of paths, or {name: path}"),
 ]
 Mapped = Annotated[dict[str, Any], Field(min_length=1), expecting("a mapping")]
 Revision = Annotated[Text | None, expecting("a commit, a branch, or null")]
+Pairs = Literal["pairs", "ranked"]
+Forms = Literal["pairs", "ranked", "instructions", "mt_bench", "arena_hard"]
+Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard"]
 
 
-@with_config(CLOSED)
-class About(TypedDict, total=False):
-    kind: Required[str]
-    label: Text
-    note: Text
+def _placed(mapping: dict[str, Any]) -> list[Problem]:
+    is_placed = "repo" in mapping or "files" in mapping
+    return [] if is_placed else [((), problem('neither "repo" nor "files" is there; expected a hub id or local files'))]
 
 
-class Place(About, total=False):
-    """Where the files of a data set are: a hub id or local files."""
-
-    repo: Text
-    revision: Revision
-    repo_type: Literal["dataset", "space"]
-    patterns: Texts
-    files: Files
-
-
-class Cut(Place, total=False):
-    """A data set that has rows to train on."""
-
-    on_bad_row: Required[Literal["stop", "skip"]]
-    parts: Required[Parts]
-    splits: Splits
-    eval_rows: Count
-    pretrain: Flag
-    truncation_mode: EndToKeep
-
-
-class Hh(Cut, total=False):
-    turns: Turns
-
-
-class Ultrafeedback(Cut):
-    form: Literal["ranked"]
-    score_field: ScoreField
-
-
-class RowFiles(Cut):
-    form: Literal["pairs", "ranked"]
-
-
-class Instructions(Place, total=False):
-    set: Required[Literal["alpaca_eval", "mt_bench", "arena_hard"]]
-    n: Count
-    questions: Text
-    answers: Text
-
-
-class World(About, total=False):
-    """Generated preferences."""
-
-    form: Required[Literal["pairs", "ranked", "instructions", "mt_bench", "arena_hard"]]
-    seed: Required[Seed]
-    task: Literal["dialogue", "summary"]
-    temperature: Number
-    rows: Rows
-    parts: Required[Parts]
-
-
-class Hub(About):
-    repo: Text
-    revision: NotRequired[Revision]
-
-
-class HubModel(Hub, total=False):
-    licence: Text
-    template: Literal["role_tags", "chat"]
-
-
-class Scratch(About):
-    """A model that is trained here from random weights."""
-
-    vocab_size: Count
-    config: Mapped
-    seed: Seed
-    pretraining: Annotated[Training, Field(min_length=1)]
-
-
-class Instructed(About):
-    """SFT of a model that is trained here."""
-
-    base: ModelName
-
-
-class Cost(About):
-    batch_size: Count
-    threads: Count
-
-
-class SentenceTransformers(Hub, Cost):
-    package: NotRequired[Text]
-
-
-class PooledTransformer(SentenceTransformers):
-    layers: Count
-    pooling: Literal["mean", "cls", "max"]
-    max_seq_length: NotRequired[Count]
-
-
-def _placed(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "repo" not in mapping and "files" not in mapping:
-        refuse([((), problem('neither "repo" nor "files" is there; expected a hub id or local files'))])
-    return mapping
-
-
-def _made(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+def _made(mapping: dict[str, Any]) -> list[Problem]:
     """What a form of the embedded world wants."""
-    wanted = {"pairs": ("task", "rows", "temperature"), "ranked": ("task", "rows")}
-    refuse(missing(mapping, wanted.get(mapping["form"], ())))
-    return mapping
+    wanted = ["temperature"] if mapping.get("form") == "pairs" else []
+    return missing(mapping, ["task", "rows", *wanted] if mapping.get("form") in get_args(Pairs) else [])
 
 
-PLACED = AfterValidator(_placed)
+def _file(check: Any = lambda mapping: (), **keys: Any) -> Any:
+    """The shape of a file with these keys, each of which may be left out unless it is Required."""
+    keys |= {"kind": Required[str], "label": Text, "note": Text}
+    shape: Any = TypedDict("File", keys, total=False)  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
+    return Annotated[with_config(CLOSED)(shape), also(check)]
+
+
+def _from_files(**keys: Any) -> Any:
+    """A data set from a hub id or local files."""
+    place = {"repo": Text, "revision": Revision, "repo_type": Literal["dataset", "space"], "patterns": Texts}
+    return _file(_placed, **place, files=Files, **keys)
+
+
+def _rows(**keys: Any) -> Any:
+    """One that has rows to train on."""
+    cut = {"on_bad_row": Required[Literal["stop", "skip"]], "parts": Required[Parts], "splits": Splits}
+    return _from_files(**cut, eval_rows=Count, pretrain=Flag, truncation_mode=End, **keys)
+
+
+HUB = {"repo": Required[Text], "revision": Revision}
+COST = {"batch_size": Required[Count], "threads": Required[Count]}
 SHAPES: dict[str, dict[str, Any]] = {
     "datasets": {
-        "world": Annotated[World, AfterValidator(_made)],
-        "hh": Annotated[Hh, PLACED],
-        "tldr": Annotated[Cut, PLACED],
-        "ultrafeedback": Annotated[Ultrafeedback, PLACED],
-        "rows": Annotated[RowFiles, PLACED],
-        "instructions": Annotated[Instructions, PLACED],
+        "world": _file(
+            _made, form=Required[Forms], seed=Required[Seed], task=Literal["dialogue", "summary"],
+            temperature=Number, rows=Rows, parts=Required[Parts],
+        ),
+        "hh": _rows(turns=Turns),
+        "tldr": _rows(),
+        "ultrafeedback": _rows(form=Required[Literal["ranked"]], score_field=Required[ScoreField]),
+        "rows": _rows(form=Required[Pairs]),
+        "instructions": _from_files(set=Required[Benchmark], n=Count, questions=Text, answers=Text),
     },
-    "models": {"hub": HubModel, "scratch": Scratch, "instructed": Instructed},
+    "models": {
+        "hub": _file(**HUB, licence=Text, template=Literal["role_tags", "chat"]),
+        "scratch": _file(
+            vocab_size=Required[Count], config=Required[Mapped], seed=Required[Seed],
+            pretraining=Required[Annotated[Training, Field(min_length=1)]],
+        ),
+        "instructed": _file(base=Required[ModelName]),
+    },
     "embedders": {
-        "sentence-transformers": SentenceTransformers, "pooled-transformer": PooledTransformer, "bag-of-words": Cost,
+        "sentence-transformers": _file(**HUB, **COST, package=Text),
+        "pooled-transformer": _file(
+            **HUB, **COST, package=Text, layers=Required[Count], pooling=Required[Literal["mean", "cls", "max"]],
+            max_seq_length=Count,
+        ),
+        "bag-of-words": _file(**COST),
     },
 }  # fmt: skip
 """Folder of config/ -> kind -> what its files hold"""
@@ -180,7 +121,7 @@ def check_named(folder: str, name: str, mapping: Mapping[str, Any]) -> None:
     """Check config/<folder>/<name>.yaml. Raises one UserError with all its problems."""
     where = f"config/{folder}/{name}.yaml"
     if folder == "judges":
-        checked(JudgeConfig, mapping, where)
+        judge_config(mapping, where)
         return
     kind, kinds = mapping.get("kind"), SHAPES[folder]
     if not isinstance(kind, str) or kind not in kinds:

@@ -5,38 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
-from pydantic import model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show
 from prefrepro.specs.files import checked, read_mapping
 from prefrepro.specs.method import hparam_problems, read_method
 from prefrepro.specs.settings import Sampling, Selection, Training
-from prefrepro.specs.values import Filled, Finite, Flag, Spec, Text, Texts, expecting, keys_of_file, names_of
-from prefrepro.specs.values import missing, problem, refuse
+from prefrepro.specs.values import (
+    READER,
+    Finite,
+    Flag,
+    Spec,
+    Stated,
+    Text,
+    Texts,
+    expecting,
+    keys_of_file,
+    missing,
+    must,
+    names_of,
+    problem,
+    refuse,
+)
 
 Metric = Literal["win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
-Name = Annotated[Text, Field(pattern=r"^[^\n]*$"), expecting("a name")]
+Name = Annotated[Text, must(lambda name: "\n" not in name), expecting("a name")]
 Reported = Annotated[Finite | None, expecting("a number, or null")]
 SHARED = ("metric", "model", "dataset", "evaluation", "embedder")
-"""What a table may say for all its columns; all but the embedder are needed, here or there"""
+"""What a table may say for all its columns"""
 
 
 class _Entry(Spec):
+    key: str = Field(default="", validation_alias=READER)
+    """Its key in the table, which is its label where it has no other"""
     label: Text = ""
-    _key: str = PrivateAttr("")
-
-    @property
-    def key(self) -> str:
-        """Its key in the table, which is its label where it has no other."""
-        return self._key
-
-    def keyed(self, key: str) -> Self:
-        made = self.model_copy(update={"label": self.label or key})
-        made._key = key
-        return made
 
 
 class Row(_Entry):
@@ -50,50 +54,36 @@ class Row(_Entry):
     """Which pairs a pairwise method is trained on where the data are ranked groups (data/select.py)"""
     external: Name | None = None
     """A released model in place of a training: cited, or run (--config external=run)"""
+    samples: dict[str, dict[str, Any]] = Field(default={}, validation_alias=READER)
+    """Column -> {file, map, ignore_extra}: answers made elsewhere in place of a training (imported_rows.py)"""
     evaluate: Flag = True
     """False: named in the paper without a number; trained, neither sampled nor judged, and no cell"""
     reported: Annotated[dict[str, Reported], names_of("columns")] = {}
-    _samples: dict[str, dict[str, Any]] = PrivateAttr({})
-
-    @property
-    def samples(self) -> dict[str, dict[str, Any]]:
-        """Column -> {file, map, ignore_extra}: answers made elsewhere in place of a training (imported_rows.py)."""
-        return self._samples
-
-    @classmethod
-    def of_samples(
-        cls, key: str, label: str, reported: dict[str, float | None], samples: dict[str, dict[str, Any]]
-    ) -> Row:
-        """A row whose answers were made elsewhere; trained and sampled nowhere here."""
-        made = cls.model_construct(label=label, reported=reported).keyed(key)
-        made._samples = samples
-        return made
 
     @model_validator(mode="after")
     def _method_fits(self, info: ValidationInfo) -> Self:
         if self.external and self.method:
-            refuse([((), problem('"method" and "external" are both there; expected one of them'))])
-        if self.external or info.context is None:
+            raise problem('"method" and "external" are both there; expected one of them')
+        if self.external:
             return self
-        if not self.method:
-            refuse([((), problem('"method" is missing'))])
+        refuse(missing({"method": 1} if self.method else {}, ("method",)))
         try:
             method = read_method(self.method)
         except UserError as error:
-            refuse([(("method",), problem(str(error)))])
-            raise
-        # Columns give their hyper-parameters to every row; what is wrong with their form is told of the column.
-        columns = info.context.get("columns")
-        shared = [c.get("hparams") for c in columns.values() if isinstance(c, dict)] if isinstance(columns, dict) else []
-        given = [(("hparams",), self.hparams), *(((), values) for values in shared if isinstance(values, dict))]
-        refuse((place, problem(said)) for place, values in given for said in hparam_problems(method, values))
+            raise problem(str(error)) from None
+        # Columns give hyper-parameters to every row; what is wrong with their form is told of the column.
+        table: Any = info.context
+        columns = [table["columns"][name] for name in keys_of_file(info, "columns")]
+        shared = [column.get("hparams") for column in columns if isinstance(column, dict)]
+        given = [self.hparams, *(values for values in shared if isinstance(values, dict))]
+        refuse(((), problem(said)) for values in given for said in hparam_problems(method, values))
         return self
 
 
 class Column(_Entry):
     """One column: a metric of an evaluation of a model trained on a dataset."""
 
-    metric: Metric = ""  # pyright: ignore[reportAssignmentType] -- the table's
+    metric: Metric = ""  # pyright: ignore[reportAssignmentType] -- then the table says it
     model: Name = ""
     dataset: Name = ""
     evaluation: Name = ""
@@ -104,11 +94,10 @@ class Column(_Entry):
     sampling: Sampling = {}
 
     @model_validator(mode="after")
-    def _of_table(self, info: ValidationInfo) -> Self:
-        """What the column does not say, its table says for all of them."""
-        table = info.context or {}
+    def _with_what_is_shared(self, info: ValidationInfo) -> Self:
+        table: Any = info.context
         shared = {name: table.get(name) for name in SHARED if not getattr(self, name)}
-        refuse(missing(table, (name for name, value in shared.items() if value is None and name != "embedder")))
+        refuse(missing(table, (name for name in shared if name != "embedder")))
         return self.model_copy(update=shared)
 
 
@@ -121,20 +110,22 @@ class Setting(Spec):
     printed: Annotated[Finite | Text, expecting("a number or text")]
 
 
-def _listed(entries: dict[str, Any]) -> list[Any]:
-    return [entry.keyed(key) for key, entry in entries.items()]
+def _listed(entries: dict[str, _Entry]) -> list[Any]:
+    return [entry.model_copy(update={"key": key, "label": entry.label or key}) for key, entry in entries.items()]
 
 
 if TYPE_CHECKING:
-    Columns, Rows = list[Column], list[Row]
+    Rows = list[Row]
+    Columns = list[Column]
 else:
-    Columns = Annotated[dict[str, Annotated[Column, Filled]], AfterValidator(_listed)]
-    Rows = Annotated[dict[str, Annotated[Row, Filled]], AfterValidator(_listed)]
+    Rows = Annotated[dict[str, Annotated[Row, Stated]], AfterValidator(_listed)]
+    Columns = Annotated[dict[str, Annotated[Column, Stated]], AfterValidator(_listed)]
 
 
 class Table(Spec):
     """One table."""
 
+    path: Path = Field(default=Path(), validation_alias=READER)
     title: Text
     where: Text
     kind: Literal["cells", "configuration"] = "cells"
@@ -151,8 +142,7 @@ class Table(Spec):
     columns: Columns
     rows: Rows
     settings: list[Setting] = []
-    """Of kind configuration, which names one row and one column whose settings it shows"""
-    _path: Path = PrivateAttr(Path())
+    """Of kind configuration, which shows those of its first row and column"""
 
     @field_validator("baseline")
     @classmethod
@@ -161,18 +151,22 @@ class Table(Spec):
             raise problem(f'"{baseline:.80}" is no row.{nearest(baseline, rows)}')
         return baseline
 
+    @model_validator(mode="after")
+    def _kind_has_its_settings(self) -> Self:
+        refuse(missing({"settings": 1} if self.settings or self.kind == "cells" else {}, ("settings",)))
+        return self
+
     @property
     def paper(self) -> str:
-        return self._path.parent.name
+        return self.path.parent.name
 
     @property
     def name(self) -> str:
-        return self._path.stem
+        return self.path.stem
 
     @property
     def target(self) -> str:
-        """Its Snakemake target: table1 … for RPO, <paper>_table1 for the others."""
-        return target_of(self._path)
+        return target_of(self.path)
 
     @property
     def is_printed(self) -> bool:
@@ -181,7 +175,7 @@ class Table(Spec):
 
 
 def target_of(path: Path) -> str:
-    """The Snakemake target of a table spec, whatever it holds."""
+    """The Snakemake target of a table spec, whatever it holds: table1 … for RPO, <paper>_table1 for the others."""
     return path.stem if path.parent.name == "rpo" else f"{path.parent.name}_{path.stem}"
 
 
@@ -190,16 +184,6 @@ def table_files() -> list[Path]:
     return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem != "paper")
 
 
-def _stated(raw: dict[str, Any]) -> dict[str, Any]:
-    """A table without keys that hold nothing; `settings` are needed where it is made of them."""
-    stated = {key: value for key, value in raw.items() if value not in (None, "", [], {})}
-    if raw.get("kind") == "configuration" and "settings" not in stated:
-        refuse(missing(raw, ("settings",)))
-    return stated
-
-
 def read_table(path: Path) -> Table:
     """A checked table spec. Raises UserError with every problem of the file."""
-    table = checked(Annotated[Table, BeforeValidator(_stated)], read_mapping(path), show(path))
-    table._path = path
-    return table
+    return checked(Annotated[Table, Stated], read_mapping(path), show(path)).model_copy(update={"path": path})

@@ -30,7 +30,7 @@ _TEXT = "tag:yaml.org,2002:str"
 class _Loader(_BASE):
     """Values as YAML 1.2 reads them; keys once each, and text."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 -- PyYAML's own form
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()

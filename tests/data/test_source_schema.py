@@ -12,9 +12,9 @@ from prefrepro.data.sources import BUILDERS
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.model.embedders import KINDS
-from prefrepro.specs.sources import SCHEMA, check_named
+from prefrepro.specs.sources import SHAPES, check_named
 
-SHIPPED = [path for folder in SCHEMA for path in sorted((ROOT / "config" / folder).glob("*.yaml"))]
+SHIPPED = [path for folder in SHAPES for path in sorted((ROOT / "config" / folder).glob("*.yaml"))]
 HUB = {"kind": "hub", "repo": "a/b"}
 HH = {"kind": "hh", "repo": "a/b", "on_bad_row": "stop", "parts": {"train": 1.0}}
 WORLD = {"kind": "world", "form": "pairs", "seed": 0, "parts": {"train": 0.5, "eval": 0.5}}
@@ -26,8 +26,8 @@ def test_what_is_shipped_passes(path: Path) -> None:
 
 
 def test_every_kind_that_can_be_read_can_be_written() -> None:
-    assert set(SCHEMA["datasets"]) == set(BUILDERS)
-    assert set(SCHEMA["embedders"]) == set(KINDS)
+    assert set(SHAPES["datasets"]) == set(BUILDERS)
+    assert set(SHAPES["embedders"]) == set(KINDS)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from checkout import ROOT, Checkout
 
 from prefrepro.cli.main import main
 from prefrepro.errors import EXIT_USER_ERROR, UserError
-from prefrepro.inspect.forecast.settings import read_settings
-from prefrepro.specs.config import read_scale
-from prefrepro.specs.files import names_in
+from prefrepro.specs.files import names_in, read_mapping
+from prefrepro.specs.forecast import STAGES
+from prefrepro.specs.scale import check_scale, read_scale
 
 LOADED = """
 import sys

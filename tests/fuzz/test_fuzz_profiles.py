@@ -20,8 +20,9 @@ from prefrepro.inspect.simulate.profiles import check_profile, read_profile
 from prefrepro.inspect.simulate.tasks import Job, jobs_of, tasks_of
 from prefrepro.plan.build import empty_plan, make_plan
 from prefrepro.plan.resources import ScaleResources
-from prefrepro.specs.config import make_config, read_scale
+from prefrepro.specs.config import make_config
 from prefrepro.specs.files import read_mapping, read_yaml
+from prefrepro.specs.scale import check_scale, read_scale
 
 pytestmark = pytest.mark.fuzz
 

@@ -11,7 +11,8 @@ from train_helpers import make_inputs, make_policy
 from prefrepro.errors import UserError
 from prefrepro.model.engine import prepare
 from prefrepro.model.policy import Policy
-from prefrepro.specs.config import check_scale, read_scale
+from prefrepro.specs.files import read_mapping
+from prefrepro.specs.scale import check_scale
 from prefrepro.specs.runtime import Engine
 
 
