@@ -15,12 +15,12 @@ from prefrepro.cli.parser import add_command, parse_config
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.inspect.simulate.engine import Capacity, Task, replay
-from prefrepro.inspect.simulate.profiles import read_profile
 from prefrepro.inspect.simulate.recorded import read_log
 from prefrepro.inspect.simulate.report import Replay, as_json, as_text
 from prefrepro.inspect.simulate.tasks import cores, jobs_of, tasks_of
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.profile import read_profile
 
 ASSUMED_QUEUE_MIN = 1.0
 """Of a cluster that is free: submission, start, and until Snakemake has seen the end."""

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, create_model
 
 from prefrepro.specs.files import checked, report
 from prefrepro.specs.paper import switch_sides
-from prefrepro.specs.values import READER, Amount, Count, JudgeName, ScaleName, Spec, Stated, problem
+from prefrepro.specs.problems import problem
+from prefrepro.specs.values import READER, Amount, Count, JudgeName, ScaleName, Spec, Stated
 from prefrepro.specs.yaml_loader import load_yaml
 
 

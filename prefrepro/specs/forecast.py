@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from prefrepro.specs.values import Amount, Count, Number, Seed, Spec, Text, expecting, names_of
+from prefrepro.specs.problems import expecting, names_of
+from prefrepro.specs.values import Amount, Count, Number, Seed, Spec, Text
 
 Stage = Literal["training", "scoring", "sampling"]
 STAGES: tuple[Stage, ...] = get_args(Stage)

@@ -14,8 +14,9 @@ from typing_extensions import TypedDict
 from prefrepro.errors import nearest
 from prefrepro.files import ROOT, show
 from prefrepro.specs.files import checked, collecting, read_mapping, report
+from prefrepro.specs.problems import expecting, must, problem
 from prefrepro.specs.table import Reported, Row, Table
-from prefrepro.specs.values import CLOSED, Flag, Text, expecting, must, problem
+from prefrepro.specs.values import CLOSED, Flag, Text
 
 Field_ = Literal["prompt", "prompt_id", "response", "responses"]
 """What a mapping may name. A prompt is told by its text or its id; `responses` is a list, one answer for each turn."""

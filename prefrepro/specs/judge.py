@@ -15,21 +15,8 @@ from pydantic.dataclasses import dataclass
 
 from prefrepro.files import show
 from prefrepro.specs.files import checked, read_mapping
-from prefrepro.specs.values import (
-    CLOSED,
-    Amount,
-    Count,
-    Finite,
-    Problem,
-    Seed,
-    Share,
-    Text,
-    also,
-    expecting,
-    missing,
-    must,
-    problem,
-)
+from prefrepro.specs.problems import Problem, also, expecting, missing, must, problem
+from prefrepro.specs.values import CLOSED, Amount, Count, Finite, Seed, Share, Text
 
 TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
 TOKEN_LIMIT_FIELDS = get_args(TokenLimitField)
@@ -97,18 +84,16 @@ class JudgeConfig:
     requests_per_minute: Positive | None = None
 
 
+WANTED = {"local": ("scorer",), "api": ("base_url", "price_usd_per_mtok")}
+FOREIGN = {"local": ("base_url", "api_key_env", "api_key_file"), "api": ("scorer",)}
+
+
 def _of_kind(judge: dict[str, Any]) -> Iterator[Problem]:
     """What a kind of judge wants, and what belongs to the other kind."""
-    api, local = ("base_url", "api_key_env", "api_key_file"), ("scorer",)
-    wanted, others = {"api": (("base_url", "price_usd_per_mtok"), local), "local": (local, api)}.get(
-        str(judge.get("kind")), ((), ())
-    )
-    given = {key for key, value in judge.items() if value is not None}
-    yield from missing(dict.fromkeys(given, 1), wanted)
-    yield from (
-        ((key,), problem(f"belongs to the other kind of judge than {judge['kind']}")) for key in others if key in given
-    )
-    if {"api_key_env", "api_key_file"} <= given:
+    kind, given = str(judge.get("kind")), [key for key, value in judge.items() if value is not None]
+    yield from missing(given, WANTED.get(kind, ()))
+    yield from (((key,), problem(f"does not belong to kind {kind}")) for key in FOREIGN.get(kind, ()) if key in given)
+    if "api_key_env" in given and "api_key_file" in given:
         yield (), problem("api_key_env and api_key_file are both there; expected one of them")
 
 

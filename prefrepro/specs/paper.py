@@ -8,15 +8,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Required
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, WrapValidator, with_config
 from typing_extensions import TypedDict
 
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT, show
 from prefrepro.specs.files import checked, collecting, read_mapping
 from prefrepro.specs.method import hparam_problems, read_method
+from prefrepro.specs.problems import Problem, also, missing, names_of, problem
 from prefrepro.specs.settings import EvaluationSettings, Planning, Rollout, Sampling, SourceSwitch, Training
-from prefrepro.specs.values import CLOSED, Problem, Stated, Text, also, missing, names_of, problem
+from prefrepro.specs.values import CLOSED, Stated, Text
 
 DEFAULTS = {"engine": "transformers", "seed_per": "draw"}
 """Of `sampling`: no paper says them (docs/sampling.md)"""
@@ -24,14 +25,10 @@ OPTIONAL = ("compute_dtype", "lora_rank", "quantize", "generations", *DEFAULTS)
 """Settings that a paper may leave out"""
 
 
-def _complete(shape: Any) -> Any:
+def _complete(shape: Any) -> WrapValidator:
     """A section with all keys of its shape but the optional ones."""
     names = [name for name in shape.__annotations__ if name not in OPTIONAL]
-    return Annotated[shape, also(lambda section: missing(section, names))]
-
-
-CompleteTraining = _complete(Training)
-CompleteSampling = _complete(Sampling)
+    return also(lambda section: missing(section, names))
 
 
 def _method_problems(hparams: dict[str, Any]) -> Iterator[Problem]:
@@ -77,10 +74,10 @@ class Switch(TypedDict, total=False, extra_items=Side):
 class Paper(TypedDict, total=False):
     title: Text
     arxiv: Text
-    training: Required[CompleteTraining]
+    training: Required[Annotated[Training, _complete(Training)]]
     sft: Required[Training]
     reward_model: Required[Training]
-    sampling: Required[CompleteSampling]
+    sampling: Required[Annotated[Sampling, _complete(Sampling)]]
     rollout: Rollout
     prompt_sets: dict[str, Sampling]
     start: Literal["sft", "base"]

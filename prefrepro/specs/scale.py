@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from typing import Annotated, Any, Required
 
 from pydantic import AfterValidator, ValidationInfo, with_config
@@ -15,6 +14,7 @@ from prefrepro.specs.config import Config, make_config
 from prefrepro.specs.files import checked, collecting, names_in, read_mapping, report
 from prefrepro.specs.forecast import Rates
 from prefrepro.specs.paper import paper_files
+from prefrepro.specs.problems import among, keys_of_file, names_of, problem
 from prefrepro.specs.settings import EvaluationSettings, Rollout, Sampling, Training
 from prefrepro.specs.sources import read_named
 from prefrepro.specs.values import (
@@ -29,35 +29,34 @@ from prefrepro.specs.values import (
     Seed,
     Stated,
     Text,
-    keys_of_file,
-    names_of,
-    refuse,
-    unknown,
 )
 
 FOLDERS = {name: name for name in ("models", "datasets", "embedders", "judges")} | {"external": "models"}
 """Section of names -> the folder of config/ whose files they name"""
 
 
-def _in_papers(section: str, *more: str) -> AfterValidator:
-    """A mapping whose keys are names of a section of any paper, or keys of another section of the scale."""
-
-    def check(value: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        known = [name for other in more for name in keys_of_file(info, other)]
-        for path in paper_files():
-            with contextlib.suppress(UserError):  # planning tells what is wrong with a paper
-                named = read_mapping(path).get(section)
-                known += named if isinstance(named, dict) else []
-        refuse(unknown(value, dict.fromkeys(known)))
-        return value
-
-    return AfterValidator(check)
+def _in_papers(section: str, *more: str) -> list[str]:
+    """`more`, and the names of a section of any paper. Planning tells what is wrong with a paper."""
+    known = [*more]
+    for path in paper_files():
+        with contextlib.suppress(UserError):
+            named = read_mapping(path).get(section)
+            known += named if isinstance(named, dict) else []
+    return list(dict.fromkeys(known))
 
 
-def _both_known(shared: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+def _dataset(name: str, info: ValidationInfo) -> str:
     known = keys_of_file(info, "datasets")
-    refuse(unknown([*shared, *shared.values()], known))
-    return shared
+    if name not in known:
+        raise problem(f'"{name}" is no key of datasets.{nearest(name, known)}')
+    return name
+
+
+def _prompt_sets(info: ValidationInfo) -> list[str]:
+    return _in_papers("prompt_sets", *keys_of_file(info, "datasets"))
+
+
+DatasetKey = Annotated[Key, AfterValidator(_dataset)]
 
 
 class Asked(TypedDict, total=False):
@@ -110,12 +109,14 @@ class Scale(TypedDict, total=False):
     reward_model: Training
     sampling: Sampling
     rollout: Rollout
-    prompt_sets: Annotated[dict[str, Sampling], _in_papers("prompt_sets", "datasets")]
-    evaluations: Annotated[dict[str, EvaluationSettings], _in_papers("evaluations")]
+    prompt_sets: Annotated[
+        dict[str, Sampling], among(lambda info: [*_in_papers("prompt_sets"), *keys_of_file(info, "datasets")])
+    ]
+    evaluations: Annotated[dict[str, EvaluationSettings], among(lambda _: _in_papers("evaluations"))]
     max_draws: Count
     forecast: Rates
     resources: Resources
-    pretrained_on: Annotated[dict[Key, Key], AfterValidator(_both_known)]
+    pretrained_on: dict[DatasetKey, DatasetKey]
     """Data set -> the one whose base model it takes"""
     engine: Engine
 

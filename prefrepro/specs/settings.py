@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from prefrepro.specs.values import Count, Finite, Flag, Number, Seed, Text, Texts, Whole, expecting
+from prefrepro.specs.problems import expecting
+from prefrepro.specs.values import Count, Finite, Flag, Number, Seed, Text, Texts, Whole
 
 Optimizer = Literal["rmsprop", "adamw"]
 Dtype = Literal["float32", "bfloat16", "float64"]

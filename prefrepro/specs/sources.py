@@ -14,22 +14,9 @@ from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT
 from prefrepro.specs.files import checked, names_in, read_mapping
 from prefrepro.specs.judge import judge_config
+from prefrepro.specs.problems import Problem, also, expecting, missing, must, problem
 from prefrepro.specs.settings import End, ScoreField, Training, Turns
-from prefrepro.specs.values import (
-    CLOSED,
-    Count,
-    Flag,
-    ModelName,
-    Number,
-    Seed,
-    Share,
-    Text,
-    Texts,
-    expecting,
-    missing,
-    must,
-    problem,
-)
+from prefrepro.specs.values import CLOSED, Count, Flag, ModelName, Number, Seed, Share, Text, Texts
 
 Parts = Annotated[
     dict[Literal["train", "eval", "judge"], Share],
@@ -61,7 +48,7 @@ def _placed(mapping: dict[str, Any]) -> list[Problem]:
 def _made(mapping: dict[str, Any]) -> list[Problem]:
     """What a form of the embedded world wants."""
     wanted = ["temperature"] if mapping.get("form") == "pairs" else []
-    return missing(mapping, ["task", "rows", *wanted] if mapping.get("form") in get_args(Pairs) else [])
+    return missing(mapping, ["task", "rows", *wanted] if mapping.get("form") in ("pairs", "ranked") else [])
 
 
 def _file(check: Any = lambda mapping: (), **keys: Any) -> Any:

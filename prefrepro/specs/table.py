@@ -11,23 +11,9 @@ from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show
 from prefrepro.specs.files import checked, read_mapping
 from prefrepro.specs.method import hparam_problems, read_method
+from prefrepro.specs.problems import Problem, also, expecting, keys_of_file, missing, must, names_of, problem, refuse
 from prefrepro.specs.settings import Sampling, Selection, Training
-from prefrepro.specs.values import (
-    READER,
-    Finite,
-    Flag,
-    Spec,
-    Stated,
-    Text,
-    Texts,
-    expecting,
-    keys_of_file,
-    missing,
-    must,
-    names_of,
-    problem,
-    refuse,
-)
+from prefrepro.specs.values import READER, Finite, Flag, Spec, Stated, Text, Texts
 
 Metric = Literal["win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -66,7 +52,7 @@ class Row(_Entry):
             raise problem('"method" and "external" are both there; expected one of them')
         if self.external:
             return self
-        refuse(missing({"method": 1} if self.method else {}, ("method",)))
+        refuse(missing(["method"] if self.method else [], ["method"]))
         try:
             method = read_method(self.method)
         except UserError as error:
@@ -151,11 +137,6 @@ class Table(Spec):
             raise problem(f'"{baseline:.80}" is no row.{nearest(baseline, rows)}')
         return baseline
 
-    @model_validator(mode="after")
-    def _kind_has_its_settings(self) -> Self:
-        refuse(missing({"settings": 1} if self.settings or self.kind == "cells" else {}, ("settings",)))
-        return self
-
     @property
     def paper(self) -> str:
         return self.path.parent.name
@@ -174,6 +155,10 @@ class Table(Spec):
         return self.scales is None if self.printed is None else self.printed
 
 
+def _of_kind(table: dict[str, Any]) -> list[Problem]:
+    return missing(table, ["settings"] if table.get("kind") == "configuration" else [])
+
+
 def target_of(path: Path) -> str:
     """The Snakemake target of a table spec, whatever it holds: table1 … for RPO, <paper>_table1 for the others."""
     return path.stem if path.parent.name == "rpo" else f"{path.parent.name}_{path.stem}"
@@ -186,4 +171,5 @@ def table_files() -> list[Path]:
 
 def read_table(path: Path) -> Table:
     """A checked table spec. Raises UserError with every problem of the file."""
-    return checked(Annotated[Table, Stated], read_mapping(path), show(path)).model_copy(update={"path": path})
+    shape = Annotated[Table, also(_of_kind), Stated]
+    return checked(shape, read_mapping(path), show(path)).model_copy(update={"path": path})

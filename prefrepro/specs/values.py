@@ -6,32 +6,18 @@ A value stays as it was written (a whole number an int, 1.0 a float): ids of run
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    Strict,
-    ValidationError,
-    ValidationInfo,
-    WrapValidator,
-)
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 from prefrepro.errors import nearest
 from prefrepro.specs.files import names_in
+from prefrepro.specs.problems import expecting, must, problem
 from prefrepro.specs.rules import is_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What becomes part of a path"""
 CLOSED = ConfigDict(extra="forbid")
-Place = tuple[str | int, ...]
-"""Keys and list positions that lead from a mapping to one of its values"""
-Problem = tuple[Place, PydanticCustomError]
 READER = "\0"
 """The alias of a field that no file can hold: whoever reads the file sets it"""
 
@@ -40,91 +26,6 @@ class Spec(BaseModel):
     """A mapping of a YAML file with known keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def problem(message: str) -> PydanticCustomError:
-    """An error with a message of its own, in place of «found …, expected …»."""
-    return PydanticCustomError("problem", "{message}", {"message": message})
-
-
-def refuse(problems: Iterable[Problem]) -> None:
-    """Raise all problems of one value, each with its place within the value; nothing where there is none."""
-    if errors := [InitErrorDetails(type=error, loc=place, input=None) for place, error in problems]:
-        raise ValidationError.from_exception_data("", errors)
-
-
-def missing(section: Mapping[str, Any], names: Iterable[str], *place: str) -> list[Problem]:
-    """A problem for each of `names` that the mapping at `place` lacks."""
-    return [(place, problem(f'"{name}" is missing')) for name in names if name not in section]
-
-
-def unknown(names: Iterable[str], known: Iterable[str], *place: str) -> list[Problem]:
-    """A problem for each name of the mapping at `place` that is not known."""
-    error = PydanticCustomError("unknown", "", {"known": list(known)})
-    return [((*place, one), error) for one in names if one not in list(known)]
-
-
-def keys_of_file(info: ValidationInfo, section: str) -> list[str]:
-    """The keys of a section of the whole file; none where it is no mapping, which is told there."""
-    found = info.context.get(section) if isinstance(info.context, dict) else None
-    return list(found) if isinstance(found, dict) else []
-
-
-def names_of(section: str) -> AfterValidator:
-    """A mapping whose keys stand in another section of the same file."""
-
-    def check(value: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        refuse(unknown(value, keys_of_file(info, section)))
-        return value
-
-    return AfterValidator(check)
-
-
-def expecting(words: str) -> WrapValidator:
-    """Whatever is wrong with a value is told as «found …, expected <words>»."""
-
-    def check(value: Any, handler: Callable[[Any], Any]) -> Any:
-        try:
-            handler(value)
-        except ValidationError:
-            raise PydanticCustomError("expected", "{expected}", {"expected": words}) from None
-        return value
-
-    return WrapValidator(check)
-
-
-def also(check: Callable[[dict[str, Any]], Iterable[Problem]]) -> WrapValidator:
-    """A mapping in which one key says what another must be: these problems are told together with those of its keys."""
-
-    def run(value: Any, handler: Callable[[Any], Any]) -> Any:
-        more, made = list(check(value)) if isinstance(value, dict) else [], None
-        try:
-            made = handler(value)
-        except ValidationError as error:
-            own = error.errors(include_url=False)
-            errors = [(e, PydanticCustomError(e["type"], e["msg"], e.get("ctx"))) for e in own]  # pyright: ignore
-            raise ValidationError.from_exception_data(
-                "",
-                [
-                    *(InitErrorDetails(type=custom, loc=e["loc"], input=e["input"]) for e, custom in errors),
-                    *(InitErrorDetails(type=custom, loc=place, input=None) for place, custom in more),
-                ],
-            ) from None
-        refuse(more)
-        return made
-
-    return WrapValidator(run)
-
-
-def must(holds: Callable[[Any], Any]) -> AfterValidator:
-    """A value that a predicate accepts."""
-
-    def check(value: Any) -> Any:
-        if not holds(value):
-            raise ValueError
-        return value
-
-    return AfterValidator(check)
 
 
 def _file_of(folder: str) -> AfterValidator:
