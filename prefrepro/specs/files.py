@@ -146,9 +146,9 @@ _nodes = lru_cache(8)(composed)
 
 def line_of(path: Path, place: Sequence[Any]) -> int | None:
     """The line of a YAML file, from 1, where what stands at `place` begins, or where it would; None: no file."""
-    if not path.is_file():
+    node = _nodes(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if node is None:
         return None
-    node = _nodes(path.read_text(encoding="utf-8"))
     line = node.start_mark.line
     for part in place:
         pairs = {key.value: (key, value) for key, value in node.value} if isinstance(node, yaml.MappingNode) else {}

@@ -128,18 +128,18 @@ def config_and_scale(given: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
     with collecting(problems):
         config = make_config(given)
     name = given.get("scale") or config.scale
-    if name in names_in("scales"):
-        where = f"config/scales/{name}.yaml"
-        with collecting(problems):
-            scale = read_mapping(ROOT / where)
-        named = [(folder, scale.get(section)) for section, folder in FOLDERS.items()]
-        names = {(folder, one) for folder, raw in named if isinstance(raw, dict) for one in map(str, raw.values())}
-        for folder, one in sorted(names | {("judges", str(scale.get("files_judge"))), ("judges", str(config.judge))}):
-            if one in names_in(folder):
-                with collecting(problems):
+    where = f"config/scales/{name}.yaml"
+    with collecting(problems):
+        raw = read_mapping(ROOT / where) if name in names_in("scales") else {}
+        named = [(folder, raw.get(section)) for section, folder in FOLDERS.items()]
+        names = {
+            (folder, one) for folder, names in named if isinstance(names, dict) for one in map(str, names.values())
+        }
+        for folder, one in sorted(names | {("judges", str(raw.get("files_judge"))), ("judges", str(config.judge))}):
+            with collecting(problems):
+                if one in names_in(folder):
                     read_named(folder, one, where)
-        with collecting(problems):
-            scale = check_scale(scale, where)
+        scale = check_scale(raw, where) if raw else {}
     report(problems)
     return config, scale
 

@@ -83,7 +83,7 @@ class Column(_Entry):
     def _with_what_is_shared(self, info: ValidationInfo) -> Self:
         table: Any = info.context
         shared = {name: table.get(name) for name in SHARED if not getattr(self, name)}
-        refuse(missing(table, (name for name in shared if name != "embedder")))
+        refuse(missing((), (name for name, value in shared.items() if value is None and name != "embedder")))
         return self.model_copy(update=shared)
 
 

@@ -33,7 +33,7 @@ ROWS = [
 TABLES = [
     ({"titel": "Ways"}, [f"{TABLE}, line", '"titel" is unknown', "Did you mean title?"]),
     ({"title": None}, [f'{TABLE}, line 1: "title" is missing']),
-    ({"baseline": "dop"}, ['baseline "dop" is no row', "Did you mean dpo?"]),
+    ({"baseline": "dop"}, ['baseline: "dop" is no row', "Did you mean dpo?"]),
     ({"evaluation": "poem"}, ['evaluation "poem" is unknown', "Known: dialogue, summarization"]),
     ({"kind": "picture"}, ["kind: found 'picture'", "cells or configuration"]),
     ({"model": "mistral-8b"}, ['model "mistral-8b"', "scale embedded has nothing", "Did you mean mistral-7b?"]),
