@@ -33,7 +33,6 @@ from prefrepro.data.rows import (
     text,
 )
 from prefrepro.data.template import Message
-from prefrepro.errors import UserError
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 TURN = re.compile(r"\s*(Human|Assistant):\s+")
@@ -71,10 +70,6 @@ def hh_rows(
 
     `turns="single"` leaves out, and counts, conversations of more than one question (the paper says "single-turn").
     """
-    if reading not in ("paper", "code"):
-        raise UserError(f'reading is "{reading}"; expected "paper" or "code".')
-    if turns not in ("all", "single"):
-        raise UserError(f'turns is "{turns}"; expected "all" or "single".')
     parse = functools.partial(_parse, reading=reading, turns=turns)
     return checked_rows(records, source, parse, on_bad_row, counts)
 

@@ -44,7 +44,6 @@ from prefrepro.data.rows import (
     prompt_column,
     text,
 )
-from prefrepro.errors import UserError, nearest
 
 ScoreField = Literal["overall_score", "overall_score_corrected", "fine_grained_mean"]
 SCORE_FIELDS = ("overall_score", "overall_score_corrected", "fine_grained_mean")
@@ -76,9 +75,6 @@ def ultrafeedback_rows(
     score_field: ScoreField = "overall_score_corrected",
 ) -> Iterator[RankedRow]:
     """Groups from records of any of the three forms; a group of fewer than two usable responses is a bad row."""
-    if score_field not in SCORE_FIELDS:
-        known = ", ".join(SCORE_FIELDS)
-        raise UserError(f'score_field is "{score_field}". Known: {known}.{nearest(score_field, SCORE_FIELDS)}')
     return checked_rows(records, source, functools.partial(_parse, score_field=score_field), on_bad_row, counts)
 
 

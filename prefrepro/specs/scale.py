@@ -130,12 +130,10 @@ def config_and_scale(given: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
     name = given.get("scale") or config.scale
     where = f"config/scales/{name}.yaml"
     with collecting(problems):
-        raw = read_mapping(ROOT / where) if name in names_in("scales") else {}
-        named = [(folder, raw.get(section)) for section, folder in FOLDERS.items()]
-        names = {
-            (folder, one) for folder, names in named if isinstance(names, dict) for one in map(str, names.values())
-        }
-        for folder, one in sorted(names | {("judges", str(raw.get("files_judge"))), ("judges", str(config.judge))}):
+        raw = read_mapping(ROOT / where) if name in names_in("scales") or not problems else {}
+        sections = [(folder, raw.get(section)) for section, folder in FOLDERS.items()]
+        named = {(folder, str(one)) for folder, names in sections if isinstance(names, dict) for one in names.values()}
+        for folder, one in sorted(named | {("judges", str(raw.get("files_judge"))), ("judges", str(config.judge))}):
             with collecting(problems):
                 if one in names_in(folder):
                     read_named(folder, one, where)

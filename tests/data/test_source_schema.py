@@ -45,6 +45,8 @@ def test_every_kind_that_can_be_read_can_be_written() -> None:
         ("embedders", {"kind": "bag-of-words", "batch_size": True, "threads": 1}, "batch_size: found True"),
         ("datasets", HH | {"parts": {"train": 0.9}}, "parts: found {'train': 0.9}, expected shares"),
         ("datasets", HH | {"parts": {"train": 0.9, "test": 0.1}}, "expected shares of train, eval and judge"),
+        ("datasets", HH | {"parts": {"train": 1.2, "eval": -0.2}}, "expected shares of train, eval and judge"),
+        ("datasets", HH | {"turns": "one"}, "turns: found 'one', expected all or single"),
         ("datasets", HH | {"on_bad_row": "ignore"}, "on_bad_row: found 'ignore', expected stop or skip"),
         ("datasets", {k: v for k, v in HH.items() if k != "repo"}, 'neither "repo" nor "files"'),
         ("datasets", HH | {"files": 3}, "files: found 3, expected a path"),

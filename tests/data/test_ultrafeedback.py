@@ -108,11 +108,6 @@ def test_a_malformed_record_is_reported(record: dict[str, Any], expected: str) -
     assert expected in str(error.value)
 
 
-def test_an_unknown_score_field_is_refused() -> None:
-    with pytest.raises(UserError, match=r"Did you mean overall_score\?"):
-        read(GROUP, score_field="overal_score")  # type: ignore[arg-type]
-
-
 def test_ncas_copy_in_parquet(tmp_path: Path) -> None:
     """Messages of prompt and answer, as in ChenDRAG/ultrafeedback_reward; A0 is the best."""
     user = {"role": "user", "content": "Hi"}
