@@ -54,7 +54,7 @@ def measure(plan: Plan, verdict: Node) -> dict[str, Any]:
     sample = plan.node(verdict.inputs["sample"])
     run = plan.node(sample.inputs["run"])
     if not (plan.results / verdict.done).is_file():
-        raise UserError(f"{verdict.id} is not there; first run snakemake with the same tables and --config")
+        raise UserError(f"{verdict.id} is not there. Next: snakemake TABLE … --config …, both as here")
     verdicts = read_csv(plan.results / verdict.folder / "verdicts.csv", "verdicts")
     rate = summarise("win_rate_pct", [VerdictSet(verdicts, {})], plan.config.protocol)
     rows = read_rows(plan.results / sample.folder / "samples.jsonl")

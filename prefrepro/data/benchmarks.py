@@ -83,31 +83,6 @@ def arena_hard_prompts(questions: str | Path, baseline: str | Path) -> list[dict
     return list(rows.values())
 
 
-def located(source: Mapping[str, str]) -> Path:
-    """The file of {path}, or of {repo, revision, file, repo_type?} on the hub, fetched if need be. Raises UserError."""
-    if "path" in source:
-        return Path(source["path"])
-    if missing := [key for key in ("repo", "revision", "file") if not source.get(key)]:
-        raise UserError(
-            f"{dict(source)}: {', '.join(missing)} missing. Expected {{path}}, or {{repo, revision, file}} of the hub, "
-            "the revision because the hub can move."
-        )
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    kind = source.get("repo_type", "dataset")
-    try:
-        found = huggingface_hub.hf_hub_download(
-            source["repo"], source["file"], revision=source["revision"], repo_type=kind
-        )
-    except (OSError, HfHubHTTPError, HFValidationError) as error:
-        raise UserError(
-            f"{source['file']} of {kind} {source['repo']} at revision {source['revision']}: {error}. "
-            "Check the network and the revision, or give the released file as a local path."
-        ) from error
-    return Path(found)
-
-
 class _told:
     """A BadRow inside becomes a UserError that says where."""
 

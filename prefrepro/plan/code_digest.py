@@ -39,7 +39,8 @@ def code_files(*modules: str) -> tuple[Path, ...]:
     data = {
         file
         for folder in {path.parent for path in found}
-        for file in (*folder.glob("*.yaml"), *folder.glob("*.txt"), *folder.glob("prompts/*.txt"))
+        for pattern in ("*.yaml", "*.txt", "prompts/*.txt", "templates/*")
+        for file in folder.glob(pattern)
     }
     return tuple(sorted(found | data))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from prefrepro.csv_schema.check import load_schema
+from prefrepro.csv_schema.schema import load_schema
 from prefrepro.stats.metrics import Summary, VerdictSet, compare, summarise
 
 CITED = "a released model, its number is cited; --config external=run runs it where the scale names its weights"

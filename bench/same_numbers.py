@@ -1,0 +1,274 @@
+"""python -m bench.same_numbers OLD NEW: did a change of the code move a number?
+
+OLD and NEW are results folders (results/embedded) that two commits made with the same commands. A job's id changes
+with the code, so jobs are paired by what they are: readable name, spec without code digests, and the same of their
+inputs. Of each pair every file is compared, and of the folders cells.csv, runs.csv, verdicts.csv, judging.csv and the
+tables. Exits with 1 on any difference, and on a job, file or row that only one side has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.files import sha256_file
+
+CODE = {"code_digest", "scorer_digest"}
+"""Keys of a spec that follow the code."""
+COLUMNS_LEFT_OUT = {
+    "cells.csv": {"commit"},
+    "runs.csv": {"commit", "dirty", "code_digest", "wall_s", "gpu_h", "peak_mem_gb"},
+    "verdicts.csv": {"created", "request_sha256"},
+    "metrics.csv": {"tokens_per_second"},
+}
+"""Commits, times and speeds. A request's hash covers the digest of the local judge's code."""
+KEYS_LEFT_OUT = {*CODE, "commit", "dirty", "wall_s", "train_s", "gpu_h", "peak_mem_gb", "asked", "cached", "spec"}
+"""Of every JSON file. `asked` and `cached` say which of two jobs asked first; the pairing has compared `spec`."""
+FILES_LEFT_OUT = {"README.md"}
+"""A model card: words, and numbers that stand elsewhere."""
+JOINED = ("cells.csv", "runs.csv", "verdicts.csv", "judging.csv")
+ORDERED_BY_ID = {"runs.csv", "verdicts.csv", "judging.csv"}
+"""Other ids, another order of the rows: these are sorted before they are compared."""
+TABLE_SUFFIXES = (".cells.csv", ".csv", ".md", ".tex")
+"""A table's HTML page has the same numbers again."""
+ID = re.compile(r"[A-Za-z0-9._-]+_[0-9a-f]{8}(?![0-9a-f])")
+SHOWN = 20
+"""Differences that are printed in full."""
+
+Rename = Callable[[str], str]
+"""Text of OLD -> the same text with the ids that NEW gave."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What was compared, by kind of file, and every difference found."""
+
+    compared: Counter[str] = field(default_factory=Counter)
+    unequal: Counter[str] = field(default_factory=Counter)
+    differences: list[str] = field(default_factory=list)
+
+    def add(self, kind: str, place: str, found: list[str]) -> None:
+        """One thing of a kind was compared; `found` says how it differs."""
+        self.compared[kind] += 1
+        self.unequal[kind] += bool(found)
+        self.differences += [f"{place}: {one}" for one in found]
+
+
+@dataclass(slots=True)
+class Jobs:
+    """The finished jobs of a results folder, from their records; tables, which have no folder, are left out."""
+
+    results: Path
+    folders: dict[str, str] = field(default_factory=dict)
+    """id -> folder below the results"""
+    contents: dict[str, tuple[dict[str, Any], dict[str, str]]] = field(default_factory=dict)
+    """id -> spec, inputs by role"""
+
+    def __post_init__(self) -> None:
+        records = self.results / "records"
+        for path in sorted(records.glob("*/*.json")):
+            record = json.loads(_text(path))
+            if record["kind"] != "table":
+                self.folders[record["id"]] = path.relative_to(records).with_suffix("").as_posix()
+                self.contents[record["id"]] = _without(record["spec"], CODE), record["inputs"]
+        if not self.folders:
+            raise UserError(f"{self.results} holds no records of jobs. Expected a folder such as results/embedded")
+
+    def identity(self, job: str) -> str:
+        """The same for the same work, whatever code did it."""
+        if job not in self.contents:
+            raise UserError(f"{self.results}: no record of {job}, an input of another job. Next: run snakemake again")
+        spec, inputs = self.contents[job]
+        content = [_readable(job), spec, _identities(self, inputs)]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def by_identity(self) -> dict[str, str]:
+        """Identity -> id. Raises UserError where two jobs are the same work."""
+        found: dict[str, str] = {}
+        for job in self.folders:
+            other = found.setdefault(self.identity(job), job)
+            if other != job:
+                raise UserError(
+                    f"{self.results}: {other} and {job} are the same work, done by two versions of the code. "
+                    "Next: compare a folder that one commit made"
+                )
+        return found
+
+
+def same_numbers(old: Path, new: Path) -> Report:
+    """Compare two results folders. Raises UserError where one holds no jobs, or the same job twice."""
+    report = Report()
+    left, right = Jobs(old), Jobs(new)
+    before, after = left.by_identity(), right.by_identity()
+    pairs = {job: after[key] for key, job in before.items() if key in after}
+
+    def rename(text: str) -> str:
+        return ID.sub(lambda match: pairs.get(match[0], match[0]), text)
+
+    for key, job in {**after, **before}.items():
+        sides = ("OLD", left, right) if key in before else ("NEW", right, left)
+        report.add("jobs", job, [] if key in before and key in after else [_alone(job, *sides)])
+    for job, other in pairs.items():
+        _compare_folders(report, old / left.folders[job], new / right.folders[other], rename)
+    for name in JOINED:
+        _compare_file(report, name, old / name, new / name, rename)
+    tables = {
+        f"tables/{path.name}"
+        for results in (old, new)
+        for path in (results / "tables").glob("*")
+        if not path.name.startswith(".") and path.name.endswith(TABLE_SUFFIXES)
+    }
+    for name in sorted(tables):
+        _compare_file(report, name, old / name, new / name, rename)
+    return report
+
+
+def _compare_folders(report: Report, old: Path, new: Path, rename: Rename) -> None:
+    """Every file of a job's folder, but those that a running or killed job left half-written."""
+    names = {
+        path.relative_to(folder).as_posix()
+        for folder in (old, new)
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and path.name not in FILES_LEFT_OUT
+    }
+    for name in sorted(names):
+        _compare_file(report, f"{old.parent.name}/{old.name}/{name}", old / name, new / name, rename)
+
+
+def _compare_file(report: Report, place: str, old: Path, new: Path, rename: Rename) -> None:
+    name = "cells.csv" if place.endswith(".cells.csv") else old.name
+    folder = place.partition("/")[0]
+    kind = place if place in JOINED else f"{folder}: {'*' + old.suffix if folder == 'tables' else old.name}"
+    if not (old.is_file() and new.is_file()):
+        found = [f"only in {side}" for side, path in (("OLD", old), ("NEW", new)) if path.is_file()]
+        found = found or ["in neither folder"]
+    elif old.suffix == ".csv":
+        found = list(_csv_differences(name, rename(_text(old)), _text(new)))
+    elif old.suffix == ".json":
+        left, right = (_without(json.loads(text), KEYS_LEFT_OUT) for text in (rename(_text(old)), _text(new)))
+        found = list(_json_differences(left, right))
+    elif old.suffix in (".jsonl", ".md", ".tex"):
+        found = list(_line_differences(rename(_text(old)), _text(new)))
+    else:
+        found = [] if sha256_file(old) == sha256_file(new) else ["the bytes differ (SHA-256)"]
+    report.add(kind, place, found)
+
+
+def _csv_differences(name: str, old: str, new: str) -> Iterator[str]:
+    """Differences of two CSVs, field by field; a number is compared as the text that it is written as."""
+    csv.field_size_limit(sys.maxsize)  # a judge's reply may be long
+    left, right = (list(csv.reader(io.StringIO(text, newline=""))) for text in (old, new))
+    if left[:1] != right[:1]:
+        yield f"columns are {', '.join(left[0] if left else [])} in OLD, {', '.join(right[0] if right else [])} in NEW"
+        return
+    if any(len(row) != len(left[0]) for row in (*left, *right)):
+        yield "a row has more or fewer fields than the header: the file is cut or edited"
+        return
+    if len(left) != len(right):
+        yield f"{len(left) - 1} rows in OLD, {len(right) - 1} in NEW"
+    header, left, right = left[0] if left else [], left[1:], right[1:]
+    kept = [place for place, column in enumerate(header) if column not in COLUMNS_LEFT_OUT.get(name, set())]
+    left, right = ([[row[place] for place in kept] for row in rows] for rows in (left, right))
+    if name in ORDERED_BY_ID:
+        left, right = sorted(left), sorted(right)
+    for number, (ours, theirs) in enumerate(zip(left, right, strict=False), start=1):
+        for place, one, other in zip(kept, ours, theirs, strict=True):
+            if one != other:
+                yield f"row {number} ({', '.join(ours[:4])}), {header[place]}: {one!r:.80} in OLD, {other!r:.80} in NEW"
+
+
+def _json_differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            if key in old and key in new:
+                yield from _json_differences(old[key], new[key], f"{where}.{key}".lstrip("."))
+            else:
+                yield f"{where}.{key}".lstrip(".") + f" only in {'OLD' if key in old else 'NEW'}"
+    elif old != new or type(old) is not type(new):
+        yield f"{where}: {old!r:.80} in OLD, {new!r:.80} in NEW"
+
+
+def _line_differences(old: str, new: str) -> Iterator[str]:
+    """The first line that differs."""
+    for number, (ours, theirs) in enumerate(zip_longest(old.split("\n"), new.split("\n")), start=1):
+        if ours != theirs:
+            yield f"line {number}: {ours!r:.120} in OLD, {theirs!r:.120} in NEW"
+            return
+
+
+def _alone(job: str, side: str, jobs: Jobs, others: Jobs) -> str:
+    """Why a job of one side found no partner: what differs in the other side's jobs of the same readable name."""
+    told = []
+    for other in others.folders:
+        if _readable(other) == _readable(job):
+            (spec, inputs), (other_spec, other_inputs) = jobs.contents[job], others.contents[other]
+            found = [difference.partition(":")[0] for difference in _json_differences(spec, other_spec)]
+            ours, theirs = _identities(jobs, inputs), _identities(others, other_inputs)
+            found += [f"input {role}" for role in sorted({*ours, *theirs}) if ours.get(role) != theirs.get(role)]
+            told.append(f"{other} differs in {', '.join(found)}")
+    return f"only in {side}. " + ("; ".join(told) or "No job of the other side has this name")
+
+
+def _identities(jobs: Jobs, inputs: dict[str, str]) -> dict[str, str]:
+    return {role: jobs.identity(job) for role, job in inputs.items()}
+
+
+def _without(value: Any, keys: set[str]) -> Any:
+    """A JSON value without these keys of its mappings, at any depth."""
+    if isinstance(value, dict):
+        return {key: _without(one, keys) for key, one in value.items() if key not in keys}
+    return [_without(one, keys) for one in value] if isinstance(value, list) else value
+
+
+def _readable(job: str) -> str:
+    return job.rpartition("_")[0]
+
+
+def _text(path: Path) -> str:
+    with path.open(encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def as_text(report: Report) -> str:
+    """The report as a person reads it."""
+    rows = [[kind, n, n - report.unequal[kind]] for kind, n in sorted(report.compared.items())]
+    parts = [tabulate(rows, ["what", "compared", "equal"], tablefmt="github")]
+    columns = "; ".join(f"{name}: {', '.join(sorted(names))}" for name, names in COLUMNS_LEFT_OUT.items())
+    parts.append(f"Left out: columns of {columns}. JSON keys: {', '.join(sorted(KEYS_LEFT_OUT))}. Model cards, HTML.")
+    if report.differences:
+        shown = report.differences[:SHOWN]
+        more = len(report.differences) - len(shown)
+        parts.append("\n".join(["Differences:", *shown, *([f"and {more} more"] if more else [])]))
+    else:
+        parts.append("Equal: not one number moved.")
+    return "\n\n".join(parts)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.same_numbers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("old", type=Path, metavar="OLD", help="results folder of the earlier commit")
+    parser.add_argument("new", type=Path, metavar="NEW", help="results folder of the later commit")
+    arguments = parser.parse_args()
+    report = same_numbers(arguments.old, arguments.new)
+    sys.stdout.write(as_text(report) + "\n")
+    sys.exit(1 if report.differences else 0)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(_main)
