@@ -276,7 +276,7 @@ class Trainings:
     ) -> dict[str, Any]:
         """A run's training fields; the batch fits its contrasts."""
         usual, planning = self._training_settings(column, given), self.reading.section("planning")
-        training = usual | own
+        training = usual | dict(own)
         is_smaller = training["contrast_size"] < usual["batch_size"]
         if training["contrast_size"] != usual["contrast_size"] and is_smaller and "batch_size" not in own:
             contrasts, size = usual["batch_size"] // usual["contrast_size"], training["contrast_size"]

@@ -55,7 +55,7 @@ class JudgeConfig:
     kind: Literal["local", "api"]
     """"local": a server that prefrepro starts; "api": any OpenAI-compatible endpoint."""
     model: Text
-    scorer: Literal["world", "reward-model", "length", "nonsense"] | None = None
+    scorer: Literal["world", "reward-model", "length", "nonsense", "replay"] | None = None
     """What a local judge scores with."""
     base_url: Url | None = None
     api_key_env: Variable | None = None
@@ -93,6 +93,8 @@ def _of_kind(judge: dict[str, Any]) -> Iterator[Problem]:
     kind, given = str(judge.get("kind")), [key for key, value in judge.items() if value is not None]
     yield from missing(given, WANTED.get(kind, ()))
     yield from (((key,), problem(f"does not belong to kind {kind}")) for key in FOREIGN.get(kind, ()) if key in given)
+    if judge.get("scorer") == "replay":
+        yield ("scorer",), problem("found 'replay', which belongs to `prefrepro calibration` alone")
     if "api_key_env" in given and "api_key_file" in given:
         yield (), problem("api_key_env and api_key_file are both there; expected one of them")
 

@@ -1,8 +1,7 @@
-"""What makes a value text, a whole number or a number, of settings and of data alike. Imports nothing heavy."""
+"""What makes a value text or a whole number, of settings and of data alike. Imports nothing heavy."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 
@@ -15,8 +14,3 @@ def is_text(value: Any) -> bool:
 def is_whole(value: Any, low: int) -> bool:
     """A whole number that is not below `low`, and that 64 bits can hold."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value < 2**63
-
-
-def is_number(value: Any) -> bool:
-    """A finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
