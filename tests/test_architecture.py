@@ -53,14 +53,7 @@ ROOT_MODULES = 5
 """Most modules that may stand at the root of prefrepro/; `__init__` is none."""
 OUTSIDE = {"snakemake", "workflow", "tests", "bench", "docs"}
 """What neither a method nor the machinery may import."""
-DIGEST = (
-    "prefrepro.model",
-    "prefrepro.data",
-    "methods.contract",
-    "prefrepro.errors",
-    "prefrepro.files",
-    "prefrepro.specs.local",
-)
+DIGEST = ("prefrepro.model", "prefrepro.data", "methods.contract", "prefrepro.errors", "prefrepro.files")
 """All that prefrepro/model may rest on. What else moves a number belongs there too, so that a code digest covers it."""
 SNAKEMAKE = re.compile(r"\.snakemake\b|\bSNAKEMAKE_|^snakemake$")
 """Its folder, its variables, its command as one word of a command line; a message may name a command to run next."""

@@ -19,10 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import yaml
+
 from prefrepro.data.local import Paths, data_files
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
-from prefrepro.specs.local import read_local
 
 LOCAL = ROOT / "config" / "local.yaml"
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -41,10 +42,10 @@ class Resolved(NamedTuple):
 
 
 def stand_in(repo: str | None) -> str | None:
-    """The local files that stand in for a hub id here, or None. Raises UserError for a faulty config/local.yaml."""
+    """The local files that stand in for a hub id here, or None. Planning has checked config/local.yaml (specs/local.py)."""
     if repo is None or not LOCAL.is_file():
         return None
-    return read_local(LOCAL).hub_files.get(repo)
+    return yaml.safe_load(LOCAL.read_text(encoding="utf-8"))["hub_files"].get(repo)
 
 
 def local_files(source: Mapping[str, Any]) -> list[Path]:

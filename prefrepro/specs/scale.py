@@ -13,6 +13,7 @@ from prefrepro.files import ROOT
 from prefrepro.specs.config import Config, make_config
 from prefrepro.specs.files import checked, collecting, names_in, read_mapping, report
 from prefrepro.specs.forecast import Rates
+from prefrepro.specs.local import read_local
 from prefrepro.specs.paper import paper_files
 from prefrepro.specs.problems import among, keys_of_file, names_of, problem
 from prefrepro.specs.settings import EvaluationSettings, Rollout, Sampling, Training
@@ -138,6 +139,9 @@ def config_and_scale(given: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
                 if one in names_in(folder):
                     read_named(folder, one, where)
         scale = check_scale(raw, where) if raw else {}
+    if (local := ROOT / "config" / "local.yaml").is_file():
+        with collecting(problems):
+            read_local(local)
     report(problems)
     return config, scale
 
