@@ -15,8 +15,7 @@ from prefrepro.files import ROOT, show, write_text
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
-from prefrepro.sample.imported import imported
-from prefrepro.sample.outputs import read_outputs
+from prefrepro.sample.outputs import imported, read_outputs
 from prefrepro.specs.files import checked, read_mapping
 from prefrepro.specs.imported_rows import FIELDS, Mapping, folder
 

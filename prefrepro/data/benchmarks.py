@@ -6,6 +6,7 @@ model: FastChat keeps MT-Bench's reference answers, Arena-Hard its baseline's an
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,18 +84,13 @@ def arena_hard_prompts(questions: str | Path, baseline: str | Path) -> list[dict
     return list(rows.values())
 
 
-class _told:
+@contextlib.contextmanager
+def _told(where: str) -> Iterator[None]:
     """A BadRow inside becomes a UserError that says where."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, BadRow):
-            raise UserError(f"{self._where}: {error}.") from error
+    try:
+        yield
+    except BadRow as error:
+        raise UserError(f"{where}: {error}.") from error
 
 
 def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

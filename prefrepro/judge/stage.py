@@ -5,7 +5,6 @@ Knows nothing of Snakemake, scales or tables: the caller says who judges, how, a
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import time
@@ -20,11 +19,9 @@ from prefrepro.data.jsonl import no_key_twice
 from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
 from prefrepro.files import write_json
-from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.endpoint import Endpoint, api_endpoint
-from prefrepro.judge.local import local_judge
+from prefrepro.judge.connect import judge_client
 from prefrepro.specs.evaluation import EVALUATIONS, Evaluation
-from prefrepro.specs.judge import JudgeConfig, judge_config
+from prefrepro.specs.judge import judge_config
 from prefrepro.specs.rules import is_whole
 from prefrepro.specs.runtime import DEFAULT, Runtime
 
@@ -49,16 +46,8 @@ def judge_samples(
     judge = spec["judge"]
     config = judge_config(judge, f'judge "{judge.get("name", "?")}"')
     rows = read_rows(samples_jsonl)
-    if config.kind == "api":
-        identity = (config.base_url or "").rstrip("/")
-    with contextlib.ExitStack() as stack:
-
-        def connect() -> Endpoint:
-            if config.kind == "api":
-                return api_endpoint(config)
-            return stack.enter_context(local_judge(_scorer(config, scorer_path)))
-
-        client = stack.enter_context(JudgeClient(config, cache, identity, connect))
+    scorer = f"reward-model:{scorer_path}" if scorer_path and config.scorer == "reward-model" else None
+    with judge_client(config, cache, identity=identity, scorer=scorer) as client:
         evaluate = importlib.import_module(EVALUATIONS[spec["evaluation"]]).evaluate
         frame, metrics = Evaluation(*evaluate(rows, client, config, spec, verdict_set_id))
         replies = {"asked": client.asked, "cached": client.cached, "reasked": client.reasked}
@@ -122,14 +111,6 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     if not is_whole(row["draw"], 0):
         raise ValueError(f"draw is {row['draw']!r:.40}, expected a whole number of at least 0")
     return row
-
-
-def _scorer(config: JudgeConfig, scorer_path: Path | None) -> str:
-    if config.scorer != "reward-model":
-        return str(config.scorer)
-    if scorer_path is None:
-        raise UserError(f'judge "{config.name}": scorer reward-model wants the folder of a trained reward model.')
-    return f"reward-model:{scorer_path}"
 
 
 def _served(frame: pd.DataFrame) -> str:

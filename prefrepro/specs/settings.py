@@ -49,7 +49,7 @@ class Training(TypedDict, total=False):
 
 
 class RolloutTraining(Training, total=False):
-    """What a rollout method has beside or instead of `training`; prefrepro/model/rollout.py says what it means."""
+    """What a rollout method has beside or instead of `training`; prefrepro/model/training.py says what it means."""
 
     ppo_epochs: Count
     minibatches: Count
@@ -62,7 +62,7 @@ ROLLOUT_KEYS = ("ppo_epochs", "minibatches", "max_head_grad_norm", "max_new_toke
 
 
 class Reference(TypedDict, total=False):
-    """Responses that are rewarded once, before any training (prefrepro/train/reference_rewards.py)."""
+    """Responses that are rewarded once, before any training (prefrepro/model/reference_rewards.py)."""
 
     samples: Count
     """To each training prompt"""

@@ -10,11 +10,13 @@ from train_helpers import make_inputs, make_policy
 
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
-from prefrepro.model.engine import prepare
 from prefrepro.model.policy import Policy
 from prefrepro.specs.files import read_mapping
 from prefrepro.specs.runtime import Engine
 from prefrepro.specs.scale import check_scale
+from prefrepro.train.engine import prepare
+
+SCALE = read_mapping(ROOT / "config/scales/paper.yaml")
 
 
 def gradients(policy: Policy) -> dict[str, torch.Tensor]:
@@ -22,9 +24,6 @@ def gradients(policy: Policy) -> dict[str, torch.Tensor]:
     pairs = make_inputs(4).pairs
     policy([*pairs.chosen, *pairs.rejected]).sum().backward()
     return {name: parameter.grad for name, parameter in policy.model.named_parameters() if parameter.grad is not None}
-
-
-SCALE = read_mapping(ROOT / "config/scales/paper.yaml")
 
 
 def prepared(**engine: bool) -> Policy:
