@@ -15,8 +15,7 @@ from prefrepro.files import ROOT, show, write_text
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
-from prefrepro.sample.imported import imported
-from prefrepro.sample.outputs import FIELDS, mapping_problems, read_outputs
+from prefrepro.sample.outputs import FIELDS, imported, mapping_problems, read_outputs
 from prefrepro.specs.files import read_mapping, report
 from prefrepro.specs.imported_rows import folder
 

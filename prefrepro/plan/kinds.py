@@ -28,15 +28,13 @@ class Kind:
 
 
 def _training(name: str, title: str, rule: str, folder: str = "runs", function: str = "align") -> Kind:
-    work = f"prefrepro.train.run:{function}"
-    return Kind(name, title, rule, folder, "run.json", work, "prefrepro.train.run", is_training=True)
+    work, code = f"prefrepro.train.run:{function}", f"prefrepro.model.{function}"
+    return Kind(name, title, rule, folder, "run.json", work, code, is_training=True)
 
 
-def _shared(name: str, title: str, module: str) -> Kind:
+def _shared(name: str, title: str) -> Kind:
     """What several trainings use and what is computed once for all of them."""
-    return Kind(
-        name, title, name, name, "manifest.json", f"prefrepro.train.{module}:compute", f"prefrepro.train.{module}"
-    )
+    return Kind(name, title, name, name, "manifest.json", f"prefrepro.train.shared:{name}", f"prefrepro.model.{name}")
 
 
 KINDS = {
@@ -47,16 +45,16 @@ KINDS = {
         _training("sft", "SFT", "sft"),
         _training("run", "run", "align"),
         _training("reward_model", "reward model", "reward_model"),
-        _shared("reference", "reference log-probs", "reference"),
-        _shared("embeddings", "embeddings", "embed"),
-        _shared("reference_rewards", "reference rewards", "reference_rewards"),
+        _shared("reference", "reference log-probs"),
+        _shared("embeddings", "embeddings"),
+        _shared("reference_rewards", "reference rewards"),
         Kind(
             "sample", "samples", "sample", "samples", "manifest.json", "prefrepro.sample.generate:run",
-            "prefrepro.sample.generate",
+            "prefrepro.sample.answers",
         ),
         Kind(
             "import", "samples (imported)", "sample", "samples", "manifest.json", "prefrepro.sample.imported:run",
-            "prefrepro.sample.imported",
+            "prefrepro.sample.outputs",
         ),
         Kind(
             "verdict", "verdicts", "judge", "verdicts", "manifest.json", "prefrepro.judge.stage:run",

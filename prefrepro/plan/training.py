@@ -139,7 +139,8 @@ class Trainings:
         }
         readable = f"{method.name.replace('_', '-')}_{column.model}_{column.dataset}"
         of = {"method": method.name, "model": column.model, "dataset": column.dataset}
-        return self.plan.add(kind, readable, spec, inputs, f"methods.{method.name}", **of)
+        code = ["prefrepro.model.rollout"] if method.needs.get("shape") == "rollout" else []
+        return self.plan.add(kind, readable, spec, inputs, f"methods.{method.name}", *code, **of)
 
     def _sft(self, column: Column, seed: int, base: str | None = None) -> str:
         """SFT of the column's model, or of `base` made here."""
@@ -204,7 +205,12 @@ class Trainings:
         method = read_method("bradley_terry")
         return self._training_run("reward_model", method, column, seed, training, {}, roles, init, pairs=pairs)
 
-    def _rollout(self, row: Row) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    def _method(self, row: Row) -> Method:
+        """The method of a row: the one that it names, or the file that a switch puts in its place."""
+        instead = self.reading.section("planning").get("methods", {})
+        return read_method(instead.get(row.method, row.method))
+
+    def _rollout(self, row: Row, method: Method) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Of a rollout method under this reading: its training fields, hyper-parameters and rollout settings.
 
         Raises UserError where they are incomplete or do not fit.
@@ -213,7 +219,7 @@ class Trainings:
         given = self.paper["rollout"][source] | self.scale["rollout"][source]
         hparams = given.pop("hparams", {})
         here = f"{self.where}, row {row.key}"
-        problems = [f"{here}: {problem}" for problem in hparam_problems(read_method(row.method), hparams)]
+        problems = [f"{here}: {problem}" for problem in hparam_problems(method, hparams)]
         lacking = [name for name in ROLLOUT_KEYS if name not in given]
         if lacking:
             spec = f"paper_tables/{self.table.paper}/paper.yaml"
@@ -228,12 +234,12 @@ class Trainings:
 
     def run(self, row: Row, column: Column, seed: int) -> str:
         """The training of a row × column."""
-        method = read_method(row.method)
+        method = self._method(row)
         if method.needs.get("rows") == "demonstrations":
             start, _ = self._start(column, seed)
             return start["init"] if self._starts_from_sft(start) else self._sft(column, seed)
         is_rollout = method.needs.get("shape") == "rollout"
-        given, own_hparams, rollout = self._rollout(row) if is_rollout else ({}, {}, None)
+        given, own_hparams, rollout = self._rollout(row, method) if is_rollout else ({}, {}, None)
         training = self._training(method, column, given, row.training | column.training)
         if method.needs.get("gather") and training["contrast_size"] > training["batch_size"]:
             raise UserError(

@@ -132,6 +132,24 @@ def test_a_job_of_another_spec_is_alone_and_so_is_what_rests_on_it(pair: tuple[P
     assert any("differs in input sample" in line for line in said)
 
 
+def test_what_changed_on_purpose_is_named_and_pairs_the_rest(pair: tuple[Path, Path]) -> None:
+    old, new = pair
+    edit("records/runs/*b.json", '"beta": 0.1', '"temperature": 10')(new)
+    assert same_numbers(old, new).differences
+    report = same_numbers(old, new, frozenset({"hparams"}))
+    assert report.differences == [] and report.compared["jobs"] == 5
+    edit("runs/*b/metrics.csv", "20,0.6,", "20,0.7,")(new)
+    assert len(same_numbers(old, new, frozenset({"hparams"})).differences) == 1
+
+
+def test_keys_that_leave_two_jobs_alike_are_refused(pair: tuple[Path, Path]) -> None:
+    old, new = pair
+    edit("records/runs/*a.json", '"beta": 0.5', '"beta": 0.6')(new)
+    edit("records/runs/*b.json", '"beta": 0.1', '"beta": 0.2')(new)
+    with pytest.raises(UserError, match="are the same work but for hparams"):
+        same_numbers(old, new, frozenset({"hparams"}))
+
+
 def test_two_versions_of_one_job_are_refused(pair: tuple[Path, Path]) -> None:
     old, new = pair
     record = next((new / "records" / "data").glob("*.json"))

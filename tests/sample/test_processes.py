@@ -16,8 +16,8 @@ import pytest
 
 from prefrepro.errors import UserError
 from prefrepro.model.load import save_model
-from prefrepro.sample.engines import Request, batches, open_engine
-from prefrepro.sample.generate import run
+from prefrepro.sample.generate import open_engine, run
+from prefrepro.sample.padded import Request, batches
 from prefrepro.sample.processes import Processes, visible_devices
 from prefrepro.specs.runtime import Runtime
 
@@ -30,7 +30,7 @@ PATIENCE_S = 120.0
 ORPHANS = """
 import multiprocessing, os, signal, sys
 from pathlib import Path
-from prefrepro.sample.engines import Request, batches
+from prefrepro.sample.padded import Request, batches
 from prefrepro.sample.processes import Processes
 
 if __name__ == "__main__":

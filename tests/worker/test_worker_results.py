@@ -112,7 +112,7 @@ def test_the_worker_has_the_libraries_that_jobs_import(warm: Workflow) -> None:
     """Not again in each fork: what a training and a judging load is there, but for our own modules."""
     says = (
         "before = set(sys.modules); import prefrepro.train.run, prefrepro.sample.generate, prefrepro.judge.stage; "
-        "import transformers.models.mistral.modeling_mistral, prefrepro.judge.transport, prefrepro.train.embed; "
+        "import transformers.models.mistral.modeling_mistral, prefrepro.judge.transport, prefrepro.train.shared; "
         "print({name.split('.')[0] for name in set(sys.modules) - before} - {'prefrepro', 'methods'} - "
         "set(sys.stdlib_module_names))"
     )

@@ -1,20 +1,15 @@
-"""How a training uses its device: what is kept and what is computed again, plain or compiled code.
-
-Memory and time only: no part of a run's identity. Knows nothing of methods or ranks.
-"""
+"""How a training uses its device: what is kept and what is computed again, plain or compiled code."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import AttentionInterface
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from prefrepro.model.attention import NAME, attention
-
-if TYPE_CHECKING:
-    from prefrepro.specs.runtime import Engine
+from prefrepro.specs.runtime import Engine
 
 
 def prepare(model: Any, engine: Engine) -> None:
