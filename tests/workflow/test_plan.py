@@ -234,12 +234,14 @@ def test_commands_in_a_copy_import_the_copy(checkout: Checkout) -> None:
     assert "THE COPY" in checkout.prefrepro("--help").stdout
 
 
-def test_comments_and_docstrings_change_nothing(checkout: Checkout) -> None:
+def test_comments_docstrings_and_messages_change_nothing(checkout: Checkout) -> None:
     before = checkout.nodes()
     checkout.edit("methods/dpo.py", '"""Eq. 7. Shapes', '"""Equation 7, reworded. Shapes')
     checkout.edit("methods/dpo.py", "# Eq. 7", "# the seventh equation")
     checkout.edit("methods/dpo.py", '"""Strength of the KL pull', '"""How hard the KL pull is')
     checkout.edit("prefrepro/train/loop.py", "def train(", "# A comment.\n\n\ndef train(")
+    checkout.edit("prefrepro/model/optimizer.py", "is unknown. Known:", "is not known. There are:")
+    checkout.edit("prefrepro/judge/stage.py", 'raise UserError(f"', 'raise UserError(f"Sorry: ')
     assert ids(checkout.nodes()) == ids(before)
 
 
@@ -254,10 +256,16 @@ def test_an_edited_formula_changes_its_own_run_and_what_hangs_on_it(checkout: Ch
     }
 
 
+AFTER_DATA = {"base", "sft", "reference", "embeddings", "run", "sample", "verdict", "table"}
+
+
 @pytest.mark.parametrize(
     ("path", "kinds"),
     [
-        ("prefrepro/model/learner.py", {"base", "sft", "reference", "embeddings", "run", "sample", "verdict", "table"}),
+        *(
+            (f"prefrepro/model/{name}.py", AFTER_DATA)
+            for name in ("attention", "logps", "batches", "optimizer", "learner")
+        ),
         ("prefrepro/model/align.py", {"sft", "reference", "run", "sample", "verdict", "table"}),
         ("prefrepro/model/reference.py", {"reference", "run", "sample", "verdict", "table"}),
         ("prefrepro/judge/pairwise.py", {"verdict", "table"}),
