@@ -1,4 +1,4 @@
-"""One row × column of a table as nodes: its samples and verdicts, after the training that expand_training.py adds.
+"""One row × column of a table as nodes: its samples and verdicts, after the training that training.py adds.
 
 Imports neither torch nor Snakemake.
 """

@@ -11,7 +11,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from prefrepro.specs.problems import expecting
-from prefrepro.specs.values import Count, Finite, Flag, Number, Seed, Text, Texts, Whole
+from prefrepro.specs.values import Count, Finite, Flag, MethodName, Number, Seed, Text, Texts, Whole
 
 Optimizer = Literal["rmsprop", "adamw"]
 Dtype = Literal["float32", "bfloat16", "float64"]
@@ -127,6 +127,8 @@ class Planning(TypedDict, total=False):
     """What the planner reads: where PPO's responses come from, and how a batch is made up."""
 
     rollouts: Literal["data", "policy"]
+    methods: dict[MethodName, MethodName]
+    """Method -> the method whose file takes its place"""
     mixed_group: Literal["batch"]
     contrast_batch: Literal["held", "moved"]
     balanced: Balanced

@@ -6,12 +6,14 @@ A value stays as it was written (a whole number an int, 1.0 a float): ids of run
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 from prefrepro.errors import nearest
 from prefrepro.specs.files import names_in
+from prefrepro.specs.method import method_names
 from prefrepro.specs.problems import expecting, must, problem
 from prefrepro.specs.rules import is_text
 
@@ -28,11 +30,11 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _file_of(folder: str) -> AfterValidator:
-    """A name that config/<folder>/ defines."""
+def _one_of(names: Callable[[], list[str]]) -> AfterValidator:
+    """A name of a file that is there."""
 
     def check(name: str) -> str:
-        known = names_in(folder)
+        known = names()
         if name not in known:
             raise problem(f'"{name:.80}" is unknown. Known: {", ".join(known)}.{nearest(name, known)}')
         return name
@@ -58,8 +60,9 @@ Share = Annotated[Finite, Field(ge=0, le=1), expecting("a share from 0 to 1")]
 Text = Annotated[str, Strict(), must(is_text), expecting("text")]
 Texts = Annotated[list[Text], Field(min_length=1), expecting("a list of texts")]
 Key = Annotated[Text, must(NAME.fullmatch), expecting("a name of letters, digits, . _ and -")]
-ScaleName = Annotated[Text, _file_of("scales")]
-ModelName = Annotated[Text, _file_of("models")]
-DatasetName = Annotated[Text, _file_of("datasets")]
-EmbedderName = Annotated[Text, _file_of("embedders")]
-JudgeName = Annotated[Text, _file_of("judges")]
+ScaleName = Annotated[Text, _one_of(lambda: names_in("scales"))]
+ModelName = Annotated[Text, _one_of(lambda: names_in("models"))]
+DatasetName = Annotated[Text, _one_of(lambda: names_in("datasets"))]
+EmbedderName = Annotated[Text, _one_of(lambda: names_in("embedders"))]
+JudgeName = Annotated[Text, _one_of(lambda: names_in("judges"))]
+MethodName = Annotated[Text, _one_of(method_names)]
