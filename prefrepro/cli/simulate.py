@@ -1,17 +1,15 @@
-"""prefrepro simulate: how long tables take on so many GPUs or cores, with a profile's submissions and a queue."""
+"""prefrepro simulate: replay tables on so many GPUs or cores: makespan, idle share."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from prefrepro.cli.parser import add_command
+from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.inspect.simulate.engine import Capacity, Task, replay
@@ -19,8 +17,6 @@ from prefrepro.inspect.simulate.profiles import read_profile
 from prefrepro.inspect.simulate.recorded import read_log
 from prefrepro.inspect.simulate.report import Replay, as_json, as_text
 from prefrepro.inspect.simulate.tasks import cores, jobs_of, tasks_of
-from prefrepro.jobs.main import parse_config
-from prefrepro.plan.build import make_plan
 from prefrepro.plan.nodes import Plan
 
 ASSUMED_QUEUE_MIN = 1.0
@@ -33,13 +29,9 @@ WITHIN = 0.2
 """What a prediction may be off by, of the measured makespan."""
 
 
-def add_parser(commands: Any) -> None:
-    """Add `simulate` to the subcommands of `prefrepro`."""
-    parser = add_command(commands, "simulate", "replay tables on so many GPUs or cores: makespan, idle share", EXAMPLES)
-    parser.add_argument(
-        "words", nargs="*", metavar="TARGET | KEY=VALUE", help="table4 …, default: tables; settings as for --config"
-    )
-    parser.add_argument("--scale", help="the same as scale=…")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_targets(parser)
     parser.add_argument("--profile", default="default", help="of profiles/ (default: default, this machine)")
     parser.add_argument("--gpus", type=_count, default=0, help="how many there are (default: 0)")
     parser.add_argument("--cores", type=_count, help="how many there are (default: this machine's; cluster: no limit)")
@@ -57,15 +49,10 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the replay. Raises UserError for what is unknown, and exits with 1 where it is not `--against` its log."""
-    config = parse_config([word for word in arguments.words if "=" in word])
-    if arguments.scale:
-        config["scale"] = arguments.scale
-    plan = make_plan(config)
-    targets = plan.targets([word for word in arguments.words if "=" not in word])
+    plan, targets = plan_and_targets(arguments)
     done = _replay(plan, targets, arguments)
     if arguments.json:
-        json.dump(as_json(done), sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        write_json(as_json(done))
     else:
         sys.stdout.write(as_text(done))
     if arguments.against:

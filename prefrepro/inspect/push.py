@@ -52,11 +52,6 @@ def _adds_bos(model: Path) -> bool:
     return bool(tokenizer.bos_token) and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
 
 
-def size_of(content: Path | bytes) -> int:
-    """In bytes."""
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
-
-
 def push(files: Mapping[str, Path | bytes], repo: str, *, private: bool, message: str) -> str:
     """Create the repository if it is not there, and commit; the commit's URL. Raises UserError if the hub refuses."""
     import httpx2  # what huggingface_hub speaks through: no connection is its error, and no OSError

@@ -17,7 +17,7 @@ from prefrepro.specs.files import names_in
 
 LOADED = """
 import sys
-from prefrepro.inspect.forecast import cli
+import prefrepro.cli.main
 from prefrepro.inspect.forecast.lines import forecast
 from prefrepro.inspect.forecast.report import as_text
 from prefrepro.plan.build import make_plan
