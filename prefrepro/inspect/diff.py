@@ -7,10 +7,8 @@ that the two intervals tell. Knows nothing of looks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,7 +17,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, test_propor
 
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
-from prefrepro.inspect.results import KEYS, Results, ids_of
+from prefrepro.inspect.results import KEYS, Results, ids_of, read_manifest
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.stats.metrics import VerdictSet, compare
 from prefrepro.stats.paired import holm
@@ -79,7 +77,7 @@ class Compared:
         """Both have the same cells, and none moved by more than noise."""
         return not (self.moved or self.only_a or self.only_b)
 
-    def as_json(self) -> dict[str, Any]:
+    def asread_manifest(self) -> dict[str, Any]:
         return {"is_same": self.is_same, **asdict(self)} | {
             "cells": [asdict(cell) | {"is_significant": cell.is_significant} for cell in self.cells]
         }
@@ -179,7 +177,9 @@ def _sets(results: Results, row: Row) -> list[VerdictSet] | None:
         folder = results.path / "verdicts" / name
         if not (folder / "verdicts.csv").is_file():
             return None
-        found.append(VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), _json(folder).get("metrics", {})))
+        found.append(
+            VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), read_manifest(folder).get("metrics", {}))
+        )
     return found
 
 
@@ -195,8 +195,8 @@ def _prompts(sets: list[VerdictSet]) -> set[str]:
 
 def _settings(results: Results, row: Row) -> Row:
     """SETTINGS of a cell, and its evaluation."""
-    judged = [_json(results.path / "verdicts" / name).get("spec", {}) for name in ids_of(row, "verdict_id")]
-    runs = [_json(results.path / "runs" / name).get("row", {}) for name in ids_of(row, "run_id")]
+    judged = [read_manifest(results.path / "verdicts" / name).get("spec", {}) for name in ids_of(row, "verdict_id")]
+    runs = [read_manifest(results.path / "runs" / name).get("row", {}) for name in ids_of(row, "run_id")]
     known = {key: row[key] for key in SETTINGS if key in row}
     return known | {
         "protocol": "; ".join(_distinct(spec.get("protocol", "") for spec in judged)),
@@ -204,17 +204,6 @@ def _settings(results: Results, row: Row) -> Row:
         "code": "; ".join(_distinct(run.get("code_digest", "")[:12] for run in runs)),
         "data": "; ".join(_distinct(run.get("data_hash", "")[:12] for run in runs)),
     }
-
-
-def _json(folder: Path) -> dict[str, Any]:
-    """A job's manifest; empty where it is not there."""
-    for name in ("run.json", "manifest.json"):
-        if (folder / name).is_file():
-            try:
-                return json.loads((folder / name).read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise UserError(f"{folder / name} is no readable JSON ({error}); prefrepro verify says more") from error
-    return {}
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

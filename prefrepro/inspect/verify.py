@@ -21,13 +21,12 @@ from typing import Any
 from tqdm import tqdm
 
 from prefrepro.errors import UserError
-from prefrepro.inspect.results import KEYS, Record, Results
+from prefrepro.inspect.results import JOB_FOLDERS, KEYS, Record, Results
 from prefrepro.jobs.record import FOLDER, SEAL, as_text, files_of, is_result, seal
 from prefrepro.tables.build import write
 from prefrepro.tables.collect import write_joined
 
 JOINED = ("cells", "runs", "verdicts", "judging")
-JOB_FOLDERS = ("data", "base", "runs", "reference", "embeddings", "reference_rewards", "samples", "verdicts", "tables")
 CHUNK = 1 << 20
 LATER = "mend the other findings first"
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from prefrepro.errors import UserError
+from prefrepro.inspect import results
 from prefrepro.inspect.forecast.settings import DataSize, Settings
 from prefrepro.plan.nodes import Node, Plan
+
+read_json = cache(results.read_json)
+"""A plan asks for the same manifests again and again."""
 
 EVALUATED_TURNS = {"mt_bench": 2}
 """Prompt set -> answers to one prompt; 1 for all others."""
@@ -86,12 +87,3 @@ def _planned_rows(source: dict[str, Any], known: DataSize) -> dict[str, int]:
     if "eval" in rows:
         rows["eval"] = min(rows["eval"], source.get("eval_rows", rows["eval"]))
     return rows
-
-
-@cache
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that a stage left behind. Raises UserError that names it."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no readable JSON ({error}); delete its folder and run its rule again") from error
