@@ -37,7 +37,7 @@ COMMANDS = (
 EXIT_INTERRUPTED = 130
 EXIT_CODES = {
     0: "done",
-    1: "a check failed (check, verify, diff, judge probe, simulate --against); with a traceback: a bug of ours",
+    1: "a check failed (check, verify, diff, judge probe); with a traceback: a bug of ours",
     2: "the request cannot be carried out; the message on stderr says what to change",
     EXIT_INTERRUPTED: "interrupted (Ctrl-C)",
 }

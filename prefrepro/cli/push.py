@@ -6,9 +6,8 @@ import argparse
 import re
 
 from prefrepro.cli.parser import add_config, plan_of, write_json
-from prefrepro.errors import UserError, nearest
+from prefrepro.errors import UserError
 from prefrepro.jobs.model_card import MODELS, write_card
-from prefrepro.plan.nodes import Node, Plan
 
 REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 EXAMPLES = """
@@ -34,7 +33,9 @@ def run(arguments: argparse.Namespace) -> None:
     if not REPO.fullmatch(arguments.repo):
         raise UserError(f'--repo is "{arguments.repo}"; expected USER/NAME, such as me/my-dpo')
     plan = plan_of(arguments.config)
-    node = _node(plan, arguments.run)
+    node = plan.node(arguments.run)
+    if node.kind not in MODELS:
+        raise UserError(f"{node.id} is of kind {node.kind}; expected one that trains a model: {', '.join(MODELS)}")
     files_of(plan.results / node.folder)  # refuses an unfinished run before anything is written
     write_card(plan, node)
     files = files_of(plan.results / node.folder)
@@ -48,17 +49,3 @@ def run(arguments: argparse.Namespace) -> None:
     for name, size in sizes.items():
         print(f"{size:>12,} {name}")
     print(f"{sum(sizes.values()):>12,} bytes {f'are at {url}' if url else f'would go to {arguments.repo}'}")
-
-
-def _node(plan: Plan, run_id: str) -> Node:
-    known = [node.id for node in plan.of_kind(*MODELS)]
-    if run_id in known:
-        return plan.nodes[run_id]
-    finished = [one for one in known if (plan.results / plan.nodes[one].done).is_file()]
-    stem = run_id.rpartition("_")[0]
-    now = [one for one in finished if one.rpartition("_")[0] == stem]
-    hint = f" Finished, and of this name: {', '.join(now)}." if now else nearest(run_id, finished)
-    raise UserError(
-        f'"{run_id}" is no training of the plan ({" ".join(plan.config.arguments()) or "default config"}): code or '
-        f"config changed since, or it was trained with other settings, which must be given as KEY=VALUE.{hint}"
-    )

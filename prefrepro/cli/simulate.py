@@ -14,7 +14,6 @@ from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.inspect.simulate.engine import Capacity, Task, replay
 from prefrepro.inspect.simulate.profiles import read_profile
-from prefrepro.inspect.simulate.recorded import read_log
 from prefrepro.inspect.simulate.report import Replay, as_json, as_text
 from prefrepro.inspect.simulate.tasks import cores, jobs_of, tasks_of
 from prefrepro.plan.nodes import Plan
@@ -23,10 +22,8 @@ ASSUMED_QUEUE_MIN = 1.0
 """Of a cluster that is free: submission, start, and until Snakemake has seen the end."""
 EXAMPLES = """
 prefrepro simulate --gpus 64 --profile slurm --scale paper   every table on a cluster
-prefrepro simulate table1 --cores 2 --against FILE           against a log of .snakemake/log
+prefrepro simulate table1 --cores 2
 """
-WITHIN = 0.2
-"""What a prediction may be off by, of the measured makespan."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,22 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--queue-delays", type=Path, metavar="FILE", help="drawn from: sacct -X -n -P -S now-30days -o Submit,Start"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the delays that are drawn (default: 0)")
-    parser.add_argument(
-        "--against", type=Path, metavar="LOG", help="a log of .snakemake/log: exit code 1 where it is off by over 20 %%"
-    )
     parser.add_argument("--json", action="store_true", help="every start and end as JSON")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the replay. Raises UserError for what is unknown, and exits with 1 where it is not `--against` its log."""
+    """Print the replay. Raises UserError for unknown targets or profiles, and for too few GPUs or cores."""
     plan, targets = plan_and_targets(arguments)
     done = _replay(plan, targets, arguments)
     if arguments.json:
         write_json(as_json(done))
     else:
         sys.stdout.write(as_text(done))
-    if arguments.against:
-        _compare(done, arguments.against)
 
 
 def _replay(plan: Plan, targets: list[str], arguments: argparse.Namespace) -> Replay:
@@ -111,22 +103,6 @@ def read_delays(path: Path) -> list[float]:
             f"{path} holds no line SUBMIT|START; make it with: sacct -X -n -P -S now-30days -o Submit,Start"
         )
     return delays
-
-
-def _compare(done: Replay, log: Path) -> None:
-    """Say how far off the makespan is."""
-    recorded = read_log(log)
-    if done.capacity.cpus != recorded.cores:
-        raise UserError(
-            f"{log} is of a run on {recorded.cores} cores, not {done.capacity.cpus}: --cores {recorded.cores}"
-        )
-    off = done.makespan / recorded.seconds - 1
-    sys.stderr.write(
-        f"measured {recorded.seconds:.0f} s, {recorded.jobs} jobs on {recorded.cores} cores; predicted "
-        f"{done.makespan:.0f} s: {100 * off:+.1f} %\n"
-    )
-    if abs(off) > WITHIN:
-        sys.exit(1)
 
 
 def _count(text: str) -> int:
