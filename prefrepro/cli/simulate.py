@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_targets(parser)
     parser.add_argument("--profile", default="default", help="of profiles/ (default: default, this machine)")
-    parser.add_argument("--gpus", type=_count, default=0, help="how many there are (default: 0)")
-    parser.add_argument("--cores", type=_count, help="how many there are (default: this machine's; cluster: no limit)")
+    parser.add_argument("--gpus", type=int, default=0, help="how many there are (default: 0)")
+    parser.add_argument("--cores", type=int, help="how many there are (default: this machine's; cluster: no limit)")
     queue = parser.add_mutually_exclusive_group()
     queue.add_argument("--queue-min", type=float, help="minutes that each submission waits beside what devices take")
     queue.add_argument(
@@ -103,13 +103,3 @@ def read_delays(path: Path) -> list[float]:
             f"{path} holds no line SUBMIT|START; make it with: sacct -X -n -P -S now-30days -o Submit,Start"
         )
     return delays
-
-
-def _count(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number of at least 0")
-    return value

@@ -139,6 +139,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return read_json(paths[0]) if paths else {}
 
 
+def benchmark_seconds(path: Path) -> list[float]:
+    """Seconds of each attempt in a benchmark file of Snakemake. Raises UserError where it holds none."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    try:
+        seconds = [float(row["s"]) for row in rows]
+    except (KeyError, TypeError, ValueError):
+        seconds = []
+    if not seconds:
+        raise UserError(f'{path} has no column "s" with seconds; expected a benchmark of Snakemake. Next: delete it')
+    return seconds
+
+
 def read_record(path: Path) -> Record | None:
     """A record, or None where it is none (any more)."""
     try:

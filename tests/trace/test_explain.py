@@ -127,6 +127,9 @@ def test_a_cell_that_moved_is_told_from_noise(world: Checkout, results: Path) ->
     assert done.returncode == 1
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert {row["row"]: row["is_significant"] for row in rows} == {"dpo": "false", "rpo-paired": "true"}
+    told = json.loads(world.prefrepro("diff", str(before), str(results), "--json").stdout)
+    assert told["is_same"] is False
+    assert {cell["address"]: cell["is_significant"] for cell in told["cells"]}[CELL] is True
 
 
 def test_one_verdict_more_is_noise(world: Checkout, results: Path) -> None:

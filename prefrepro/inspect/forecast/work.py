@@ -7,7 +7,7 @@ None is what is not known. Knows nothing of hours or prices.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefrepro.inspect.forecast.sizes import Size
@@ -69,13 +69,11 @@ def training_work(node: Node, size: Size) -> Work:
     if not rollout or tokens is None or scored is None:
         return work
     # Old log-probs and the reference's, and where the policy answers, the reward model's scores.
-    return Work(
-        sequences=sequences,
-        tokens=tokens,
+    return replace(
+        work,
         scored_tokens=scored + tokens * (3 if is_sampled else 2),
         passes=float(rollout["ppo_epochs"]),
         sampled_tokens=_times(sequences, answer) if is_sampled else 0.0,
-        steps=steps,
     )
 
 
