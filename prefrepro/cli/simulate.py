@@ -19,7 +19,7 @@ from prefrepro.inspect.simulate.tasks import cores, jobs_of, tasks_of
 from prefrepro.plan.nodes import Plan
 
 ASSUMED_QUEUE_MIN = 1.0
-"""Of a cluster that is free: submission, start, and until Snakemake has seen the end."""
+"""Minutes on an idle cluster: submission, start, and until Snakemake has seen the end."""
 EXAMPLES = """
 prefrepro simulate --gpus 64 --profile slurm --scale paper   every table on a cluster
 prefrepro simulate table1 --cores 2

@@ -51,6 +51,6 @@ def _print(verified: Verified) -> None:
         print(f"      next     {finding.next_step}")
     outcome = "everything fits" if verified.is_whole else f"{len(verified.findings)} do not fit"
     counts = f"{verified.records} records, {verified.files} files ({verified.bytes / 1e6:.1f} MB)"
-    print(f"{counts}, {verified.tables} tables made anew: {outcome}.")
+    print(f"{counts}, {verified.tables} tables recomputed: {outcome}.")
     if verified.unrecorded:
         print(f"Not verified, because no record covers them: {', '.join(verified.unrecorded)}.")

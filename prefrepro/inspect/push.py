@@ -1,6 +1,6 @@
 """A run's folder to a repository of the Hugging Face hub, in one commit.
 
-The token is huggingface_hub's own business (`hf auth login`, or HF_TOKEN). Knows nothing of the plan.
+huggingface_hub finds the token itself (`hf auth login`, or HF_TOKEN).
 """
 
 from __future__ import annotations

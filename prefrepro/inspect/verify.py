@@ -53,7 +53,7 @@ class Verified:
     tables: int
     findings: list[Finding]
     unrecorded: list[str]
-    """Files that no record covers and that are not made anew, such as a forecast: nothing can be said of them."""
+    """Files that no record covers and that cannot be recomputed, such as a forecast."""
 
     @property
     def is_whole(self) -> bool:
@@ -175,7 +175,7 @@ def _table(results: Results, name: str, record: Record, folder: Path, is_explain
         write(record["spec"], results.path, folder)
     except (UserError, OSError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         if is_explained:
-            yield Finding(first, f"could not be made anew ({_short(error)})", LATER, [])
+            yield Finding(first, f"could not be recomputed ({_short(error)})", LATER, [])
         else:
             yield Finding(first, f"cannot be made of its verdicts any more ({_short(error)})", _again(name), cells)
         return
@@ -195,7 +195,7 @@ def _joined(results: Results, folder: Path, is_explained: bool) -> Iterator[Find
         write_joined(results.path, folder)
     except UserError as error:
         if is_explained:
-            yield Finding("cells.csv", f"could not be joined anew ({_short(error)})", LATER, [])
+            yield Finding("cells.csv", f"could not be joined again ({_short(error)})", LATER, [])
         else:
             yield Finding("cells.csv", f"cannot be joined from its parts any more ({_short(error)})", again, every)
         return

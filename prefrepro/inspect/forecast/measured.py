@@ -1,8 +1,8 @@
 """What earlier jobs at this scale took: seconds per unit of work, and tokens of an answer and of a judge's call.
 
 Read from run.json and manifest.json (what runs.csv is made of), verdicts.csv and Snakemake's benchmarks. A job of an
-older plan counts too: other code of the same kind and model is a better guess than none; where an older version left
-other fields it tells nothing. Knows nothing of the plan.
+older plan counts too, since other code of the same kind and model is a better guess than none; a file of an older
+version that lacks a field is passed over.
 """
 
 from __future__ import annotations

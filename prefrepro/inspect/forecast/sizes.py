@@ -17,15 +17,15 @@ EVALUATED_TURNS = {"mt_bench": 2}
 """Prompt set -> answers to one prompt; 1 for all others."""
 
 RANKED_RESPONSES = 4
-"""Of UltraFeedback and of the embedded world's groups."""
+"""Responses to a prompt in UltraFeedback and in the embedded world's groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of one data node. Tokens are means of a sequence as it is trained on; None: not known."""
+    """The size of one data node. Tokens are means over sequences as trained on; None: unknown."""
 
     name: str
-    """Of its file in config/datasets."""
+    """Its file in config/datasets"""
     rows: dict[str, int]
     """Part -> rows; `prompts`: what every model answers. A part that is missing is not known."""
     unique_share: float
@@ -34,7 +34,7 @@ class Size:
     prompt_tokens: float | None
     response_tokens: float | None
     answer_tokens: float | None
-    """Of one answer of a model."""
+    """Tokens of one answer of a model"""
     turns: int
     """Answers to one prompt."""
     is_built: bool

@@ -1,6 +1,6 @@
 """Where a number comes from: the nodes behind it, what each was made of, and what each wrote down.
 
-What was made of what is told by inspect/results.py, as for `prefrepro explain`.
+Inputs come from inspect/results.py, as for `prefrepro explain`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def nodes(folder: Folder) -> dict[str, dict[str, Any]]:
 
 
 def _method(folder: Folder, node_id: str) -> str | None:
-    """Of verdict and sample sets that of their run; None of what has none."""
+    """The method of a run, or of the run behind a verdict or sample set; None for other nodes."""
     behind = folder.results.upstream([node_id]) if folder.kinds[node_id] in ("verdict", "sample") else [node_id]
     return next((method for one in behind if (method := folder.method(one))), None)
 

@@ -1,4 +1,4 @@
-"""What the jobs of a results folder left behind, as far as they have run. Knows nothing of the page."""
+"""What the jobs of a results folder left behind, as far as they have run."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _manifests(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
 
 
 def _own_config(path: Path, cells: list[dict[str, Any]], manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Scale, reading and number of seeds that the folder was made with, as far as it says so."""
+    """Scale, reading and number of seeds that the folder was made with, as far as its files tell."""
     rows = cells[:1] + [manifest["row"] for manifest in manifests.values() if "row" in manifest]
     own: dict[str, Any] = {key: rows[0][key] for key in ("scale", "reading") if rows and rows[0].get(key)}
     if not rows and path.name in names_in("scales"):

@@ -18,7 +18,7 @@ from prefrepro.inspect.watch.state import DONE, FAILED, GRACE_S, RUNNING, Job, l
 from prefrepro.plan.nodes import Node, Plan
 
 UNKNOWN_S = 1.0
-"""Of a job whose hours the forecast does not know: a table, or an API's verdicts, which make the whole «more than»."""
+"""Seconds counted for a job whose hours are unknown: a table, or an API's verdicts (then «more than» is shown)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Glance:
     elapsed_s: float
     left_s: float
     is_at_least: bool
-    """Of some jobs nobody knows how long they take."""
+    """The hours of some jobs are unknown."""
     running_s: dict[str, float] = field(default_factory=dict)
     """Node id -> seconds since it was first seen running"""
     steps: dict[str, int | None] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Follower:
         return Glance(jobs, news, now - self.since, left_s, is_at_least, running_s, steps)
 
     def _steps(self, node: Node) -> int | None:
-        """Of a training; None for other jobs, and where the size of the data is not known."""
+        """Steps of a training; None for other jobs, and where the size of the data is unknown."""
         if node.kind not in TRAININGS:
             return None
         return training_work(node, self._forecaster.size(node.inputs["data"])).steps

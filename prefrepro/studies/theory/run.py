@@ -1,4 +1,4 @@
-"""All checks, one CSV, one page. Knows nothing of the plan."""
+"""All checks, one CSV, one page."""
 
 from __future__ import annotations
 
