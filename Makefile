@@ -102,8 +102,15 @@ bench-gpu: setup ## training steps of 1B and 7B shapes
 bench-page: setup ## figures into docs/performance.md
 	$(BIN)/python -m bench.page
 
-licences: setup ## docs/licences.md: the licence of every pinned package
-	$(BIN)/python -m prefrepro.licences > docs/licences.tmp && mv docs/licences.tmp docs/licences.md
+AUDIT := $(VENV)/audit
+
+$(AUDIT)/bin/pip-audit: Makefile
+	$(PYTHON) -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet pip-audit==2.10.1 pip-licenses==5.5.5
+
+licences: setup $(AUDIT)/bin/pip-audit ## docs/licences.md: the licence of every pinned package
+	{ sed '/^|/,$$d' docs/licences.md; $(AUDIT)/bin/pip-licenses --python $(BIN)/python --from mixed --with-system --format markdown --packages $$(sed -n 's/==.*//p' requirements.txt); } > docs/licences.tmp
+	mv docs/licences.tmp docs/licences.md
 
 FUZZER := $(VENV)/fuzz
 
@@ -116,13 +123,14 @@ fuzz: setup $(FUZZER)/.installed ## bad input: 1,000 drawn cases of each kind, a
 	PYTHONPATH=$(FUZZER) $(BIN)/python -m pytest tests/fuzz -m fuzz -n 2 --dist load --hypothesis-profile=fuzz --hypothesis-show-statistics
 	PYTHONPATH=$(FUZZER) $(BIN)/python tests/fuzz/guided.py $(ARGS)
 
-AUDIT := $(VENV)/audit
-
-audit-deps: setup ## known weaknesses of the pinned packages; wants the network
-	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install --quiet pip-audit==2.10.1; }
-	rm -f $(AUDIT)/found.json
-	-$(AUDIT)/bin/pip-audit --no-deps --disable-pip --progress-spinner off --format json --output $(AUDIT)/found.json --requirement requirements.txt 2> $(AUDIT)/log
-	$(BIN)/python -m prefrepro.weaknesses $(AUDIT)/found.json $(ARGS)
+audit-deps: setup $(AUDIT)/bin/pip-audit ## known weaknesses of the pinned packages; wants the network (ARGS=--offline-ok: goes on without)
+	@if $(AUDIT)/bin/pip-audit --no-deps --disable-pip --progress-spinner off --requirement requirements.txt > $(AUDIT)/found 2>&1 && ! grep -q 'Skip Reason' $(AUDIT)/found; then \
+	  echo 'No known weakness of any pinned package.'; \
+	elif grep -q 'Found [0-9]* known' $(AUDIT)/found; then \
+	  sed '/Skip Reason/,$$d' $(AUDIT)/found; exit 1; \
+	else \
+	  echo 'NOT AUDITED: the service knows none or not all of the packages, or was not reached. What it said: $(AUDIT)/found'; test '$(ARGS)' = --offline-ok; \
+	fi
 
 bench-load: setup ## speed and memory under load -> bench/results/load.csv
 	$(BIN)/python -m bench.load $(ARGS)

@@ -14,14 +14,15 @@ from typing import Any
 
 from tabulate import tabulate
 
+from prefrepro.cli.parser import parse_config
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.data.template import render_history
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError, exit_on_user_error
-from prefrepro.jobs.main import parse_config
 from prefrepro.model.examples import read_rows
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 from prefrepro.stats.metrics import VerdictSet, summarise
 
 CONTROL = "dpo"
@@ -53,7 +54,7 @@ def measure(plan: Plan, verdict: Node) -> dict[str, Any]:
     sample = plan.node(verdict.inputs["sample"])
     run = plan.node(sample.inputs["run"])
     if not (plan.results / verdict.done).is_file():
-        raise UserError(f"{verdict.id} is not there; first run snakemake with the same tables and --config")
+        raise UserError(f"{verdict.id} is not there. Next: snakemake TABLE … --config …, both as here")
     verdicts = read_csv(plan.results / verdict.folder / "verdicts.csv", "verdicts")
     rate = summarise("win_rate_pct", [VerdictSet(verdicts, {})], plan.config.protocol)
     rows = read_rows(plan.results / sample.folder / "samples.jsonl")

@@ -30,9 +30,11 @@ from bench.workload import BOS, EOS, PAD, WORDS
 from prefrepro.errors import exit_on_user_error
 from prefrepro.model.batches import Inputs, step_rows
 from prefrepro.model.examples import Pairs, Tokens
+from prefrepro.model.learner import Learner, Objective
 from prefrepro.model.policy import Policy
+from prefrepro.model.training import Training
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.loop import Training, train
+from prefrepro.train.loop import train
 
 LIVE = "padded_live"
 Candidate = Literal["padded_live", "padded", "packed", "shared"]
@@ -118,7 +120,8 @@ def step_times(
         with tempfile.TemporaryDirectory() as folder:
             store = CheckpointStore(Path(folder))
             policy = Policy(model, PAD, layout=candidate)
-            train(policy, method.loss, hp, method.NEEDS, inputs, _training(batch, steps), SEED, store, on_log=tick)
+            objective = Objective(method.loss, hp, method.NEEDS)
+            train(Learner(policy, objective, inputs, _training(batch, steps), SEED), store, on_log=tick)
     return [after - before for before, after in zip(ended[WARM_UP - 1 :], ended[WARM_UP:], strict=False)]
 
 

@@ -69,10 +69,10 @@ def measure(n: int, concurrency: int, endpoint: Endpoint) -> dict[str, tuple[flo
             if reply.status != "ok":
                 raise UserError(f"the local judge failed: {reply.text}")
 
-        ask_all(ask, warm_up, client, config, progress=False)
+        ask_all(ask, warm_up, config.concurrency, False)
         for replies in ("new", "cached"):
             wall, cpu = time.perf_counter(), time.process_time()
-            ask_all(ask, asked, client, config, progress=False)
+            ask_all(ask, asked, config.concurrency, False)
             found[replies] = n / (time.perf_counter() - wall), (time.process_time() - cpu) / n
         if (client.asked, client.cached) != (n + len(warm_up), n):
             raise UserError(f"{client.asked} asked and {client.cached} cached, expected {n + len(warm_up)} and {n}")

@@ -63,9 +63,9 @@ def preference_rows(folder: Path, n: int) -> Found:
 def training_rows(folder: Path, n: int) -> Found:
     """Read and encode the rows of a built data node as a trainer does, and go through them once in its order."""
     from methods.contract import Needs
-    from prefrepro.model.base import build_tokenizer
     from prefrepro.model.batches import Inputs, sequences_of, step_rows, steps_per_epoch
     from prefrepro.model.examples import Limits, RowFile, encode_pairs
+    from prefrepro.model.pretrain import build_tokenizer
 
     question = "What should be said about this, and why?"
     tokenizer = build_tokenizer([f"{question} {GOOD} {BAD} {number}" for number in range(99)], 400, 512)

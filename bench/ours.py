@@ -19,13 +19,15 @@ from bench.clock import Clock
 from bench.workload import BATCH, BETA, CLIP, LR, NEEDS, PAD, SEED, SWEPO_BETA, THREADS, Workload
 from prefrepro.model.batches import Inputs, Rows, make_batch, sequences_of
 from prefrepro.model.examples import Tokens
+from prefrepro.model.learner import Learner, Objective
 from prefrepro.model.load import load_model
 from prefrepro.model.logps import IGNORED, sequence_logps
 from prefrepro.model.optimizer import build_optimizer
 from prefrepro.model.packing import pad
 from prefrepro.model.policy import Layout, Policy
+from prefrepro.model.training import Training
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.loop import Training, train
+from prefrepro.train.loop import train
 
 METHODS = {2: ("dpo", BETA), 4: ("swepo", SWEPO_BETA)}
 
@@ -78,17 +80,9 @@ def _trained(workload: Workload, folder: Path, clock: Clock, layout: Layout) -> 
     inputs = with_reference(workload.inputs(workload.rows()), policy, BATCH * workload.k)
     method, hp = method_of(workload.k)
     with tempfile.TemporaryDirectory() as checkpoints:
-        train(
-            policy,
-            method.loss,
-            hp,
-            NEEDS[workload.k],
-            inputs,
-            training(workload),
-            SEED,
-            CheckpointStore(Path(checkpoints)),
-            on_log=lambda metrics: clock.tick(metrics[-1]["loss"]),
-        )
+        learner = Learner(policy, Objective(method.loss, hp, NEEDS[workload.k]), inputs, training(workload), SEED)
+        store = CheckpointStore(Path(checkpoints))
+        train(learner, store, on_log=lambda metrics: clock.tick(metrics[-1]["loss"]))
 
 
 def ours(workload: Workload, folder: Path, clock: Clock) -> None:
@@ -147,6 +141,6 @@ def full_logits_logps(model: Any, sequences: list[Tokens]) -> Tensor:
     """(S,) in nats, of one padded batch and the logits of all its positions."""
     laid = pad(sequences, PAD).to(model.device)
     labels = torch.full_like(laid.input_ids, IGNORED)
-    labels.view(-1)[laid.sources + 1] = laid.targets
+    labels.view(-1)[laid.logit_positions + 1] = laid.targets
     logits = model(input_ids=laid.input_ids, attention_mask=laid.attention_mask, use_cache=False).logits
     return sequence_logps(logits, labels)[0]

@@ -1,16 +1,11 @@
-"""Proximal Policy Optimisation on responses (Schulman et al., 2017, arXiv:1707.06347; RPO section 2.1), twice (D9).
+"""Proximal Policy Optimisation on responses (Schulman et al., 2017, arXiv:1707.06347; RPO section 2.1), on-policy.
 
-reading=paper: on-policy, clipped, with the KL to the reference in the reward, as TRL 0.11.4. reading=code: offline,
-as released with Relative Preference Optimization (trainers.py:1096-1409): rewards ±1 on the data's responses,
-the reference for the old policy, and a KL term that pulls the likelihood of all data tokens up. reading=halos: the
-same after its repair in HALOs HEAD.
-
-Knows nothing of where responses and rewards come from: a reward model scores rollouts of the policy under
-reading=paper, the labels of the data do otherwise.
+Clipped, with the KL to the reference in the reward, as TRL 0.11.4 has it. What was released with Relative Preference
+Optimization is ppo_offline.py (D9).
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -27,17 +22,14 @@ LARGEST_LOG_RATIO = 80.0
 
 @dataclass(frozen=True, slots=True)
 class Hparams:
-    """The text gives none: the defaults are the released ppo.yaml's for all readings, where it has the field."""
+    """The text gives none: the defaults are the released ppo.yaml's, where it has the field."""
 
-    reading: Literal["paper", "code", "halos"] = "paper"
-    """D9, see above."""
     kl_coef: Annotated[float, ">= 0"] = 0.1
-    """paper: of log π_old/π_ref, taken from each token's reward; code: of mean log π_ref/π in the loss; halos:
-    of mean log π/π_ref in the loss."""
+    """Of log π_old/π_ref, taken from each token's reward."""
     cliprange: Annotated[float, "0 < x < 1"] = 0.5
-    """c. The ratio is clipped to [1 − c, 1 + c]; code: to [c, 1/c]."""
+    """c. The ratio is clipped to [1 − c, 1 + c]."""
     value_cliprange: Annotated[float, "> 0"] = 0.2
-    """How far a value may move before its loss stops falling; paper only, TRL's default."""
+    """How far a value may move before its loss stops falling; TRL's default."""
     critic_coef: Annotated[float, ">= 0"] = 0.01
     """Of the value loss, which is half a squared error."""
     gamma: Annotated[float, "0 <= x <= 1"] = 0.99
@@ -62,58 +54,39 @@ def gae(values: Tensor, rewards: Tensor, gamma: float, lam: float) -> Tensor:
     return discounted_sums(rewards + gamma * following - values, gamma * lam)
 
 
-def whiten(advantages: Tensor, mask: Tensor, is_unbiased: bool) -> Tensor:
-    """(B, T) shifted and scaled to mean 0 and variance 1 over the tokens of the mask. Unbiased: n − 1 for n."""
+def whiten(advantages: Tensor, mask: Tensor) -> Tensor:
+    """(B, T) shifted and scaled to mean 0 and variance 1, by n − 1, over the tokens of the mask."""
     n = mask.sum().clamp(min=1)
     centred = advantages - (advantages * mask).sum() / n
-    variance = (centred.square() * mask).sum() / ((n - 1).clamp(min=1) if is_unbiased else n)
+    variance = (centred.square() * mask).sum() / (n - 1).clamp(min=1)
     return centred * torch.rsqrt(variance + 1e-8)
 
 
 def advantages_and_targets(batch: RolloutBatch, hp: Hparams) -> tuple[Tensor, Tensor]:
-    """Whitened advantages and what the values should be, both (B, T) and without gradient.
-
-    Targets are advantage + old value (paper); Σ_{s>t} γ^(s−t−1) r_s, without the token's own reward, so that the
-    last one's is 0 (code); Σ_{s≥t} γ^(s−t) r_s (halos).
-    """
+    """Whitened advantages, and the values' targets: advantage + old value; both (B, T) and without gradient."""
     mask = batch.mask.to(batch.old_values)
     rewards, values = batch.rewards * mask, batch.old_values * mask
-    if hp.reading == "paper":
-        rewards = rewards - hp.kl_coef * (batch.old_logps - batch.ref_logps) * mask
+    rewards = rewards - hp.kl_coef * (batch.old_logps - batch.ref_logps) * mask
     advantages = gae(values, rewards, hp.gamma, hp.lam) * mask
-    if hp.reading == "paper":
-        targets = advantages + values
-    else:
-        targets = discounted_sums(rewards, hp.gamma)
-        if hp.reading == "code":
-            targets = F.pad(targets[:, 1:], (0, 1))  # trainers.py:1159-1160: appended before the update
-    whitened = whiten(advantages, mask, is_unbiased=hp.reading == "paper") * mask
-    return whitened.detach(), (targets * mask).detach()
+    return (whiten(advantages, mask) * mask).detach(), ((advantages + values) * mask).detach()
 
 
 def policy_losses(batch: RolloutBatch, advantages: Tensor, hp: Hparams) -> tuple[Tensor, Tensor]:
     """Clipped surrogate of each token (B, T), and where the clip decides, (B, T) bool."""
     ratios = (batch.policy_logps - batch.old_logps).clamp(max=LARGEST_LOG_RATIO).exp()
-    low, high = (hp.cliprange, 1 / hp.cliprange) if hp.reading == "code" else (1 - hp.cliprange, 1 + hp.cliprange)
-    free, clipped = -advantages * ratios, -advantages * ratios.clamp(low, high)
+    free, clipped = -advantages * ratios, -advantages * ratios.clamp(1 - hp.cliprange, 1 + hp.cliprange)
     return torch.maximum(free, clipped), clipped > free
 
 
 def value_losses(batch: RolloutBatch, targets: Tensor, hp: Hparams) -> Tensor:
-    """Half the squared error of each token's value, (B, T)."""
-    errors = (batch.values - targets).square()
-    if hp.reading == "paper":
-        near = batch.old_values + (batch.values - batch.old_values).clamp(-hp.value_cliprange, hp.value_cliprange)
-        errors = torch.maximum(errors, (near - targets).square())
-    return 0.5 * errors
+    """Half the squared error of each token's value, (B, T), or of the value clipped around its old one if larger."""
+    near = batch.old_values + (batch.values - batch.old_values).clamp(-hp.value_cliprange, hp.value_cliprange)
+    return 0.5 * torch.maximum((batch.values - targets).square(), (near - targets).square())
 
 
 def token_losses(batch: RolloutBatch, advantages: Tensor, targets: Tensor, hp: Hparams) -> Tensor:
     """The whole loss of each token, (B, T), 0 where masked."""
     losses = policy_losses(batch, advantages, hp)[0] + hp.critic_coef * value_losses(batch, targets, hp)
-    if hp.reading != "paper":
-        pull = batch.ref_logps - batch.policy_logps
-        losses = losses + hp.kl_coef * (pull if hp.reading == "code" else -pull)
     return losses.masked_fill(~batch.mask, 0)
 
 

@@ -24,6 +24,8 @@ print(json.dumps([{"kind": n.kind, "id": n.id, "spec": n.spec, "inputs": n.input
                   for n in plan.needed_by(["table1"])]))
 """
 
+JOB = ("-m", "prefrepro.jobs.main", "results/embedded/plan.json")
+
 Done = subprocess.CompletedProcess[str]
 Nodes = list[dict[str, Any]]
 
@@ -65,6 +67,11 @@ class Checkout:
 
     def prefrepro(self, *arguments: str) -> Done:
         return self.python("-m", "prefrepro", *arguments)
+
+    def job(self, node_id: str, *config: str) -> Done:
+        """Do one node, as the workflow does: of the plan that is written first, where it can be planned."""
+        planned = self.prefrepro("plan", "table1", "--write", *config)
+        return planned if planned.returncode else self.python(*JOB, node_id)
 
     def snakemake(self, *arguments: str, timeout_s: float = 900) -> Done:
         return self.python("-m", "snakemake", *arguments, timeout_s=timeout_s)

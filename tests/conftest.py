@@ -10,8 +10,6 @@ from checkout import Checkout
 from hypothesis import settings
 from shared import SHARED
 
-from prefrepro import pytest_options
-
 # A loaded machine is no bug: no example has a deadline, and every run of the suite draws the same ones.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, max_examples=4000, print_blob=True)
@@ -23,7 +21,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
     """`pytest tests/golden --golden=FILE` checks another file of golden vectors than the shipped one.
 
     With "=": after a blank, pytest looks for its settings beside FILE where no test path is given.
@@ -36,8 +34,12 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     parser.addoption("--slurm-kills", type=int, default=20, help="random kills of tests/slurm/test_slurm_kills.py")
     parser.addoption("--slurm-seed", type=int, default=0, help="of these kills: which, and when")
-    if not pluginmanager.has_plugin(pytest_options.NAME):  # this checkout was not installed, or before there was one
-        pytest_options.pytest_addoption(parser)
+    parser.addoption("--acceptance", type=Path, help="folder of published AlpacaEval verdicts (default: the project's)")
+    parser.addoption(
+        "--df-gamed",
+        type=Path,
+        help="df_gamed.csv of tatsu-lab/alpaca_eval (default: df_gamed_reconstructed.csv of the acceptance folder)",
+    )
 
 
 @pytest.fixture

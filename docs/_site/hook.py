@@ -1,21 +1,24 @@
-"""What mkdocs asks of us: the pages that are made anew, and which pages there are in which order."""
+"""mkdocs calls this at each build: it adds the pages made from code and table specs, and orders the navigation.
+
+The modules beside it make those pages: path -> Markdown. They know nothing of mkdocs; tests import them without it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from command_pages import command_pages
+from cost_pages import cost_pages
+from method_pages import method_pages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from table_pages import table_pages
 
 from prefrepro.files import ROOT
 from prefrepro.plan.build import make_plan
-from prefrepro.site.commands import command_pages
-from prefrepro.site.costs import cost_pages
-from prefrepro.site.methods import method_pages
-from prefrepro.site.tables import table_pages
 
 SECTIONS = {
-    "Start": ["index.md", "quickstart.md", "concepts.md", "limits.md", "faq.md"],
+    "Start": ["index.md", "quickstart.md", "concepts.md", "architecture.md", "limits.md", "faq.md"],
     "How to": [
         "add-method.md", "add-dataset.md", "add-judge.md", "add-table.md", "add-paper.md", "share.md", "cluster.md",
         "sampling.md", "pocket.md", "lora.md", "costs.md",
@@ -25,11 +28,11 @@ SECTIONS = {
         "reliability.md", "performance.md",
     ],
 }  # fmt: skip
-"""Pages in this order, those that are there; a page that is nowhere here stands under «More»."""
+"""Pages of each section, in order. A page that no section names stands under «More»."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Makes the pages, and the navigation of all that are there."""
+    """Generate the pages and list every page in the navigation."""
     plan = make_plan({"scale": "paper"})
     made = {"methods": method_pages(plan), "tables": table_pages(plan), "cli": command_pages()}
     config.extra["pages"] = {path: text for pages in made.values() for path, text in pages.items()}
@@ -44,7 +47,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the pages that were made."""
+    """Add the generated pages."""
     for path, text in config.extra.pop("pages").items():
         files.append(File.generated(config, path, content=text))
     return files

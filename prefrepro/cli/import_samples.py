@@ -12,9 +12,9 @@ import yaml
 from prefrepro.cli.parser import add_config, plan_of
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show, write_text
-from prefrepro.plan.nodes import Node, Plan
-from prefrepro.sample.imported import imported
-from prefrepro.sample.outputs import FIELDS, mapping_problems, read_outputs
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
+from prefrepro.sample.outputs import FIELDS, imported, mapping_problems, read_outputs
 from prefrepro.specs.files import read_mapping, report
 from prefrepro.specs.imported_rows import folder
 

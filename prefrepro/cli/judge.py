@@ -26,7 +26,7 @@ prefrepro judge probe http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-7B-Instruct 
 """
 INJECTION_EXAMPLES = """
 prefrepro judge injection openai --n 5     nine wordings under both protocols
-prefrepro judge injection gullible --json  a judge for tests, which follows them all
+prefrepro judge injection embedded-world --json
 """
 
 
@@ -40,8 +40,7 @@ def add_arguments(parser: Parser) -> None:
     injection.add_argument("--n", type=int, default=20, help="pairs per wording; asked 10 n times, or 20 n (robust)")
     for parser, run_command in ((probe, run), (injection, _injection)):
         parser.set_defaults(run_command=run_command)
-        also = ", or gullible: a judge for tests that follows them all" if parser is injection else ""
-        parser.add_argument("judge", help=f"a name in config/judges/, or the URL of an endpoint, http://…/v1{also}")
+        parser.add_argument("judge", help="a name in config/judges/, or the URL of an endpoint, http://…/v1")
         parser.add_argument("--model", help="with a URL: the model to ask")
         parser.add_argument("--api-key-env", help="with a URL: the environment variable that holds the key")
         parser.add_argument("--json", action="store_true", help="everything found, as JSON")
@@ -50,11 +49,10 @@ def add_arguments(parser: Parser) -> None:
 def _injection(arguments: argparse.Namespace) -> None:
     from tabulate import tabulate
 
-    from prefrepro.judge.injection import GULLIBLE, measure_judge  # pandas: not needed for a help page
+    from prefrepro.judge.injection import measure_judge  # pandas: not needed for a help page
 
-    config = None if arguments.judge == GULLIBLE else _config(arguments)
     protocols = PROTOCOLS if arguments.protocol == "both" else [arguments.protocol]
-    rows = measure_judge(config, protocols, arguments.n)
+    rows = measure_judge(_config(arguments), protocols, arguments.n)
     if arguments.json:
         write_json(rows)
     else:

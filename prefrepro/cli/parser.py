@@ -13,10 +13,9 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from prefrepro.errors import UserError, nearest
-from prefrepro.jobs.main import parse_config
 from prefrepro.jobs.record import now, record_files
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,6 +71,17 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
     words = "table4 …, default: tables; settings as for --config"
     parser.add_argument("words", nargs="*", metavar="TARGET | KEY=VALUE", help=words)
     parser.add_argument("--scale", help="the same as scale=…")
+
+
+def parse_config(pairs: list[str]) -> dict[str, str]:
+    """KEY=VALUE arguments as a mapping. Raises UserError."""
+    config = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UserError(f'"{pair}" is no KEY=VALUE, such as scale=embedded')
+        config[key] = value
+    return config
 
 
 def split(words: list[str]) -> tuple[dict[str, str], list[str]]:

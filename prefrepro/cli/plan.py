@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
+from prefrepro.plan.store import write_plan
 
 EXAMPLES = """
 prefrepro plan table1                     what table 1 needs, each job once
@@ -21,12 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_targets(parser)
     parser.add_argument("--json", action="store_true", help="runs, samples, verdicts and cells as JSON")
+    parser.add_argument("--write", action="store_true", help="write results/<scale>/plan.json, for a job run by hand")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the jobs. Raises UserError for unknown targets."""
     plan, targets = plan_and_targets(arguments)
     nodes = plan.needed_by(targets)
+    if arguments.write:
+        write_plan(plan)
     if arguments.json:
         listed: dict[str, Any] = {
             name: [{"id": node.id, "inputs": node.inputs, **node.spec} for node in nodes if node.kind in kinds]

@@ -7,7 +7,8 @@ import re
 
 from prefrepro.cli.parser import add_config, plan_of, write_json
 from prefrepro.errors import UserError
-from prefrepro.jobs.model_card import MODELS, write_card
+from prefrepro.jobs.model_card import write_card
+from prefrepro.plan.kinds import TRAININGS
 
 REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 EXAMPLES = """
@@ -34,8 +35,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f'--repo is "{arguments.repo}"; expected USER/NAME, such as me/my-dpo')
     plan = plan_of(arguments.config)
     node = plan.node(arguments.run)
-    if node.kind not in MODELS:
-        raise UserError(f"{node.id} is of kind {node.kind}; expected one that trains a model: {', '.join(MODELS)}")
+    if node.kind not in TRAININGS:
+        raise UserError(f"{node.id} is of kind {node.kind}; expected one that trains a model: {', '.join(TRAININGS)}")
     files_of(plan.results / node.folder)  # refuses an unfinished run before anything is written
     write_card(plan, node)
     files = files_of(plan.results / node.folder)

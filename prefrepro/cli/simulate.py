@@ -16,7 +16,7 @@ from prefrepro.inspect.simulate.engine import Capacity, Task, replay
 from prefrepro.inspect.simulate.profiles import read_profile
 from prefrepro.inspect.simulate.report import Replay, as_json, as_text
 from prefrepro.inspect.simulate.tasks import cores, jobs_of, tasks_of
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 
 ASSUMED_QUEUE_MIN = 1.0
 """Minutes on an idle cluster: submission, start, and until Snakemake has seen the end."""

@@ -6,6 +6,7 @@ model: FastChat keeps MT-Bench's reference answers, Arena-Hard its baseline's an
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,43 +84,13 @@ def arena_hard_prompts(questions: str | Path, baseline: str | Path) -> list[dict
     return list(rows.values())
 
 
-def located(source: Mapping[str, str]) -> Path:
-    """The file of {path}, or of {repo, revision, file, repo_type?} on the hub, fetched if need be. Raises UserError."""
-    if "path" in source:
-        return Path(source["path"])
-    if missing := [key for key in ("repo", "revision", "file") if not source.get(key)]:
-        raise UserError(
-            f"{dict(source)}: {', '.join(missing)} missing. Expected {{path}}, or {{repo, revision, file}} of the hub, "
-            "the revision because the hub can move."
-        )
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    kind = source.get("repo_type", "dataset")
-    try:
-        found = huggingface_hub.hf_hub_download(
-            source["repo"], source["file"], revision=source["revision"], repo_type=kind
-        )
-    except (OSError, HfHubHTTPError, HFValidationError) as error:
-        raise UserError(
-            f"{source['file']} of {kind} {source['repo']} at revision {source['revision']}: {error}. "
-            "Check the network and the revision, or give the released file as a local path."
-        ) from error
-    return Path(found)
-
-
-class _told:
+@contextlib.contextmanager
+def _told(where: str) -> Iterator[None]:
     """A BadRow inside becomes a UserError that says where."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, BadRow):
-            raise UserError(f"{self._where}: {error}.") from error
+    try:
+        yield
+    except BadRow as error:
+        raise UserError(f"{where}: {error}.") from error
 
 
 def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

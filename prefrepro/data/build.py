@@ -19,11 +19,12 @@ from prefrepro.data.splits import eval_prompt_order
 from prefrepro.data.spool import Line, Spool, text_of
 from prefrepro.errors import UserError
 from prefrepro.files import replacing, sha256_file, write_json
+from prefrepro.specs.runtime import DEFAULT, Runtime
 
 FILES = ("pretrain", "train", "eval", "judge", "prompts")
 
 
-def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """Write the dataset of `spec` into `out`. Raises UserError for bad rows and for data too small for its prompts."""
     built = read(spec["source"])
     prompts = _prompts(built.parts["eval"], spec["source"]) if built.prompts is None else built.prompts

@@ -12,28 +12,12 @@ spaces and tabs one space, as the released RPO code does. They differ in two poi
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
-from collections.abc import Iterator
 from typing import Any, Literal
 
-from prefrepro.data.local import Paths, Records, load_rows
-from prefrepro.data.rows import (
-    BadRow,
-    Counts,
-    Note,
-    OnBadRow,
-    PreferenceRow,
-    Reading,
-    checked_rows,
-    column,
-    one_blank,
-    preference_row,
-    text,
-)
+from prefrepro.data.rows import BadRow, Note, PreferenceRow, Reading, column, one_blank, preference_row, text
 from prefrepro.data.template import Message
-from prefrepro.errors import UserError
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 TURN = re.compile(r"\s*(Human|Assistant):\s+")
@@ -41,45 +25,13 @@ Turns = Literal["all", "single"]
 ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
-def load_hh(
-    paths: Paths,
-    *,
-    split: str,
-    reading: Reading = "paper",
-    turns: Turns = "all",
-    on_bad_row: OnBadRow = "stop",
-    counts: Counts,
-) -> Iterator[PreferenceRow]:
-    """Comparisons of one split (`train` or `test`) of the released *.jsonl.gz files, which the hub serves as they are.
-
-    Raises UserError for a bad row, unless `on_bad_row` is "skip", and where no row is left.
-    """
-    rows_of = functools.partial(hh_rows, reading=reading, turns=turns)
-    yield from load_rows(paths, split=split, on_bad_row=on_bad_row, counts=counts, rows_of=rows_of)
-
-
-def hh_rows(
-    records: Records,
-    source: str,
-    on_bad_row: OnBadRow,
-    counts: Counts,
-    *,
-    reading: Reading = "paper",
-    turns: Turns = "all",
-) -> Iterator[PreferenceRow]:
-    """Comparisons from the columns `chosen` and `rejected`, two whole transcripts each.
+def parse_hh(
+    record: dict[str, Any], note: Note, *, reading: Reading = "paper", turns: Turns = "all"
+) -> PreferenceRow | None:
+    """A comparison from the columns `chosen` and `rejected`, two whole transcripts each.
 
     `turns="single"` leaves out, and counts, conversations of more than one question (the paper says "single-turn").
     """
-    if reading not in ("paper", "code"):
-        raise UserError(f'reading is "{reading}"; expected "paper" or "code".')
-    if turns not in ("all", "single"):
-        raise UserError(f'turns is "{turns}"; expected "all" or "single".')
-    parse = functools.partial(_parse, reading=reading, turns=turns)
-    return checked_rows(records, source, parse, on_bad_row, counts)
-
-
-def _parse(record: dict[str, Any], note: Note, reading: Reading, turns: Turns) -> PreferenceRow | None:
     chosen, rejected = (text(column(record, side), side) for side in ("chosen", "rejected"))
     for side, transcript in (("chosen", chosen), ("rejected", rejected)):
         if transcript.rfind(HUMAN) > transcript.rfind(ASSISTANT):

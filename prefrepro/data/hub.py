@@ -138,6 +138,37 @@ def commit_of(folder: Path) -> str | None:
     return folder.name if COMMIT.fullmatch(folder.name) else None
 
 
+Hub = str | Mapping[str, Any]
+"""A folder or hub id, or {repo, revision, template} of a config/models file; empty where a node makes the model."""
+
+
+class Checkpoint(NamedTuple):
+    """A model's folder, and how its tokenizer renders prompts."""
+
+    folder: Path
+    template: str | None
+    """role_tags | chat; None: as the tokenizer was saved, which says so by itself in a run's model."""
+    commit: str | None
+    """The hub's; None for runs and local folders."""
+
+
+def checkpoint_of(inputs: Mapping[str, Path], role: str, hub: Hub) -> Checkpoint:
+    """The model of the run that plays `role`, or else what stands in for the hub's, or the hub's."""
+    if role in inputs:
+        return Checkpoint(inputs[role] / "model", None, None)
+    given = {"repo": hub} if isinstance(hub, str) else hub
+    folder = checkpoint(given["repo"], given.get("revision"))
+    return Checkpoint(folder, given.get("template", "role_tags"), commit_of(folder))
+
+
+def embedder_folder(embedder: Mapping[str, Any]) -> tuple[Path | None, str | None]:
+    """(folder, commit) of an embedder of config/embedders; None where a package has its weights, or it has none."""
+    if "repo" not in embedder or embedder.get("package"):
+        return None, None
+    folder = checkpoint(embedder["repo"], embedder.get("revision"))
+    return folder, commit_of(folder)
+
+
 @cache
 def _snapshot(
     repo: str, revision: str | None, repo_type: RepoType, wanted: tuple[str, ...], unwanted: tuple[str, ...]

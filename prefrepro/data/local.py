@@ -9,12 +9,12 @@ from __future__ import annotations
 import glob
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from prefrepro.data.jsonl import no_key_twice, read_jsonl
-from prefrepro.data.rows import Counts, OnBadRow, Row, preference_rows, refuse
+from prefrepro.data.rows import Counts, OnBadRow, Parse, Row, checked_rows, refuse
 from prefrepro.errors import UserError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -131,20 +131,15 @@ def _read_list(path: Path, on_bad_row: OnBadRow, counts: Counts) -> Iterator[tup
 
 
 def load_rows(
-    paths: Paths,
-    *,
-    split: str | None = None,
-    on_bad_row: OnBadRow = "stop",
-    counts: Counts,
-    rows_of: Callable[[Records, str, OnBadRow, Counts], Iterator[Row]] = preference_rows,
+    paths: Paths, parse: Parse[Row], *, split: str | None = None, on_bad_row: OnBadRow = "stop", counts: Counts
 ) -> Iterator[Row]:
-    """Rows of local files; `rows_of` makes them of one file's records (default: from canonical columns).
+    """The rows that `parse` makes of the records of local files.
 
     Raises UserError at the first bad row, or, where they are skipped, if no row is left.
     """
     files, before = data_files(paths, split), counts["rows"]
     for file in files:
-        yield from rows_of(read_records(file, on_bad_row, counts), str(file), on_bad_row, counts)
+        yield from checked_rows(read_records(file, on_bad_row, counts), str(file), parse, on_bad_row, counts)
     if counts["rows"] == before:
         raise UserError(f"{files[0]}: no usable row ({counts['bad_rows']} bad). {_first_bad(counts)}")
 

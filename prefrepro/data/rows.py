@@ -57,6 +57,10 @@ class HasPrompt(Protocol):
 Row = TypeVar("Row", bound=HasPrompt)
 
 
+Parse = Callable[[dict[str, Any], Note], Row | None]
+"""(record, note) -> row, or None where the row is left out, which `note` counts; raises BadRow."""
+
+
 class BadRow(Exception):
     """One row is not what it should be; it becomes a UserError or a count."""
 
@@ -110,11 +114,11 @@ def refuse(where: str, problem: str, on_bad_row: OnBadRow, counts: Counts) -> No
 def checked_rows(
     records: Iterable[tuple[int, dict[str, Any]]],
     source: str,
-    parse: Callable[[dict[str, Any], Note], Row | None],
+    parse: Parse[Row],
     on_bad_row: OnBadRow,
     counts: Counts,
 ) -> Iterator[Row]:
-    """Yield the rows that `parse` makes of numbered records; `None` leaves a row out (parse notes why)."""
+    """Yield the rows that `parse` makes of numbered records."""
     for number, record in records:
         where = f"{source}, line {number}"
         try:
@@ -127,39 +131,27 @@ def checked_rows(
             yield row
 
 
-def preference_rows(
-    records: Iterable[tuple[int, dict[str, Any]]], source: str, on_bad_row: OnBadRow, counts: Counts
-) -> Iterator[PreferenceRow]:
-    """Rows from the columns `prompt`, `chosen`, `rejected`, as text or in TRL's conversational form."""
-
-    def parse(record: dict[str, Any], note: Note) -> PreferenceRow:
-        prompt = prompt_column(record)
-        chosen, rejected = (completion_column(record, side, prompt) for side in ("chosen", "rejected"))
-        return preference_row(prompt, chosen, rejected, note)
-
-    return checked_rows(records, source, parse, on_bad_row, counts)
+def parse_preference(record: dict[str, Any], note: Note) -> PreferenceRow:
+    """A row of the columns `prompt`, `chosen`, `rejected`, as text or in TRL's conversational form."""
+    prompt = prompt_column(record)
+    chosen, rejected = (completion_column(record, side, prompt) for side in ("chosen", "rejected"))
+    return preference_row(prompt, chosen, rejected, note)
 
 
-def ranked_rows(
-    records: Iterable[tuple[int, dict[str, Any]]], source: str, on_bad_row: OnBadRow, counts: Counts
-) -> Iterator[RankedRow]:
-    """Rows from the columns `prompt`, `completions`, `scores`."""
-
-    def parse(record: dict[str, Any], note: Note) -> RankedRow:
-        prompt = prompt_column(record)
-        completions, scores = (column(record, name) for name in ("completions", "scores"))
-        if not (isinstance(completions, list) and isinstance(scores, list)):
-            raise BadRow('expected lists in "completions" and "scores"')
-        if len(completions) != len(scores) or len(scores) < 2:
-            raise BadRow(f"{len(completions)} completions, {len(scores)} scores; expected as many, at least 2")
-        values = [number(score, "scores") for score in scores]
-        texts = [text(completion, "completions") for completion in completions]
-        for completion in texts:
-            if not completion.strip():
-                note("empty_completion")
-        return RankedRow(prompt, texts, values)
-
-    return checked_rows(records, source, parse, on_bad_row, counts)
+def parse_ranked(record: dict[str, Any], note: Note) -> RankedRow:
+    """A row of the columns `prompt`, `completions`, `scores`."""
+    prompt = prompt_column(record)
+    completions, scores = (column(record, name) for name in ("completions", "scores"))
+    if not (isinstance(completions, list) and isinstance(scores, list)):
+        raise BadRow('expected lists in "completions" and "scores"')
+    if len(completions) != len(scores) or len(scores) < 2:
+        raise BadRow(f"{len(completions)} completions, {len(scores)} scores; expected as many, at least 2")
+    values = [number(score, "scores") for score in scores]
+    texts = [text(completion, "completions") for completion in completions]
+    for completion in texts:
+        if not completion.strip():
+            note("empty_completion")
+    return RankedRow(prompt, texts, values)
 
 
 def preference_row(prompt: list[Message], chosen: str, rejected: str, note: Note) -> PreferenceRow:

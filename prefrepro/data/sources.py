@@ -13,19 +13,20 @@ Knows nothing of files that are written, of models or methods.
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from prefrepro.data.alpaca_eval import alpaca_eval_prompts, prompt_order
-from prefrepro.data.hh import load_hh
+from prefrepro.data.hh import parse_hh
 from prefrepro.data.hub import Resolved, named_files, resolve
 from prefrepro.data.local import Paths, data_files, load_rows
-from prefrepro.data.rows import Counts, PreferenceRow, RankedRow, preference_rows, ranked_rows
+from prefrepro.data.rows import Counts, Parse, PreferenceRow, RankedRow, checked_rows, parse_preference, parse_ranked
 from prefrepro.data.splits import split_of
 from prefrepro.data.spool import Line, Spool
-from prefrepro.data.tldr import load_tldr
-from prefrepro.data.ultrafeedback import load_ultrafeedback
+from prefrepro.data.tldr import parse_tldr
+from prefrepro.data.ultrafeedback import parse_ultrafeedback
 from prefrepro.data.world import generate
 from prefrepro.errors import UserError
 
@@ -67,10 +68,10 @@ def _world(source: Source) -> Built:
                 f"Give {name} a share in parts of the dataset's file, or 0 rows."
             )
     if source["form"] == "ranked":
-        stream = ranked_rows(_numbered(generate.ranked_groups(source["task"], source["seed"])), "world", "stop", counts)
+        records = generate.ranked_groups(source["task"], source["seed"])
     else:
-        pairs = generate.preference_pairs(source["task"], source["seed"], source["temperature"])
-        stream = preference_rows(_numbered(pairs), "world", "stop", counts)
+        records = generate.preference_pairs(source["task"], source["seed"], source["temperature"])
+    stream = checked_rows(enumerate(records, start=1), "world", _canonical(source), "stop", counts)
     parts: Parts = {name: Spool() for name in PARTS}
     for line in map(line_of, stream):
         part = split_of(line["prompt_id"], source["parts"], SALT)
@@ -90,8 +91,8 @@ def line_of(row: Row) -> Line:
     return head | {"chosen": row.chosen, "rejected": row.rejected}
 
 
-def _numbered(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    return enumerate(rows, start=1)
+def _canonical(source: Source) -> Parse[Any]:
+    return parse_ranked if source.get("form") == "ranked" else parse_preference
 
 
 QUESTIONS = {"instructions": "instruction_set", "mt_bench": "mt_bench_questions", "arena_hard": "arena_questions"}
@@ -115,55 +116,32 @@ def _prompts_only(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Built
     return Built({name: Spool() for name in PARTS}, [], {**Counts().manifest(), **manifest}, rows)
 
 
-def _hh(source: Source) -> Built:
-    found, counts = _resolved(source), Counts()
-    reading, on_bad_row, turns = source.get("reading", "paper"), source["on_bad_row"], source.get("turns", "all")
-    return _parted(
-        source,
-        lambda split: map(
-            line_of,
-            load_hh(found.paths, split=split, reading=reading, turns=turns, on_bad_row=on_bad_row, counts=counts),
-        ),
-        found,
-        counts,
-    )
+PARSERS: dict[str, tuple[Parse[Any], tuple[str, ...]]] = {
+    "hh": (parse_hh, ("reading", "turns")),
+    "tldr": (parse_tldr, ("reading",)),
+    "ultrafeedback": (parse_ultrafeedback, ("score_field",)),
+}
+"""Kind of a data set with columns of its own -> what makes a row of a record, and its keys of the source."""
 
 
-def _tldr(source: Source) -> Built:
-    found, counts = _resolved(source), Counts()
+def _parser(source: Source) -> Parse[Any]:
+    parse, keys = PARSERS.get(source["kind"], (_canonical(source), ()))
+    return functools.partial(parse, **{key: source[key] for key in keys if key in source})
+
+
+def _from_files(source: Source) -> Built:
+    found = resolve(source.get("repo"), source.get("revision"), source.get("files"), patterns=source.get("patterns"))
+    counts, parse = Counts(), _parser(source)
+
+    def rows(split: str | None) -> Iterator[Any]:
+        return load_rows(found.paths, parse, split=split, on_bad_row=source["on_bad_row"], counts=counts)
+
+    if source["kind"] != "tldr":
+        return _parted(source, lambda split: map(line_of, rows(split)), found, counts)
     of_split: dict[str, Spool] = collections.defaultdict(Spool)
-    reading, on_bad_row = source.get("reading", "paper"), source["on_bad_row"]
-    for row in load_tldr(found.paths, reading=reading, on_bad_row=on_bad_row, counts=counts):
+    for row in rows(None):
         of_split[row.split].append(line_of(row))  # one pass: the split is a column
     return _parted(source, lambda split: of_split[split], found, counts)
-
-
-def _ultrafeedback(source: Source) -> Built:
-    found, counts = _resolved(source), Counts()
-    score_field, on_bad_row = source["score_field"], source["on_bad_row"]
-
-    def own(split: str | None) -> Iterator[Line]:
-        rows = load_ultrafeedback(
-            found.paths, split=split, score_field=score_field, on_bad_row=on_bad_row, counts=counts
-        )
-        return map(line_of, rows)
-
-    return _parted(source, own, found, counts)
-
-
-def _rows(source: Source) -> Built:
-    found, counts = _resolved(source), Counts()
-    rows_of: Any = ranked_rows if source["form"] == "ranked" else preference_rows
-
-    def own(split: str | None) -> Iterator[Line]:
-        rows = load_rows(found.paths, split=split, on_bad_row=source["on_bad_row"], counts=counts, rows_of=rows_of)
-        return map(line_of, rows)
-
-    return _parted(source, own, found, counts)
-
-
-def _resolved(source: Source) -> Resolved:
-    return resolve(source.get("repo"), source.get("revision"), source.get("files"), patterns=source.get("patterns"))
 
 
 def _parted(source: Source, own: Callable[[Any], Iterable[Line]], found: Resolved, counts: Counts) -> Built:
@@ -227,9 +205,9 @@ def _instructions(source: Source) -> Built:
 
 BUILDERS: dict[str, Callable[[Source], Built]] = {
     "world": _world,
-    "hh": _hh,
-    "tldr": _tldr,
-    "ultrafeedback": _ultrafeedback,
+    "hh": _from_files,
+    "tldr": _from_files,
+    "ultrafeedback": _from_files,
     "instructions": _instructions,
-    "rows": _rows,
+    "rows": _from_files,
 }

@@ -17,25 +17,10 @@ Both papers' runs keep the start of a long post: `truncation_mode: keep_start`, 
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from prefrepro.data.local import Paths, Records, load_rows
-from prefrepro.data.rows import (
-    BadRow,
-    Counts,
-    Note,
-    OnBadRow,
-    PreferenceRow,
-    Reading,
-    checked_rows,
-    column,
-    one_blank,
-    preference_row,
-    text,
-)
+from prefrepro.data.rows import BadRow, Note, PreferenceRow, Reading, column, one_blank, preference_row, text
 
 SPLITS = {"train": "train", "valid1": "validation", "valid2": "validation", "validation": "validation"}
 
@@ -47,23 +32,8 @@ class SplitRow(PreferenceRow):
     split: str
 
 
-def load_tldr(
-    paths: Paths, *, reading: Reading = "paper", on_bad_row: OnBadRow = "stop", counts: Counts
-) -> Iterator[SplitRow]:
-    """Comparisons of all splits. Raises UserError for a bad row, unless `on_bad_row` is "skip"."""
-    yield from load_rows(
-        paths, on_bad_row=on_bad_row, counts=counts, rows_of=functools.partial(tldr_rows, reading=reading)
-    )
-
-
-def tldr_rows(
-    records: Records, source: str, on_bad_row: OnBadRow, counts: Counts, *, reading: Reading = "paper"
-) -> Iterator[SplitRow]:
-    """Comparisons from the columns `info`, `summaries`, `choice`, `split`."""
-    return checked_rows(records, source, functools.partial(_parse, reading=reading), on_bad_row, counts)
-
-
-def _parse(record: dict[str, Any], note: Note, reading: Reading) -> SplitRow | None:
+def parse_tldr(record: dict[str, Any], note: Note, *, reading: Reading = "paper") -> SplitRow | None:
+    """A comparison from the columns `info`, `summaries`, `choice`, `split`."""
     split = column(record, "split")
     if split not in list(SPLITS):
         raise BadRow(f'"split" holds {split!r:.40}; expected {", ".join(SPLITS)}')

@@ -26,63 +26,21 @@ so by a column, `fine-grained_score`; there nothing is changed, and `overall_sco
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
 from typing import Any, Literal
 
-from prefrepro.data.local import Paths, Records, load_rows
-from prefrepro.data.rows import (
-    BadRow,
-    Counts,
-    Note,
-    OnBadRow,
-    RankedRow,
-    checked_rows,
-    column,
-    completion_column,
-    number,
-    prompt_column,
-    text,
-)
-from prefrepro.errors import UserError, nearest
+from prefrepro.data.rows import BadRow, Note, RankedRow, column, completion_column, number, prompt_column, text
 
 ScoreField = Literal["overall_score", "overall_score_corrected", "fine_grained_mean"]
-SCORE_FIELDS = ("overall_score", "overall_score_corrected", "fine_grained_mean")
 ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 CORRECTED_MARK = "fine-grained_score"
 MOST = 10
 """The highest overall score, and what a misread 1 became."""
 
 
-def load_ultrafeedback(
-    paths: Paths,
-    *,
-    split: str | None = None,
-    score_field: ScoreField = "overall_score_corrected",
-    on_bad_row: OnBadRow = "stop",
-    counts: Counts,
-) -> Iterator[RankedRow]:
-    """Groups of scored responses. Raises UserError for a bad row, unless `on_bad_row` is "skip"."""
-    rows_of = functools.partial(ultrafeedback_rows, score_field=score_field)
-    yield from load_rows(paths, split=split, on_bad_row=on_bad_row, counts=counts, rows_of=rows_of)
-
-
-def ultrafeedback_rows(
-    records: Records,
-    source: str,
-    on_bad_row: OnBadRow,
-    counts: Counts,
-    *,
-    score_field: ScoreField = "overall_score_corrected",
-) -> Iterator[RankedRow]:
-    """Groups from records of any of the three forms; a group of fewer than two usable responses is a bad row."""
-    if score_field not in SCORE_FIELDS:
-        known = ", ".join(SCORE_FIELDS)
-        raise UserError(f'score_field is "{score_field}". Known: {known}.{nearest(score_field, SCORE_FIELDS)}')
-    return checked_rows(records, source, functools.partial(_parse, score_field=score_field), on_bad_row, counts)
-
-
-def _parse(record: dict[str, Any], note: Note, score_field: ScoreField) -> RankedRow:
+def parse_ultrafeedback(
+    record: dict[str, Any], note: Note, *, score_field: ScoreField = "overall_score_corrected"
+) -> RankedRow:
+    """A group from a record of any of the three forms; a group of fewer than two usable responses is a bad row."""
     if "completions" in record:
         return _raw(record, note, score_field)
     return _lettered(record, note) if "A0" in record else _binarized(record, note)

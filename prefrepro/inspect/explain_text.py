@@ -6,11 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-NAMES = {
-    "verdict": "verdicts", "sample": "samples", "import": "samples (imported)", "run": "run", "sft": "SFT",
-    "base": "base model", "reward_model": "reward model", "reference": "reference log-probs",
-    "reference_rewards": "reference rewards", "embeddings": "embeddings", "data": "data",
-}  # fmt: skip
+from prefrepro.plan.kinds import KINDS
+
 WIDTH = 17
 SHORT = 12
 """Digits of a digest or commit that are shown; --json has all."""
@@ -91,7 +88,7 @@ def _job(
     jobs: dict[str, Any], name: str, depth: int, shown: set[str], role: str, common: dict[str, str]
 ) -> Iterator[str]:
     job, indent = jobs.get(name), "  " * depth
-    title = str(NAMES.get(job["kind"], job["kind"])) if job else role
+    title = KINDS[job["kind"]].title if job else role
     if role and job and role.replace("_", " ") not in title:
         title = f"{role}: {title}"
     if name in shown:

@@ -16,9 +16,9 @@ from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.jobs.record import FOLDER
-from prefrepro.plan.nodes import KINDS
+from prefrepro.plan.kinds import KINDS
 
-JOB_FOLDERS = tuple(dict.fromkeys(folder for folder, *_ in KINDS.values()))
+JOB_FOLDERS = tuple(dict.fromkeys(kind.folder for kind in KINDS.values()))
 Record = dict[str, Any]
 Cell = dict[str, Any]
 """A row of cells.csv as text, or a planned cell: both hold its address."""

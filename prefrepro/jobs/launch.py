@@ -1,6 +1,6 @@
-"""python -m prefrepro.jobs.launch [--processes N] ID [KEY=VALUE …]: one training on all visible devices.
+"""python -m prefrepro.jobs.launch [--processes N] PLAN ID: one training on all visible devices.
 
-On one it is `python -m prefrepro.train`; on several torchrun starts that once for each. Imports no torch itself.
+On one it is `python -m prefrepro.jobs.main`; on several torchrun starts that once for each. Imports no torch itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def command(processes: int, arguments: list[str]) -> list[str]:
     signals = ",".join(number.name for number in PASSED_ON)
     options = ["--standalone", f"--nproc-per-node={processes}", f"--shutdown-timeout={GRACE_S}"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", *options, f"--signals-to-handle={signals}"]
-    return [*torchrun, "-m", "prefrepro.train", *arguments]
+    return [*torchrun, "-m", "prefrepro.jobs.main", *arguments]
 
 
 def _run(parts: list[str]) -> int:
@@ -74,7 +74,7 @@ def main() -> None:
     if processes > 1:
         sys.exit(_run(command(processes, arguments)))
     sys.argv[1:] = arguments
-    runpy.run_module("prefrepro.train", run_name="__main__", alter_sys=True)
+    runpy.run_module("prefrepro.jobs.main", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

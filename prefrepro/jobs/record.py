@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.files import sha256_file, write_text
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Graph, Node
 from prefrepro.provenance import code_state, versions
 
 FOLDER = "records"
@@ -30,7 +30,7 @@ PACKAGES = (
 SEAL = "sha256"
 
 
-def record_job(plan: Plan, node: Node, started: datetime, wall_s: float) -> None:
+def record_job(plan: Graph, node: Node, started: datetime, wall_s: float) -> None:
     """Write the record of a job that has just ended: every file of its folder is hashed, once."""
     results = plan.results
     inputs = {role: plan.node(node_id) for role, node_id in node.inputs.items()}
@@ -40,7 +40,7 @@ def record_job(plan: Plan, node: Node, started: datetime, wall_s: float) -> None
         "spec": node.spec,
         "inputs": node.inputs,
         "input_seals": {role: seal_in(results / record_of(one.folder, one.spec)) for role, one in inputs.items()},
-        "config": plan.config.arguments(),
+        "config": plan.arguments,
     }
     _write(
         results, record_of(node.folder, node.spec), content, files_of(results, node.folder, node.spec), started, wall_s

@@ -5,70 +5,45 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from typing import TYPE_CHECKING
 
 from prefrepro.errors import UserError
 from prefrepro.jobs.integrity import check_intact, record_of
-from prefrepro.jobs.model_card import MODELS, write_card
+from prefrepro.jobs.model_card import write_card
 from prefrepro.jobs.record import now, record_job
 from prefrepro.jobs.timing import recorded
+from prefrepro.plan.kinds import KINDS
+from prefrepro.plan.nodes import Graph, Node
+from prefrepro.specs.runtime import Engine, Runtime
 from prefrepro.train.tracking import tracker
 
-if TYPE_CHECKING:
-    from prefrepro.plan.nodes import Node, Plan
 
-WORK = {
-    "data": "prefrepro.data.build:build",
-    "base": "prefrepro.train.run:pretrain",
-    "sft": "prefrepro.train.run:align",
-    "run": "prefrepro.train.run:align",
-    "reward_model": "prefrepro.train.run:align",
-    "reference": "prefrepro.train.reference:compute",
-    "embeddings": "prefrepro.train.embed:compute",
-    "reference_rewards": "prefrepro.train.reference_rewards:compute",
-    "sample": "prefrepro.sample.generate:run",
-    "import": "prefrepro.sample.imported:run",
-    "verdict": "prefrepro.judge.stage:run",
-    "table": "prefrepro.tables.build:run",
-}
-
-TRAINED = ("base", "sft", "run", "reward_model")
-
-
-def do(plan: Plan, node: Node) -> None:
+def do(graph: Graph, node: Node) -> None:
     """Do one node's work and record it; its inputs must be there.
 
-    `results` is the scale's folder below the working directory. Of processes that torchrun started, all train, and the
-    first alone makes what is no training.
+    Of processes that torchrun started, all train, and the first alone makes what is no training.
     """
+    kind, results = KINDS[node.kind], graph.results
     is_first = os.environ.get("RANK", "0") == "0"
-    if node.kind not in TRAINED and not is_first:
+    if not kind.is_training and not is_first:
         return
     inputs = {}
     for role, node_id in node.inputs.items():
-        source = plan.node(node_id)
-        if not (plan.results / source.done).is_file():
-            raise UserError(
-                f"{plan.results / source.done} is missing; make it with: snakemake {plan.results / source.done}"
-            )
+        source = graph.node(node_id)
+        if not (results / source.done).is_file():
+            raise UserError(f"{results / source.done} is missing; make it with: snakemake {results / source.done}")
         if node.kind != "table" or source.kind == "verdict":  # a table reads no weights
-            check_intact(plan.results, source.folder)
-        inputs[role] = plan.results / source.folder
-    record_of(plan.results, node.folder).unlink(missing_ok=True)  # it would be of what is about to be overwritten
-    module, _, function = WORK[node.kind].partition(":")
-    spec = dict(node.spec)
-    if node.kind == "verdict":
-        # What judging may cost is the user's purse, not part of what a verdict is.
-        spec["budget_usd"] = plan.config.budget_usd
-    if node.kind in TRAINED:
-        spec["engine"] = plan.scale["engine"]  # nor is how a device is used part of what a run is
-    work = importlib.import_module(module)
-    if node.kind in MODELS and plan.config.track and is_first:
-        work.LISTENERS.append(tracker(plan.config.track, plan.results, node.id, node.spec))
+            check_intact(results, source.folder)
+        inputs[role] = results / source.folder
+    record_of(results, node.folder).unlink(missing_ok=True)  # it would be of what is about to be overwritten
+    module, _, function = kind.work.partition(":")
+    work = getattr(importlib.import_module(module), function)
+    how, track = graph.runtime, None
+    if kind.is_training and how["track"] and is_first:
+        track = tracker(how["track"], results, node.id, node.spec)
     started, clock = now(), time.perf_counter()
-    with recorded(plan.results / "benchmarks" / "work" / f"{node.id}.json"):
-        getattr(work, function)(spec, inputs, plan.results / node.folder)
-    if node.kind in MODELS and is_first:
-        write_card(plan, node)  # here, because it is no part of what a training is: ids do not depend on its words
+    with recorded(results / "benchmarks" / "work" / f"{node.id}.json"):
+        work(node.spec, inputs, results / node.folder, Runtime(Engine(**how["engine"]), how["budget_usd"], track))
     if is_first:
-        record_job(plan, node, started, time.perf_counter() - clock)
+        if kind.is_training:
+            write_card(graph, node)  # here, because it is no part of what a training is: ids do not depend on its words
+        record_job(graph, node, started, time.perf_counter() - clock)

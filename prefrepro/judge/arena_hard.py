@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from prefrepro.errors import UserError, nearest
-from prefrepro.judge.asking import ask_all, ask_until_read, check_invalid, reply_columns
+from prefrepro.judge.asking import Question, ask_until_read, judge_all
 from prefrepro.judge.benchmark import canonical_rows, mean_by_question
 from prefrepro.judge.benchmark_prompts import JudgePrompt, arena_hard_prompt
 from prefrepro.judge.client import JudgeClient, Reply
@@ -55,15 +54,6 @@ SHARES_2025: dict[str, Share] = SHARES_2024 | {
 """show_result.py (2025), label_to_score."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Game:
-    """One response and the baseline's, in one order."""
-
-    row: Mapping[str, Any]
-    candidate_first: bool
-    request: dict[str, Any]
-
-
 Play = Callable[[JudgeClient, dict[str, Any], int], tuple[Share | None, list[Reply]]]
 
 
@@ -94,21 +84,11 @@ def evaluate(
         for candidate_first in (False, True)
     ]
 
-    def ask(game: _Game) -> dict[str, Any]:
+    def ask(game: Question) -> tuple[dict[str, Any], list[Reply]]:
         share, replies = play(client, game.request, config.reasks)
-        return {
-            "verdict_set_id": verdict_set_id,
-            "prompt_id": game.row["prompt_id"],
-            "draw": game.row.get("draw", 0),
-            "order": "candidate_first" if game.candidate_first else "baseline_first",
-            **_verdict(share, game.candidate_first),
-            "protocol": spec["protocol"],
-            "prompt_sha256": prompt.sha256,
-            **reply_columns(replies),
-        }
+        return _verdict(share, game.columns["order"] == "candidate_first"), replies
 
-    frame = pd.DataFrame(ask_all(ask, games, client, config))
-    check_invalid(frame, config)
+    frame = judge_all(games, ask, client, config, verdict_set_id=verdict_set_id, protocol=spec["protocol"])
     if year == "2025":
         frame = _drop_halves(frame)
     score = mean_by_question(frame, scale=100.0)
@@ -154,7 +134,7 @@ PLAYS: dict[str, Play] = {"2024": _play_2024, "2025": _play_2025}
 
 def _game(
     row: Mapping[str, Any], candidate_first: bool, prompt: JudgePrompt, reference: str, config: JudgeConfig
-) -> _Game:
+) -> Question:
     questions = [message["content"] for message in row["prompt"] if message["role"] == "user"]
     if len(questions) != 1:
         raise UserError(
@@ -169,7 +149,13 @@ def _game(
     pair = [row["response"], references[reference]]
     first, second = pair if candidate_first else reversed(pair)
     messages = prompt.messages(QUESTION=questions[0], ANSWER_A=first, ANSWER_B=second)
-    return _Game(row, candidate_first, chat_request(config, messages, max_tokens=MAX_TOKENS, seed=None))
+    columns = {
+        "prompt_id": row["prompt_id"],
+        "draw": row.get("draw", 0),
+        "order": "candidate_first" if candidate_first else "baseline_first",
+        "prompt_sha256": prompt.sha256,
+    }
+    return Question(chat_request(config, messages, max_tokens=MAX_TOKENS, seed=None), columns)
 
 
 def _verdict(share: Share | None, candidate_first: bool) -> dict[str, Any]:

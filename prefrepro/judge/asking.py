@@ -1,4 +1,4 @@
-"""Many questions to one judge: threads, asking again, what stops everything, what a row says of its replies.
+"""Many questions to one judge, one row of verdicts.csv each: threads, asking again, and what stops everything.
 
 Knows nothing of prompts, or of what a verdict means.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import pandas as pd
 from tqdm import tqdm
@@ -20,34 +21,50 @@ EXAMPLES = 5
 Read = TypeVar("Read")
 
 
-class HasRequest(Protocol):
-    @property
-    def request(self) -> dict[str, Any]: ...
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call to the judge."""
+
+    request: dict[str, Any]
+    columns: dict[str, Any]
+    """What its row says before it is asked: prompt_id, draw, order, prompt_sha256."""
 
 
-Question = TypeVar("Question", bound=HasRequest)
-
-
-def ask_all(
-    ask: Callable[[Question], Any],
+def judge_all(
     questions: Sequence[Question],
+    ask: Callable[[Question], tuple[dict[str, Any], list[Reply]]],
     client: JudgeClient,
     config: JudgeConfig,
     *,
+    verdict_set_id: str,
+    protocol: str,
     progress: bool = True,
-) -> list[Any]:
-    """What `ask` makes of each question, in their order; `config.concurrency` are on the way at a time.
+) -> pd.DataFrame:
+    """One row per question, in their order, columns as in verdicts.schema.yaml.
 
-    The first error stops the rest and is raised; where the budget is used up it says what is still to be asked.
+    `config.concurrency` questions are asked at a time. `ask`: (question) -> (verdict, score and weight; the replies).
+    The first error stops the rest and is raised; where the budget is used up it says what is still to be asked. Raises
+    UserError, also where too many verdicts are invalid.
     """
+
+    def row(question: Question) -> dict[str, Any]:
+        verdict, replies = ask(question)
+        common = {"verdict_set_id": verdict_set_id, "protocol": protocol}
+        return {**common, **question.columns, **verdict, **reply_columns(replies)}
+
     try:
-        return _in_threads(ask, questions, config.concurrency, progress)
+        frame = pd.DataFrame(ask_all(row, questions, config.concurrency, progress))
     except BudgetError as error:
-        missing = [question.request for question in questions if not client.is_cached(question.request)]
-        needed = sum(map(client.estimate_usd, missing))
-        raise UserError(
-            f"{error} Still to be asked: {len(missing)} of {len(questions)} requests, up to {needed:.4f} USD."
-        ) from error
+        raise out_of_budget(error, client, [question.request for question in questions]) from error
+    check_invalid(frame, config)
+    return frame
+
+
+def out_of_budget(error: BudgetError, client: JudgeClient, requests: Sequence[dict[str, Any]]) -> UserError:
+    """The error with how many requests are still to be asked, and at what price."""
+    missing = [request for request in requests if not client.is_cached(request)]
+    needed = sum(map(client.estimate_usd, missing))
+    return UserError(f"{error} Still to be asked: {len(missing)} of {len(requests)} requests, up to {needed:.4f} USD.")
 
 
 def ask_until_read(
@@ -99,9 +116,8 @@ def check_invalid(frame: pd.DataFrame, config: JudgeConfig) -> None:
     )
 
 
-def _in_threads(
-    ask: Callable[[Question], Any], questions: Sequence[Question], concurrency: int, progress: bool
-) -> list[Any]:
+def ask_all(ask: Callable[[Any], Any], questions: Sequence[Any], concurrency: int, progress: bool) -> list[Any]:
+    """What `ask` makes of each question, in their order. The first error stops the rest and is raised."""
     with tqdm(total=len(questions), desc="judging", unit="verdict", disable=None if progress else True) as bar:
         pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
         try:

@@ -20,13 +20,10 @@ from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.connect import judge_client
-from prefrepro.judge.local import local_judge
 from prefrepro.judge.pairwise import judge_items
 from prefrepro.specs.judge import JudgeConfig
 from prefrepro.stats.intervals import wilson
 
-GULLIBLE = "gullible"
-"""The name of the local judge that follows every order it can read (gullible.py): what the measure is checked with."""
 CLEAR = 1.0
 """Least difference of rewards of a pair: a right answer beside one that is wrong or rude."""
 SEED = 7
@@ -96,20 +93,14 @@ def _counts(pairs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def measure_judge(config: JudgeConfig | None, protocols: Sequence[str], n: int) -> list[dict[str, Any]]:
-    """`measure` of a judge's config under each protocol, or of the gullible judge for None; no reply is kept."""
+def measure_judge(config: JudgeConfig, protocols: Sequence[str], n: int) -> list[dict[str, Any]]:
+    """`measure` of a judge's config under each protocol; no reply is kept. Raises UserError."""
     if n < 1:
         raise UserError(f"--n is {n}; expected at least 1 pair")
-    with tempfile.TemporaryDirectory(prefix="prefrepro-injection-") as folder:
-        cache = Path(folder) / "replies.sqlite"
-        if config is not None:
-            # An order that leads to no readable verdict is a finding, and no reason to stop.
-            config = dataclasses.replace(config, invalid_limit=1.0)
-            with judge_client(config, cache) as client:
-                return [row for protocol in protocols for row in measure(client, config, protocol, n)]
-        config = JudgeConfig(GULLIBLE, "local", "gullible-judge", scorer="world", invalid_limit=1.0)
-        with (
-            local_judge("world", "--gullible") as endpoint,
-            JudgeClient(config, cache, "local:gullible", lambda: endpoint) as client,
-        ):
-            return [row for protocol in protocols for row in measure(client, config, protocol, n)]
+    # An order that leads to no readable verdict is a result, and no reason to stop.
+    config = dataclasses.replace(config, invalid_limit=1.0)
+    with (
+        tempfile.TemporaryDirectory(prefix="prefrepro-injection-") as folder,
+        judge_client(config, Path(folder) / "replies.sqlite") as client,
+    ):
+        return [row for protocol in protocols for row in measure(client, config, protocol, n)]

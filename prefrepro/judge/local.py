@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prefrepro.errors import UserError
@@ -21,18 +21,16 @@ STDERR_TAIL = 2000
 
 
 @contextlib.contextmanager
-def local_judge(scorer: str, *options: str, fault_rate: float = 0.0, fault_seed: int = 0) -> Iterator[Endpoint]:
+def local_judge(scorer: str, program: Sequence[str] = ("-m", "prefrepro.judge.server")) -> Iterator[Endpoint]:
     """Yield the endpoint of a server that scores with `scorer`; it is stopped in any case.
 
-    `options` go to `python -m prefrepro.judge.server` as they are: more of the faults and limits that tests want.
-
-    Raises UserError with the server's last words where it does not get ready within a minute.
+    `program` is what Python runs, with the server's options. Raises UserError with the end of its stderr where the
+    server is not ready within a minute.
     """
     with tempfile.TemporaryDirectory(prefix="prefrepro-judge-") as folder:
         port_file, stderr = Path(folder) / "judge.json", Path(folder) / "stderr"
-        command = [sys.executable, "-m", "prefrepro.judge.server", "--scorer", scorer]
-        command += ["--port-file", str(port_file), "--parent", str(os.getpid()), *options]
-        command += ["--fault-rate", str(fault_rate), "--fault-seed", str(fault_seed)]
+        command = [sys.executable, *program, "--scorer", scorer]
+        command += ["--port-file", str(port_file), "--parent", str(os.getpid())]
         with stderr.open("wb") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from prefrepro.data.benchmarks import REFERENCE_CATEGORIES
 from prefrepro.errors import UserError
-from prefrepro.judge.asking import ask_all, ask_until_read, check_invalid, reply_columns
+from prefrepro.judge.asking import Question, ask_until_read, judge_all
 from prefrepro.judge.benchmark import canonical_rows, mean_by_question
 from prefrepro.judge.benchmark_prompts import JudgePrompt, mt_bench_prompts
-from prefrepro.judge.client import JudgeClient
+from prefrepro.judge.client import JudgeClient, Reply
 from prefrepro.judge.request import chat_request
 from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
@@ -30,17 +29,6 @@ RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]", re.ASCII)  # common.py, one_score_pa
 RATING_BACKUP = re.compile(r"\[(\d+\.?\d*)\]", re.ASCII)  # common.py, one_score_pattern_backup
 LOWEST, HIGHEST = 1.0, 10.0
 TURNS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """One turn of one conversation."""
-
-    row: Mapping[str, Any]
-    turn: int
-    """1 or 2."""
-    prompt: JudgePrompt
-    request: dict[str, Any]
 
 
 def evaluate(
@@ -61,23 +49,11 @@ def evaluate(
     ordered = canonical_rows(rows)
     questions = [_question(row, turn, prompts, config) for row in ordered for turn in range(1, TURNS + 1)]
 
-    def ask(question: _Question) -> dict[str, Any]:
+    def ask(question: Question) -> tuple[dict[str, Any], list[Reply]]:
         rating, replies = ask_until_read(client, question.request, read_rating, config.reasks)
-        return {
-            "verdict_set_id": verdict_set_id,
-            "prompt_id": question.row["prompt_id"],
-            "draw": question.row.get("draw", 0),
-            "order": f"turn_{question.turn}",
-            "verdict": "invalid" if rating is None else "rated",
-            "score": rating,
-            "weight": 1.0,
-            "protocol": spec["protocol"],
-            "prompt_sha256": question.prompt.sha256,
-            **reply_columns(replies),
-        }
+        return {"verdict": "invalid" if rating is None else "rated", "score": rating, "weight": 1.0}, replies
 
-    frame = pd.DataFrame(ask_all(ask, questions, client, config))
-    check_invalid(frame, config)
+    frame = judge_all(questions, ask, client, config, verdict_set_id=verdict_set_id, protocol=spec["protocol"])
     return Evaluation(frame, _metrics(frame, {row["prompt_id"]: row["category"] for row in ordered}))
 
 
@@ -88,14 +64,15 @@ def read_rating(reply: str) -> float | None:
     return rating if rating is not None and LOWEST <= rating <= HIGHEST else None
 
 
-def _question(row: Mapping[str, Any], turn: int, prompts: Mapping[str, JudgePrompt], config: JudgeConfig) -> _Question:
+def _question(row: Mapping[str, Any], turn: int, prompts: Mapping[str, JudgePrompt], config: JudgeConfig) -> Question:
     texts = _texts(row)
     has_reference = "ref_answer_1" in texts
     name = ("single-math-v1" if has_reference else "single-v1") + ("-multi-turn" if turn == TURNS else "")
     if turn == 1:
         texts |= {"question": texts["question_1"], "answer": texts["answer_1"]}
     request = chat_request(config, prompts[name].messages(**texts), max_tokens=MAX_TOKENS, seed=None)
-    return _Question(row, turn, prompts[name], request)
+    about = {"prompt_id": row["prompt_id"], "draw": row.get("draw", 0), "order": f"turn_{turn}"}
+    return Question(request, about | {"prompt_sha256": prompts[name].sha256})
 
 
 def _texts(row: Mapping[str, Any]) -> dict[str, str]:

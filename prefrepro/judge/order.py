@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 
 
@@ -19,11 +18,3 @@ def paper_order(n: int, seed: int = 0) -> list[bool]:
         generator.shuffle(candidate_here)
         order.append(candidate_here[0])
     return order
-
-
-def hash_order(seed: int, item_id: str) -> bool:
-    """Whether the candidate is Response 1: a fair coin that depends on `seed` and `item_id` alone.
-
-    Unlike `paper_order` it does not move when items are added, dropped or judged in another order.
-    """
-    return hashlib.sha256(f"{seed}:{item_id}".encode()).digest()[0] % 2 == 0

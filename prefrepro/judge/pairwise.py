@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from prefrepro.data.template import render_history
 from prefrepro.errors import UserError
-from prefrepro.judge.asking import ask_all, ask_until_read, check_invalid, reply_columns
-from prefrepro.judge.client import JudgeClient
+from prefrepro.judge.asking import Question, ask_until_read, judge_all
+from prefrepro.judge.client import JudgeClient, Reply
 from prefrepro.judge.order import paper_order
 from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
 from prefrepro.judge.request import chat_request
@@ -23,15 +22,6 @@ from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
 
 SCORES = {"win": 1.0, "loss": 0.0, "tie": 0.5, "invalid": None}
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """One call to the judge: an item in one order."""
-
-    prompt_id: str
-    candidate_first: bool
-    request: dict[str, Any]
 
 
 def clean_response(text: str) -> str:
@@ -115,29 +105,16 @@ def judge_items(
     judge cannot be reached, the budget is used up, or more than `config.invalid_limit` of the verdicts are
     invalid; all replies stay cached.
     """
-    digest = prompt_sha256(template, protocol)
-    questions = _questions(items, config, protocol, template, candidate_first)
     parse = PARSERS[protocol]
 
-    def ask(question: _Question) -> dict[str, Any]:
+    def ask(question: Question) -> tuple[dict[str, Any], list[Reply]]:
         choice, replies = ask_until_read(client, question.request, lambda text: parse(text, template), config.reasks)
-        verdict = verdict_of(choice, question.candidate_first)
-        return {
-            "verdict_set_id": verdict_set_id,
-            "prompt_id": question.prompt_id,
-            "draw": 0,
-            "order": "candidate_first" if question.candidate_first else "baseline_first",
-            "verdict": verdict,
-            "score": SCORES[verdict],
-            "weight": 1.0,
-            "protocol": protocol,
-            "prompt_sha256": digest,
-            **reply_columns(replies),
-        }
+        verdict = verdict_of(choice, question.columns["order"] == "candidate_first")
+        return {"verdict": verdict, "score": SCORES[verdict], "weight": 1.0}, replies
 
-    frame = pd.DataFrame(ask_all(ask, questions, client, config, progress=progress))
-    check_invalid(frame, config)
-    return frame
+    questions = _questions(items, config, protocol, template, candidate_first)
+    about = {"verdict_set_id": verdict_set_id, "protocol": protocol}
+    return judge_all(questions, ask, client, config, **about, progress=progress)
 
 
 def _questions(
@@ -146,7 +123,7 @@ def _questions(
     protocol: str,
     template: str,
     candidate_first: Sequence[bool] | None,
-) -> list[_Question]:
+) -> list[Question]:
     if not items:
         raise UserError("found no items to judge, expected at least one.")
     ids = [item["prompt_id"] for item in items]
@@ -161,5 +138,11 @@ def _questions(
         for first in shown_first:
             shown = [clean_response(item["response"]), clean_response(item["baseline"])]
             messages = compose(template, protocol, item["history"], *(shown if first else reversed(shown)))
-            questions.append(_Question(item["prompt_id"], first, chat_request(config, messages)))
+            columns = {
+                "prompt_id": item["prompt_id"],
+                "draw": 0,
+                "order": "candidate_first" if first else "baseline_first",
+                "prompt_sha256": prompt_sha256(template, protocol),
+            }
+            questions.append(Question(chat_request(config, messages), columns))
     return questions

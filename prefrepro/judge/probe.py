@@ -96,27 +96,6 @@ def abilities(config: JudgeConfig) -> Abilities:
         return probe(client)
 
 
-def require(client: JudgeClient, kind: str) -> None:
-    """Refuse a judge that cannot be an annotator of `kind`, at the price of one short request, cached as any.
-
-    Call it before the first verdict is paid for. Raises UserError.
-    """
-    if kind == "weighted":
-        reply = _ask(client, **SETTINGS, seed=None)
-        problem = _no_letters(*_letters(reply), reply if isinstance(reply, str) else None)
-    elif kind == "fn":
-        reply = _ask(client, tools=[TOOL], tool_choice=CHOICE, max_tokens=100)
-        problem = _no_call(reply)
-    else:
-        problem = _unread(_ask(client))
-    if problem is not None:
-        raise UserError(
-            f'judge "{client.config.name}" (model {client.config.model}) cannot be asked as a "{kind}" annotator: '
-            f"{problem}. Nothing was judged. Next: prefrepro judge probe {client.config.name} tells what it can "
-            "do; take another kind of annotator or another judge."
-        )
-
-
 def probe(client: JudgeClient) -> Abilities:
     """Ask about every ability. Raises UserError where the judge is away or answers not even the plainest question."""
     config = client.config
@@ -164,13 +143,11 @@ def probe(client: JudgeClient) -> Abilities:
 
 
 def _minimal(client: JudgeClient, config: JudgeConfig, **changes: Any) -> Reply | str:
-    """Ask with nothing set but what is asked about: each refusal then has one cause."""
-    return _ask(client, config, **{"temperature": None, "seed": None, **changes})
+    """The reply, or the words of a refusal. Nothing is set but what is asked about: each refusal then has one cause.
 
-
-def _ask(client: JudgeClient, config: JudgeConfig | None = None, **changes: Any) -> Reply | str:
-    """The reply, or the words of a refusal. A judge that fails otherwise says nothing of what it can: UserError."""
-    reply = client.ask(chat_request(config or client.config, MESSAGES, **changes))
+    Raises UserError where the judge fails in another way, which says nothing of what it can.
+    """
+    reply = client.ask(chat_request(config, MESSAGES, **{"temperature": None, "seed": None, **changes}))
     if reply.status == "ok":
         return reply
     if reply.http_status in (400, 422):

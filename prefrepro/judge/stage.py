@@ -5,7 +5,6 @@ Knows nothing of Snakemake, scales or tables: the caller says who judges, how, a
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import time
@@ -20,12 +19,11 @@ from prefrepro.data.jsonl import no_key_twice
 from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
 from prefrepro.files import write_json
-from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.endpoint import Endpoint, api_endpoint
-from prefrepro.judge.local import local_judge
+from prefrepro.judge.connect import judge_client
 from prefrepro.specs.evaluation import EVALUATIONS, Evaluation
-from prefrepro.specs.judge import JudgeConfig, judge_config
+from prefrepro.specs.judge import judge_config
 from prefrepro.specs.rules import is_whole
+from prefrepro.specs.runtime import DEFAULT, Runtime
 
 
 def judge_samples(
@@ -48,16 +46,8 @@ def judge_samples(
     judge = spec["judge"]
     config = judge_config(judge, f'judge "{judge.get("name", "?")}"')
     rows = read_rows(samples_jsonl)
-    if config.kind == "api":
-        identity = (config.base_url or "").rstrip("/")
-    with contextlib.ExitStack() as stack:
-
-        def connect() -> Endpoint:
-            if config.kind == "api":
-                return api_endpoint(config)
-            return stack.enter_context(local_judge(_scorer(config, scorer_path)))
-
-        client = stack.enter_context(JudgeClient(config, cache, identity, connect))
+    scorer = f"reward-model:{scorer_path}" if scorer_path and config.scorer == "reward-model" else None
+    with judge_client(config, cache, identity=identity, scorer=scorer) as client:
         evaluate = importlib.import_module(EVALUATIONS[spec["evaluation"]]).evaluate
         frame, metrics = Evaluation(*evaluate(rows, client, config, spec, verdict_set_id))
         replies = {"asked": client.asked, "cached": client.cached, "reasked": client.reasked}
@@ -123,26 +113,18 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _scorer(config: JudgeConfig, scorer_path: Path | None) -> str:
-    if config.scorer != "reward-model":
-        return str(config.scorer)
-    if scorer_path is None:
-        raise UserError(f'judge "{config.name}": scorer reward-model wants the folder of a trained reward model.')
-    return f"reward-model:{scorer_path}"
-
-
 def _served(frame: pd.DataFrame) -> str:
     return "; ".join(sorted({served for served in frame["judge_served"] if served}))
 
 
-def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runtime = DEFAULT) -> None:
     """The verdict node of the DAG: verdicts.csv and manifest.json in `out`.
 
     The cache stands beside the results of all sample sets, so that no reply is paid for twice.
     """
     judge = dict(spec["judge"])
-    if spec.get("budget_usd") is not None:
-        judge["budget_usd"] = spec["budget_usd"]
+    if runtime.budget_usd is not None:
+        judge["budget_usd"] = runtime.budget_usd
     scored_by = inputs["scorer"].name if "scorer" in inputs else spec.get("scorer_digest", "")
     counts = judge_samples(
         inputs["sample"] / "samples.jsonl",

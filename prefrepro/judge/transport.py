@@ -127,7 +127,7 @@ class Transport:
                 response = self._client.post("/chat/completions", cast_to=httpx2.Response, body=request)
                 attempts += 1 + int(response.request.headers.get("x-stainless-retry-count", 0))
                 text = self._masked(response.text)
-                self._check_served(request, parse_completion(text))
+                self._check_served(request, parse_completion(text).model or "")
                 self._failures = 0
                 return Answer(text, attempts)
             except openai.RateLimitError as error:
@@ -163,9 +163,9 @@ class Transport:
         self._count_failure(cause)
         raise JudgeFailedError(cause, status)
 
-    def _check_served(self, request: dict[str, Any], body: dict[str, Any]) -> None:
-        """Raise ValueError for the words of another model: they are no verdict of this judge."""
-        asked, served = self._config.served_as or request["model"], body.get("model") or ""
+    def _check_served(self, request: dict[str, Any], served: str) -> None:
+        """Raise ValueError for a reply of another model: it is no verdict of this judge."""
+        asked = self._config.served_as or request["model"]
         if served and not is_model(asked, served):
             raise ValueError(
                 f"it is of model {served!r}, {asked!r} was asked; where they are one, say so with served_as in "

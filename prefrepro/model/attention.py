@@ -16,7 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from prefrepro.model.packing import Block, Laid
+from prefrepro.model.packing import Block, PackedTokens
 
 NAME = "prefrepro_packed"
 MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3", "olmo2", "granite"})
@@ -162,13 +162,13 @@ def can_pack(model: Any) -> bool:
     return model.config.get_text_config().model_type in MODEL_TYPES
 
 
-def hidden_states(model: Any, laid: Laid) -> Tensor:
+def hidden_states(model: Any, packed: PackedTokens) -> Tensor:
     """(R · T, H) after the final norm, of padded rows or of one packed row."""
-    more: dict[str, Any] = {"attention_mask": laid.attention_mask}
-    if laid.blocks:
+    more: dict[str, Any] = {"attention_mask": packed.attention_mask}
+    if packed.blocks:
         if model.config._attn_implementation != NAME:
             model.set_attn_implementation(NAME)
-        no_mask = laid.input_ids.new_ones(1, 1, 1, 1)  # four dimensions: transformers hands it on as it is
-        blocks = Blocks(laid.blocks, laid.input_ids.device)
-        more = {"attention_mask": no_mask, "position_ids": laid.position_ids, "blocks": blocks}
-    return model.base_model(input_ids=laid.input_ids, use_cache=False, **more).last_hidden_state.flatten(0, 1)
+        no_mask = packed.input_ids.new_ones(1, 1, 1, 1)  # four dimensions: transformers hands it on as it is
+        blocks = Blocks(packed.blocks, packed.input_ids.device)
+        more = {"attention_mask": no_mask, "position_ids": packed.position_ids, "blocks": blocks}
+    return model.base_model(input_ids=packed.input_ids, use_cache=False, **more).last_hidden_state.flatten(0, 1)

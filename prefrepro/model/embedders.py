@@ -5,7 +5,7 @@ pooled-transformer       the same weights, of its first `layers` layers, with an
 bag-of-words             tf-idf over the words of the texts themselves; nothing is learnt
 
 The substitutes let a table of several embedders be made without the hub. They differ from what they stand in for,
-and their config says so (`label`, `note`). Knows nothing of policies, tokenisation of policies, or files.
+and their config says so (`label`, `note`).
 """
 
 from __future__ import annotations
@@ -22,18 +22,24 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import BoW, Normalize, Pooling, Transformer
 from torch import nn
 
-from prefrepro.data.hub import checkpoint, commit_of
 from prefrepro.errors import UserError
-from prefrepro.model.cpu_matmul import use_products
+from prefrepro.model.cpu_matmul import use_onednn
 from prefrepro.model.load import device
 
 MOST_WORDS = 4096
 
 
-def load_embedder(spec: Mapping[str, Any], texts: Sequence[str] = ()) -> SentenceTransformer:
-    """The embedder of a config/embedders file. `texts` are what it will embed; only bag-of-words looks at them."""
-    embedder = KINDS[spec["kind"]](spec, texts).eval()
-    use_products(embedder)
+def load_embedder(
+    spec: Mapping[str, Any], texts: Sequence[str] = (), folder: Path | None = None
+) -> SentenceTransformer:
+    """The embedder of a config/embedders file.
+
+    `texts` are what it will embed; only bag-of-words looks at them. `folder`: its checkpoint, where no package has it.
+    """
+    if spec.get("package"):
+        folder = Path(importlib.import_module(spec["package"]).get_model_path())
+    embedder = KINDS[spec["kind"]](spec, texts, str(folder)).eval()
+    use_onednn(embedder)
     return embedder
 
 
@@ -45,23 +51,12 @@ def texts_cut(embedder: SentenceTransformer, texts: Sequence[str]) -> int:
     return sum(len(tokens) > limit for tokens in embedder.tokenizer(list(texts), verbose=False)["input_ids"])
 
 
-def embedder_commit(spec: Mapping[str, Any]) -> str | None:
-    """The commit of an embedder from the hub; None for others."""
-    return commit_of(Path(_source(spec))) if "repo" in spec else None
+def _released(spec: Mapping[str, Any], texts: Sequence[str], folder: str) -> SentenceTransformer:
+    return SentenceTransformer(folder, device=str(device()))
 
 
-def _source(spec: Mapping[str, Any]) -> str:
-    if spec.get("package"):
-        return str(importlib.import_module(spec["package"]).get_model_path())
-    return str(checkpoint(spec["repo"], spec.get("revision")))
-
-
-def _released(spec: Mapping[str, Any], texts: Sequence[str]) -> SentenceTransformer:
-    return SentenceTransformer(_source(spec), device=str(device()))
-
-
-def _pooled(spec: Mapping[str, Any], texts: Sequence[str]) -> SentenceTransformer:
-    transformer = Transformer(_source(spec), max_seq_length=spec.get("max_seq_length"))
+def _pooled(spec: Mapping[str, Any], texts: Sequence[str], folder: str) -> SentenceTransformer:
+    transformer = Transformer(folder, max_seq_length=spec.get("max_seq_length"))
     encoder: Any = transformer.auto_model.encoder
     if not 1 <= spec["layers"] <= len(encoder.layer):
         raise UserError(f"{spec['layers']} layers are wanted of an embedder that has {len(encoder.layer)}")
@@ -70,7 +65,7 @@ def _pooled(spec: Mapping[str, Any], texts: Sequence[str]) -> SentenceTransforme
     return SentenceTransformer(modules=[transformer, pooling, Normalize()], device=str(device()))
 
 
-def _bag_of_words(spec: Mapping[str, Any], texts: Sequence[str]) -> SentenceTransformer:
+def _bag_of_words(spec: Mapping[str, Any], texts: Sequence[str], folder: str) -> SentenceTransformer:
     """Each word of the texts is a dimension, weighted by log((1 + n) / (1 + texts that hold it))."""
     holding = Counter(word for text in texts for word in set(_words(text)))
     frequent = sorted(holding, key=lambda word: (-holding[word], word))[:MOST_WORDS]
@@ -87,7 +82,7 @@ def _words(text: str) -> list[str]:
     return [word for token in text.split() if (word := token.strip(string.punctuation))]
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any], Sequence[str]], SentenceTransformer]] = {
+KINDS: dict[str, Callable[[Mapping[str, Any], Sequence[str], str], SentenceTransformer]] = {
     "sentence-transformers": _released,
     "pooled-transformer": _pooled,
     "bag-of-words": _bag_of_words,

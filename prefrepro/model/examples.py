@@ -6,7 +6,7 @@ Knows nothing of methods, losses or models. Truncation: PROTOCOL of the released
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -32,6 +32,11 @@ class Limits:
     max_prompt_length: int
     truncation_mode: Mode
     """keep_end | keep_start: which end of a prompt survives."""
+
+
+def limits_of(values: Mapping[str, Any]) -> Limits:
+    """The token limits among a spec's settings."""
+    return Limits(values["max_length"], values["max_prompt_length"], values["truncation_mode"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 from transformers.activations import SiLUActivation
 
-from prefrepro.model.cpu_matmul import Linear, is_meant, product, weight_gradient
+from prefrepro.model.cpu_matmul import Linear, linear, suits_onednn, weight_gradient
 
 SILU = (nn.SiLU, SiLUActivation)
 NORMS = frozenset({"LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm", "Phi3RMSNorm", "GraniteRMSNorm"})
@@ -49,20 +49,20 @@ class _GatedDown(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(gate, up, weight)
-        return product(silu(gate).mul_(up), weight)
+        return linear(silu(gate).mul_(up), weight)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         gate, up, weight = ctx.saved_tensors
         activated = silu(gate)
         of_weight = weight_gradient(grads[0], activated * up) if ctx.needs_input_grad[2] else None
-        of_gated = product(grads[0], weight.t())
+        of_gated = linear(grads[0], weight.t())
         of_gate = torch.ops.aten.silu_backward(of_gated * up, gate)
         return of_gate, of_gated.mul_(activated), of_weight
 
 
 def _applies(*tensors: Tensor) -> bool:
-    return is_meant(*tensors) and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    return suits_onednn(*tensors) and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
 
 
 def _norm(module: Any, hidden_states: Tensor) -> Tensor:

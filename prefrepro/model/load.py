@@ -1,12 +1,8 @@
-"""Models and tokenizers from disk or hub, in the dtype and mode that a job asks for.
-
-Knows nothing of training. transformers is imported here, in base.py and for sampling engines alone.
-"""
+"""Models and tokenizers from a folder, in the dtype and mode that a job asks for."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,6 @@ from transformers import (
     BitsAndBytesConfig,
 )
 
-from prefrepro.data.hub import checkpoint, commit_of
 from prefrepro.errors import UserError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -35,46 +30,21 @@ def device() -> torch.device:
     )
 
 
-Hub = str | Mapping[str, Any]
-"""A folder or hub id, or {repo, revision, template} of a config/models file."""
+def load_tokenizer(path: Path | str, template: str | None = None) -> Any:
+    """The tokenizer of a checkpoint, with a pad token (its own, or EOS as the released code does).
 
-
-def checkpoint_of(inputs: Mapping[str, Path], role: str, hub: Hub) -> Path:
-    """A model's folder: of the run that plays `role`, or else what stands in for the hub's, or the hub's."""
-    if role in inputs:
-        return inputs[role] / "model"
-    return checkpoint(hub) if isinstance(hub, str) else checkpoint(hub["repo"], hub.get("revision"))
-
-
-def hub_commit(inputs: Mapping[str, Path], role: str, hub: Hub) -> str | None:
-    """The commit that `checkpoint_of` read from the hub; None for runs and local folders."""
-    return None if role in inputs or not hub else commit_of(checkpoint_of(inputs, role, hub))
-
-
-def tokenizer_of(inputs: Mapping[str, Path], role: str, hub: Hub) -> Any:
-    """The tokenizer of `checkpoint_of`. One from the hub loses its chat template unless the model's file asks for it.
-
-    So a tokenizer says by itself how prompts are rendered (data/template.py), in a run's saved model too.
+    `template`: role_tags takes a chat template away, chat insists on one, None leaves it. So a tokenizer says by itself
+    how prompts are rendered (data/template.py), in a run's saved model too.
     """
-    folder = checkpoint_of(inputs, role, hub)
-    tokenizer = load_tokenizer(folder)
-    if role in inputs:
-        return tokenizer
-    wanted = "role_tags" if isinstance(hub, str) else hub.get("template", "role_tags")
-    if wanted == "role_tags":
-        tokenizer.chat_template = None
-    elif not tokenizer.chat_template:
-        raise UserError(f"{folder}: the tokenizer has no chat template, which template: {wanted} wants. Set role_tags.")
-    return tokenizer
-
-
-def load_tokenizer(path: Path | str) -> Any:
-    """The tokenizer of a checkpoint, with a pad token (its own, or EOS as the released code does)."""
     tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.eos_token_id is None:
         raise UserError(f"{path}: the tokenizer has no EOS token; a response could not be closed")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if template == "role_tags":
+        tokenizer.chat_template = None
+    elif template and not tokenizer.chat_template:
+        raise UserError(f"{path}: the tokenizer has no chat template, which template: {template} wants. Set role_tags.")
     return tokenizer
 
 
@@ -89,7 +59,7 @@ def load_model(
     """A causal model, or with output="score" a classifier of one label whose new head is drawn from `seed`.
 
     `quantize`: nf4 holds the weights of linear layers in 4 bit (QLoRA), and `dtype` is what is computed in. `place`:
-    where `device()` is not meant.
+    the device, `device()` unless it is given.
     Dropout is 0 everywhere (released code: utils.py:228-232), so that a resumed run needs no random state.
     """
     torch.manual_seed(seed)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefrepro.model.cpu_matmul import product, weight_gradient
+from prefrepro.model.cpu_matmul import linear, weight_gradient
 
 IGNORED = -100
 """Label of a position that is not a response token, as collators and torch's cross_entropy have it."""
@@ -45,7 +45,7 @@ class _TokenLogps(torch.autograd.Function):
         is_kept = len(targets) * len(weight) <= KEPT_NUMBERS
         found, kept = [], []
         for h, t in zip(hidden.split(chunk), targets.split(chunk), strict=True):
-            logits = _float32_or_wider(product(h, weight, bias))
+            logits = _float32_or_wider(linear(h, weight, bias))
             probabilities = logits.softmax(dim=-1)
             # log Σ exp by way of the likeliest token, whose probability is far from 0: softmax is one kernel, and what
             # backward wants; logsumexp is four.
@@ -65,12 +65,12 @@ class _TokenLogps(torch.autograd.Function):
         of_bias = None if bias is None else torch.zeros_like(bias, dtype=grads[0].dtype)
         for number, (h, t, grad) in enumerate(parts):
             # d log p_target / d logits = one-hot − softmax
-            slope = kept[number].clone() if kept else _float32_or_wider(product(h, weight, bias)).softmax(dim=-1)
+            slope = kept[number].clone() if kept else _float32_or_wider(linear(h, weight, bias)).softmax(dim=-1)
             slope.mul_(-grad[:, None]).scatter_add_(1, t[:, None], grad[:, None])
             if of_bias is not None:
                 of_bias += slope.sum(dim=0)
             slope = slope.to(weight.dtype)
-            of_hidden.append(product(slope, weight.t()))
+            of_hidden.append(linear(slope, weight.t()))
             if of_weight is not None:
                 of_weight += weight_gradient(slope, h)
         of_both = (None if grad is None else grad.to(weight.dtype) for grad in (of_weight, of_bias))
@@ -91,9 +91,9 @@ def token_logps(
     return _TokenLogps.apply(hidden, lm_head_weight, bias, targets, rows)  # pyright: ignore[reportReturnType]
 
 
-def summed(logps: Tensor, owners: Tensor, n: int) -> Tensor:
+def summed(logps: Tensor, sequence_ids: Tensor, n: int) -> Tensor:
     """(n,) sums of the token log-probs (N,) of each owner.
 
     Added in float64: a sum near -1000 in float32 loses 1e-4 on the way, and with it 1e-5 of a gradient.
     """
-    return logps.new_zeros(n, dtype=torch.float64).index_add(0, owners, logps.double()).to(logps.dtype)
+    return logps.new_zeros(n, dtype=torch.float64).index_add(0, sequence_ids, logps.double()).to(logps.dtype)

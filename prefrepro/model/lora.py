@@ -1,21 +1,18 @@
 """Low-rank adapters beside a model's frozen linear layers (LoRA, arXiv:2106.09685; QLoRA, arXiv:2305.14314), by peft.
 
-The model itself stays the one that policy.py and generation know. Knows nothing of losses, rows or training folders.
+The model itself stays the one that policy.py and generation know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from prefrepro.errors import UserError
 from prefrepro.model.tensors import save_tensors
-from prefrepro.train.ranks import launched
 
 ALPHA_PER_RANK = 2
 """An adapter's product counts twice at any rank, so that a learning rate found at one serves at another; peft's own
@@ -24,34 +21,10 @@ NAME = "default"
 """peft's, of the only adapter."""
 
 
-def check_possible(rank: int, quantize: str) -> None:
-    """Raise UserError where this process cannot train adapters; before any data is read."""
-    if find_spec("peft") is None:
-        raise UserError(
-            f"training: lora_rank is {rank}, which wants peft, and that is not installed. Next: make setup, or "
-            "pip install -e '.[lora]'; lora_rank: 0 trains every parameter"
-        )
-    if launched():
-        raise UserError(
-            f"training: lora_rank is {rank}, and torchrun started several processes; adapters are trained on one GPU. "
-            "Next: --processes 1, as the workflow has it; lora_rank: 0 trains on several"
-        )
-    if quantize != "none" and not torch.cuda.is_available():
-        raise UserError(
-            f"training: quantize is {quantize}, which wants a CUDA device, and this process sees none. Next: "
-            "quantize: none, which holds the frozen weights in compute_dtype"
-        )
-    if quantize != "none" and find_spec("bitsandbytes") is None:
-        raise UserError(
-            f"training: quantize is {quantize}, which wants bitsandbytes, and that is not installed. Next: "
-            "pip install -e '.[qlora]'; quantize: none holds the frozen weights in compute_dtype"
-        )
-
-
 class Adapters:
     """In place, around every linear layer of `model` but its output head. They begin as nothing: B is 0.
 
-    A new head of a classifier has learnt nothing that could be kept, so it is trained itself.
+    A new head of a classifier is random, so it is trained itself.
     """
 
     def __init__(self, model: Any, rank: int, dtype: torch.dtype, seed: int, output: str = "logp") -> None:
@@ -64,11 +37,11 @@ class Adapters:
         torch.manual_seed(seed)
         self.model = model
         self.peft_model: Any = get_peft_model(model, config, autocast_adapter_dtype=False)
-        for parameter in self.learnt():
+        for parameter in self.trained():
             parameter.data = parameter.data.to(dtype)
 
-    def learnt(self) -> list[nn.Parameter]:
-        """What is trained."""
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that are trained."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def facts(self) -> dict[str, int]:
@@ -94,7 +67,7 @@ class Adapters:
 
     @torch.no_grad()
     def merged(self, start: Callable[[], Any]) -> Any:
-        """`start()`, the model as it was before, with what was learnt added to the weights it was trained over.
+        """`start()`, the model as it was before, with what was trained added to the weights it was trained over.
 
         Weights in 4 bit are what they stand for in its dtype: without their rounding the adapters would fit less.
         """

@@ -31,18 +31,18 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class PackedTokens:
     """S sequences as R rows of T tokens, N of which are response tokens. Places count through all rows."""
 
     input_ids: Tensor
     """(R, T)"""
     position_ids: Tensor
     """(R, T) as in the sequence alone: every response goes on where its prompt ends"""
-    sources: Tensor
+    logit_positions: Tensor
     """(N,) places whose hidden state predicts a response token"""
     targets: Tensor
     """(N,) that token"""
-    owners: Tensor
+    sequence_ids: Tensor
     """(N,) the number of its sequence"""
     ends: Tensor
     """(S,) place of the last token of each sequence"""
@@ -51,31 +51,33 @@ class Laid:
     blocks: tuple[Block, ...] = ()
     """Of a packed row: one after another they are the row"""
 
-    def to(self, device: torch.device) -> Laid:
-        names = ("input_ids", "position_ids", "sources", "targets", "owners", "ends", "attention_mask")
+    def to(self, device: torch.device) -> PackedTokens:
+        names = ("input_ids", "position_ids", "logit_positions", "targets", "sequence_ids", "ends", "attention_mask")
         moved = {name: getattr(self, name) for name in names}
         return replace(self, **{n: t.to(device, non_blocking=True) for n, t in moved.items() if t is not None})
 
 
-def pad(sequences: Sequence[Tokens], pad_id: int) -> Laid:
+def pad(sequences: Sequence[Tokens], pad_id: int) -> PackedTokens:
     """A row each, padded on the right to the longest."""
     width = max(len(s.prompt_ids) + len(s.response_ids) for s in sequences)
     ids = torch.full((len(sequences), width), pad_id)
     mask = torch.zeros_like(ids)
-    sources: list[int] = []
+    logit_positions: list[int] = []
     targets: list[int] = []
-    owners: list[int] = []
+    sequence_ids: list[int] = []
     ends = []
     for row, sequence in enumerate(sequences):
         tokens, skipped = sequence.prompt_ids + sequence.response_ids, max(len(sequence.prompt_ids), 1)
         ids[row, : len(tokens)] = torch.tensor(tokens)
         mask[row, : len(tokens)] = 1
-        sources += range(row * width + skipped - 1, row * width + len(tokens) - 1)
+        logit_positions += range(row * width + skipped - 1, row * width + len(tokens) - 1)
         targets += tokens[skipped:]
-        owners += [row] * (len(tokens) - skipped)
+        sequence_ids += [row] * (len(tokens) - skipped)
         ends.append(row * width + len(tokens) - 1)
     positions = torch.arange(width).expand_as(ids)
-    return Laid(ids, positions, *map(torch.tensor, (sources, targets, owners, ends)), attention_mask=mask)
+    return PackedTokens(
+        ids, positions, *map(torch.tensor, (logit_positions, targets, sequence_ids, ends)), attention_mask=mask
+    )
 
 
 def by_prompt(sequences: Sequence[Tokens]) -> list[list[int]]:
@@ -87,13 +89,13 @@ def by_prompt(sequences: Sequence[Tokens]) -> list[list[int]]:
     return list(found.values())
 
 
-def pack(sequences: Sequence[Tokens], share_prompts: bool = True) -> Laid:
+def pack(sequences: Sequence[Tokens], share_prompts: bool = True) -> PackedTokens:
     """One row without padding; sequences of one prompt stand together where prompts are shared."""
     ids: list[int] = []
     positions: list[int] = []
-    sources: list[int] = []
+    logit_positions: list[int] = []
     targets: list[int] = []
-    owners: list[int] = []
+    sequence_ids: list[int] = []
     ends, blocks = [0] * len(sequences), []
     for numbers in by_prompt(sequences) if share_prompts else [[number] for number in range(len(sequences))]:
         prompt, lengths = sequences[numbers[0]].prompt_ids, []
@@ -105,12 +107,14 @@ def pack(sequences: Sequence[Tokens], share_prompts: bool = True) -> Laid:
             ids += response
             positions += range(len(prompt), len(prompt) + len(response))
             predicted = response if prompt else response[1:]
-            sources += [last, *range(start, start + len(response) - 1)] if prompt else range(start, len(ids) - 1)
+            logit_positions += (
+                [last, *range(start, start + len(response) - 1)] if prompt else range(start, len(ids) - 1)
+            )
             targets += predicted
-            owners += [number] * len(predicted)
+            sequence_ids += [number] * len(predicted)
             ends[number] = len(ids) - 1
             lengths.append(len(response))
         is_plain = len(numbers) == 1
         blocks.append(Block(len(prompt) + sum(lengths), ()) if is_plain else Block(len(prompt), tuple(lengths)))
-    found = map(torch.tensor, ([ids], [positions], sources, targets, owners, ends))
-    return Laid(*found, blocks=tuple(blocks))
+    found = map(torch.tensor, ([ids], [positions], logit_positions, targets, sequence_ids, ends))
+    return PackedTokens(*found, blocks=tuple(blocks))

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from prefrepro.model.attention import can_pack, hidden_states
-from prefrepro.model.cpu_matmul import use_products
+from prefrepro.model.cpu_matmul import use_onednn
 from prefrepro.model.examples import Pairs, Tokens, by_length
 from prefrepro.model.fused import fuse
 from prefrepro.model.logps import summed, token_logps
-from prefrepro.model.packing import Laid, pack, pad
+from prefrepro.model.packing import PackedTokens, pack, pad
 from prefrepro.model.token_file import Lazy
 
 Layout = Literal["shared", "packed", "padded"]
@@ -41,7 +41,7 @@ class Policy:
 
     def __init__(self, model: Any, pad_id: int, output: str = "logp", layout: Layout = "shared") -> None:
         self.model, self.pad_id, self.output, self.layout = model, pad_id, output, layout
-        use_products(model)
+        use_onednn(model)
         fuse(model)
         self.through: Callable[..., Any] = _alone
         if layout != "padded" and not can_pack(model):
@@ -55,14 +55,15 @@ class Policy:
 
     def _values(self, sequences: Sequence[Tokens]) -> Tensor:
         values = [torch.empty(0, device=self.model.device)]  # of no sequences
-        for laid in self._laid(sequences):
-            hidden = hidden_states(self.model, laid)
+        for packed in self._packed(sequences):
+            hidden = hidden_states(self.model, packed)
             if self.output == "score":
                 head = self.model.score
-                scores = head(hidden[laid.ends].to(head.weight.dtype))[:, 0]  # wider where all but it is frozen
+                scores = head(hidden[packed.ends].to(head.weight.dtype))[:, 0]  # wider where all but it is frozen
                 values.append(scores.to(torch.promote_types(scores.dtype, torch.float32)))
             else:
-                values.append(summed(self._logps(hidden[laid.sources], laid.targets), laid.owners, len(laid.ends)))
+                logps = self._logps(hidden[packed.logit_positions], packed.targets)
+                values.append(summed(logps, packed.sequence_ids, len(packed.ends)))
         return torch.cat(values)[self._places(sequences)]
 
     def tokens(self, sequences: Sequence[Tokens], width: int) -> tuple[Tensor, Tensor]:
@@ -74,12 +75,12 @@ class Policy:
 
     def _tokens(self, sequences: Sequence[Tokens], width: int) -> tuple[Tensor, Tensor]:
         logps, states = [], []
-        for laid in self._laid(sequences):
-            hidden = hidden_states(self.model, laid)[laid.sources]
-            at = laid.owners, laid.position_ids.flatten()[laid.sources]
-            found = self._logps(hidden, laid.targets)
-            logps.append(found.new_zeros(len(laid.ends), width).index_put(at, found))
-            states.append(hidden.new_zeros(len(laid.ends), width, hidden.shape[-1]).index_put(at, hidden))
+        for packed in self._packed(sequences):
+            hidden = hidden_states(self.model, packed)[packed.logit_positions]
+            at = packed.sequence_ids, packed.position_ids.flatten()[packed.logit_positions]
+            found = self._logps(hidden, packed.targets)
+            logps.append(found.new_zeros(len(packed.ends), width).index_put(at, found))
+            states.append(hidden.new_zeros(len(packed.ends), width, hidden.shape[-1]).index_put(at, hidden))
         places = self._places(sequences)
         return torch.cat(logps)[places], torch.cat(states)[places]
 
@@ -109,7 +110,7 @@ class Policy:
         head = self.model.get_output_embeddings()
         return token_logps(hidden, head.weight, targets, getattr(head, "bias", None))
 
-    def _laid(self, sequences: Sequence[Tokens]) -> Iterator[Laid]:
+    def _packed(self, sequences: Sequence[Tokens]) -> Iterator[PackedTokens]:
         """What goes through the model at a time: all in one row, or a few of like length padded."""
         if self.layout != "padded":
             if sequences:
@@ -121,6 +122,6 @@ class Policy:
             yield pad(few, self.pad_id).to(self.model.device)
 
     def _places(self, sequences: Sequence[Tokens]) -> Tensor:
-        """(S,) where the value of each sequence stands among those of `_laid`, one after another."""
+        """(S,) where the value of each sequence stands among those of `_packed`, one after another."""
         order = by_length(sequences) if self.layout == "padded" else range(len(sequences))
         return torch.tensor(order, dtype=torch.long, device=self.model.device).argsort()

@@ -12,41 +12,25 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from methods.contract import Needs
 from prefrepro.errors import UserError
+from prefrepro.model.align import Start
 from prefrepro.model.batches import Inputs, Responses, Rows
-from prefrepro.model.decode import decode, sampling_arguments
-from prefrepro.model.examples import Tokens, by_length
+from prefrepro.model.examples import Tokens
+from prefrepro.model.learner import Learner, Objective, Read
 from prefrepro.model.policy import Policy
+from prefrepro.model.respond import Respond, rewarded_responder
 from prefrepro.model.seeds import seed_for
+from prefrepro.model.training import RolloutSettings, Training
 from prefrepro.model.value_head import ValueHead
-
-Respond = Callable[[Sequence[list[int]], int], tuple[list[Tokens], Tensor]]
-"""(token ids of prompts, seed) -> (one response each, their rewards (B,))"""
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutSettings:
-    """What a training has beside `Training` where its shape is rollout."""
-
-    responses: Literal["data", "policy"]
-    """data: a step draws chosen and rejected responses of the training pairs; policy: unique training prompts,
-    which the policy answers as it is."""
-    ppo_epochs: int
-    """Passes over the responses of one step."""
-    minibatches: int
-    """Updates of one pass. Responses of one minibatch meet each other in a loss with `gather`, no others."""
-    max_head_grad_norm: float
-    """Of the value head, clipped apart from the policy."""
-    max_new_tokens: int | None
-    """Of a response that is sampled; None: whatever `max_length` leaves."""
 
 
 def rows_of_rollouts(needs: Needs, settings: RolloutSettings) -> Needs:
@@ -55,7 +39,7 @@ def rows_of_rollouts(needs: Needs, settings: RolloutSettings) -> Needs:
 
 
 class Rollouts:
-    """Makes each step's responses. Create it before a checkpoint is loaded: `policy` is the reference then."""
+    """Makes each step's responses. Create it before a checkpoint is loaded: `policy` becomes the reference."""
 
     def __init__(self, policy: Policy, settings: RolloutSettings, seed: int, respond: Respond | None) -> None:
         self.policy, self.settings, self.seed, self.respond = policy, settings, seed, respond
@@ -63,9 +47,7 @@ class Rollouts:
         hidden_size = policy.model.config.get_text_config().hidden_size
         self.head = ValueHead(hidden_size, seed_for(seed, "value_head")).to(policy.model.device)
 
-    def draw(
-        self, inputs: Inputs, rows: Rows, step: int
-    ) -> tuple[Inputs, list[Rows], Callable[[Sequence[Tokens]], Tensor]]:
+    def draw(self, inputs: Inputs, rows: Rows, step: int) -> tuple[Inputs, list[Rows], Read]:
         """`inputs` with the responses of a step, the rows of each update on them, and what to put them through.
 
         Old log-probs, old values and rewards are those before the first update. The last is the policy with its value
@@ -118,44 +100,35 @@ def _of_data(inputs: Inputs, rows: Rows) -> tuple[list[Tokens], Tensor]:
     return sequences, torch.tensor([-1.0 if number % 2 else 1.0 for number in rows.responses])
 
 
-def responder(
-    model: Any,
-    tokenizer: Any,
-    score: Callable[[Sequence[Tokens]], Tensor],
-    max_length: int,
-    max_new_tokens: int | None,
-    batch_size: int,
-) -> Respond:
-    """Samples from `model` at temperature 1, by the rules of `decode`, and scores each answer as a judge reads it:
-    its text without what ended it, closed by EOS.
-    """
-    room, arguments = max_new_tokens or max_length, sampling_arguments(1.0, 1.0)
+class RolloutLearner(Learner):
+    """A policy that is trained in place on rollouts, with its value head. Create it before a checkpoint is loaded."""
 
-    @torch.no_grad()
-    def respond(prompts: Sequence[list[int]], seed: int) -> tuple[list[Tokens], Tensor]:
-        was_training = model.training
-        model.eval()
-        torch.manual_seed(seed)
-        responses, scored = [Tokens([], [])] * len(prompts), [Tokens([], [])] * len(prompts)
-        order = by_length([Tokens(prompt, []) for prompt in prompts])
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            width = max(len(prompts[row]) for row in rows)
-            ids = torch.full((len(rows), width), tokenizer.pad_token_id)
-            mask = torch.zeros_like(ids)
-            for place, row in enumerate(rows):
-                ids[place, width - len(prompts[row]) :] = torch.tensor(prompts[row])
-                mask[place, width - len(prompts[row]) :] = 1
-            device = model.device
-            for row, answer in zip(
-                rows,
-                decode(model, tokenizer, ids.to(device), mask.to(device), room, max_length, arguments),
-                strict=True,
-            ):
-                text_ids = tokenizer(answer.text, add_special_tokens=False)["input_ids"]
-                responses[row] = Tokens(prompts[row], answer.ids)
-                scored[row] = Tokens(prompts[row], [*text_ids, tokenizer.eos_token_id])
-        model.train(was_training)
-        return responses, score(scored)
+    def __init__(
+        self, policy: Policy, objective: Objective, inputs: Inputs, training: Training, seed: int,
+        respond: Respond | None,
+    ) -> None:  # fmt: skip
+        """`respond`: for rollouts of the policy. Raises UserError where the training says nothing of rollouts."""
+        if training.rollout is None:
+            raise UserError('a method with shape="rollout" wants training.rollout: where responses come from')
+        needs = rows_of_rollouts(objective.needs, training.rollout)
+        super().__init__(policy, replace(objective, needs=needs), inputs, training, seed)
+        self.rollouts = Rollouts(policy, training.rollout, seed, respond)
+        self.modules["value_head"] = self.rollouts.head
+        self.max_norms["value_head"] = training.rollout.max_head_grad_norm
 
-    return respond
+    def start(self, n_ranks: int, whole: Callable[..., Any] | None) -> None:
+        if whole and self.rollouts.respond:
+            self.rollouts.respond = partial(whole, self.rollouts.respond)
+        super().start(n_ranks, whole)
+
+    def draw(self, rows: Rows, number: int) -> tuple[Inputs, list[Rows], Read]:
+        return self.rollouts.draw(self.inputs, rows, number)
+
+
+def rollout_learner(start: Start, reward_model: Path | None) -> RolloutLearner:
+    """The training of a rollout method; the reward model of a run's folder rewards the policy's own responses."""
+    training, respond = start.training, None
+    if reward_model is not None:
+        room = training.max_length, training.rollout.max_new_tokens if training.rollout else None
+        respond = rewarded_responder(start.policy.model, start.tokenizer, reward_model, *room, training.micro_batch)
+    return RolloutLearner(start.policy, start.objective, start.inputs, training, start.seed, respond)

@@ -11,8 +11,9 @@ from typing import Any
 from prefrepro.errors import UserError
 from prefrepro.plan import notes
 from prefrepro.plan.evaluation import Expander
-from prefrepro.plan.nodes import Plan
-from prefrepro.specs.config import make_config, read_paper, read_scale, settings_problems
+from prefrepro.plan.plan import Plan
+from prefrepro.plan.store import FILE, nodes_of, read_plan
+from prefrepro.specs.config import Config, make_config, read_paper, read_scale, settings_problems
 from prefrepro.specs.files import report, unknown_keys
 from prefrepro.specs.imported_rows import with_imported_rows
 from prefrepro.specs.readings import reading_of
@@ -27,7 +28,7 @@ def make_plan(given: dict[str, Any] | None = None) -> Plan:
     UserError where config or scale are wrong, or no table can be planned.
     """
     config = make_config(given or {})
-    plan = Plan(config, read_scale(config.scale))
+    plan = empty_plan(config, read_scale(config.scale))
     for path in table_files():
         before = dict(plan.nodes)
         try:
@@ -38,6 +39,33 @@ def make_plan(given: dict[str, Any] | None = None) -> Plan:
     if not plan.tables:
         report([problem for problems in plan.broken.values() for problem in problems])
     return plan
+
+
+def planned(given: dict[str, Any]) -> Plan:
+    """The plan of a config: as plan.json holds it, where that was written for the same config, else made anew."""
+    config = make_config(given)
+    plan = empty_plan(config, read_scale(config.scale))
+    try:
+        content = read_plan(plan.results / FILE)
+    except UserError:
+        return make_plan(given)
+    if content["arguments"] != plan.arguments:
+        return make_plan(given)
+    plan.nodes, plan.broken = nodes_of(content), content["broken"]
+    plan.tables = {target: plan.nodes[node_id] for target, node_id in content["tables"].items()}
+    return plan
+
+
+def empty_plan(config: Config, scale: dict[str, Any]) -> Plan:
+    """A plan of a config and its scale, without nodes."""
+    return Plan(
+        Path("results") / config.scale,
+        config.arguments(),
+        {"engine": scale["engine"], "budget_usd": config.budget_usd, "track": config.track},
+        {key: scale[key] for key in ("description", "is_comparable", "models")},
+        config=config,
+        scale=scale,
+    )
 
 
 def add_table(plan: Plan, path: Path) -> None:

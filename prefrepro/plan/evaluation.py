@@ -9,7 +9,7 @@ from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
-from prefrepro.plan.code_digest import code_digest, code_files
+from prefrepro.plan.code_digest import code_digest
 from prefrepro.plan.training import Hub, Trainings, content_hash
 from prefrepro.specs.evaluation import EVALUATIONS
 from prefrepro.specs.judge import judge_config
@@ -47,10 +47,11 @@ class Expander(Trainings):
         if sampling.get("generations") and (most := self.scale["max_draws"]):
             sampling["generations"] = [[t, min(draws, most)] for t, draws in sampling["generations"]]
         spec = {"sampling": sampling, "seed": seed, "model": model or ""}
-        readable = self.plan.nodes[run].id.rpartition("_")[0] if run else f"external_{column.model}"
+        readable = self.plan.nodes[run].name if run else f"external_{column.model}"
         readable = f"{readable}_{prompts.replace('_', '-')}" if prompts else readable
         inputs = {"data": data, "run": run} if run else {"data": data}
-        return self.plan.add("sample", readable, spec, inputs)
+        of = {"method": self.plan.nodes[run].method if run else None, "model": column.model}
+        return self.plan.add("sample", readable, spec, inputs, **of, dataset=prompts or column.dataset)
 
     def imported(self, row: Row, column: Column) -> str:
         """Answers that were made elsewhere to the prompts of the column's evaluation."""
@@ -66,7 +67,8 @@ class Expander(Trainings):
             "sampling": {"n": sampling["n"]},
         }
         readable = "_".join(["imported-" + row.key, column.model, (prompts or column.dataset).replace("_", "-")])
-        return self.plan.add("import", readable, spec, {"data": data})
+        of = {"model": column.model, "dataset": prompts or column.dataset}
+        return self.plan.add("import", readable, spec, {"data": data}, **of)
 
     def judge_name(self, column: Column) -> str:
         """The name in config/judges of who judges a column."""
@@ -92,6 +94,8 @@ class Expander(Trainings):
             inputs["scorer"] = self._judging_reward_model(column)
         if judge.get("scorer") == "world":
             spec["scorer_digest"] = code_digest("prefrepro.data.world.reward")
-        label = evaluation.get("annotator")
-        readable = "_".join(filter(None, (self.plan.nodes[sample].id.rpartition("_")[0], label, name)))
-        return self.plan.add("verdict", readable, spec, inputs, code_files(EVALUATIONS[kind]))
+        of, label = self.plan.nodes[sample], evaluation.get("annotator")
+        readable = "_".join(filter(None, (of.name, label, name)))
+        return self.plan.add(
+            "verdict", readable, spec, inputs, EVALUATIONS[kind], method=of.method, model=of.model, dataset=of.dataset
+        )

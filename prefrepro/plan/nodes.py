@@ -1,38 +1,14 @@
-"""What a plan is made of: nodes, each one job's worth of work, and the tables that want them.
-
-A node is named <readable>_<digest8>; the digest is over its expanded spec, the ids of its inputs and the
-comment-blind digest of the code it runs through. So the same work wanted twice is one node, and an edit makes new
-nodes only where it changes something. Imports neither torch nor Snakemake.
-"""
+"""What a plan is made of: nodes, each one job's worth of work. All that a job needs of its plan; imports no planner."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from prefrepro.errors import UserError, nearest
-from prefrepro.plan.code_digest import code_digest
-from prefrepro.specs.config import NAME, Config
-from prefrepro.specs.files import report
-
-KINDS = {
-    "data": ("data", "manifest.json", "prefrepro.data.build"),
-    "base": ("base", "run.json", "prefrepro.train.run"),
-    "sft": ("runs", "run.json", "prefrepro.train.run"),
-    "run": ("runs", "run.json", "prefrepro.train.run"),
-    "reward_model": ("runs", "run.json", "prefrepro.train.run"),
-    "reference": ("reference", "manifest.json", "prefrepro.train.reference"),
-    "embeddings": ("embeddings", "manifest.json", "prefrepro.train.embed"),
-    "reference_rewards": ("reference_rewards", "manifest.json", "prefrepro.train.reference_rewards"),
-    "sample": ("samples", "manifest.json", "prefrepro.sample.generate"),
-    "import": ("samples", "manifest.json", "prefrepro.sample.imported"),
-    "verdict": ("verdicts", "manifest.json", "prefrepro.judge.stage"),
-    "table": ("tables", "", "prefrepro.tables.build"),
-}
-"""kind -> (folder of the results, the file that is written last, the module that does the work)"""
+from prefrepro.plan.kinds import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,62 +17,53 @@ class Node:
 
     kind: str
     id: str
+    name: str
+    """The id without its digest."""
     spec: dict[str, Any]
     inputs: dict[str, str]
     """role -> node id"""
+    code: tuple[str, ...]
+    """The modules whose code, with all that they import, its digest is of."""
+    method: str | None = None
+    """Of a training, or of the training whose answers are sampled or judged."""
+    model: str | None = None
+    """The model as tables call it; that of a base model made here is its name in config/models."""
+    dataset: str | None = None
+    """The data set as tables call it; of a data node, its name in config/datasets."""
 
     @property
     def folder(self) -> str:
         """Where its files stand, below results/<scale>/."""
-        return f"{KINDS[self.kind][0]}/{self.id}"
+        return f"{KINDS[self.kind].folder}/{self.id}"
 
     @property
     def done(self) -> str:
-        """The file that is there only when all others are."""
-        return f"{self.folder}/{KINDS[self.kind][1]}"
+        """The file, below results/<scale>/, that is there only when all others are."""
+        return f"tables/{self.job}.cells.csv" if self.kind == "table" else f"{self.folder}/{KINDS[self.kind].done}"
+
+    @property
+    def job(self) -> str:
+        """What its log, benchmark and record are called; those of a table, as its files, bear no digest."""
+        return self.name if self.kind == "table" else self.id
+
+    @property
+    def log(self) -> str:
+        """Below results/<scale>/."""
+        return f"logs/{KINDS[self.kind].rule}/{self.job}.log"
 
 
 @dataclass(slots=True)
-class Plan:
-    """Every node by id, and each table's cells."""
+class Graph:
+    """Nodes by id, inputs before what they feed, and where their results stand: what a job knows of its plan."""
 
-    config: Config
-    scale: dict[str, Any]
+    results: Path
+    arguments: list[str]
+    """The config that the plan was made for, KEY=VALUE for all that is not default."""
+    runtime: dict[str, Any]
+    """How jobs are done, which makes no other result: engine, budget_usd, track."""
+    scale_facts: dict[str, Any]
+    """What a model card says of the scale: description, is_comparable, models."""
     nodes: dict[str, Node] = field(default_factory=dict)
-    tables: dict[str, Node] = field(default_factory=dict)
-    """target -> table node"""
-    broken: dict[str, list[str]] = field(default_factory=dict)
-    """target -> what is wrong with the spec of a table that could not be planned"""
-
-    @property
-    def results(self) -> Path:
-        return Path("results") / self.config.scale
-
-    @property
-    def printed(self) -> list[str]:
-        """Targets of the tables that a paper prints: what `tables` makes. Raises UserError where any spec is broken."""
-        self.refuse_broken()
-        return [target for target, node in self.tables.items() if node.spec["is_printed"]]
-
-    def refuse_broken(self, targets: list[str] | None = None) -> None:
-        """Raise UserError with all that is wrong with the specs of `targets`, or of any table where none is named."""
-        chosen = self.broken if targets is None else [target for target in targets if target in self.broken]
-        report([problem for target in chosen for problem in self.broken[target]])
-
-    def table_named(self, target: str, *more: str) -> Node:
-        """A table's node; UserError where its spec is broken, or where there is no such target (or one of `more`)."""
-        self.refuse_broken([target])
-        if target not in self.tables:
-            known = [*self.tables, *more]
-            raise UserError(f'"{target}" is no target. Known: {", ".join(known)}.{nearest(target, known)}')
-        return self.tables[target]
-
-    def targets(self, words: list[str]) -> list[str]:
-        """The targets that a user named; every printed table for nothing, or `tables`. Raises UserError."""
-        named = dict.fromkeys(t for word in words or ["tables"] for t in (self.printed if word == "tables" else [word]))
-        for target in named:
-            self.table_named(target, "tables")
-        return list(named)
 
     def of_kind(self, *kinds: str) -> list[Node]:
         return [node for node in self.nodes.values() if node.kind in kinds]
@@ -105,19 +72,17 @@ class Plan:
         """A node by id; UserError where the plan holds no such node (any more)."""
         if node_id not in self.nodes:
             stem = node_id.rpartition("_")[0]
-            now = [known for known in self.nodes if known.rpartition("_")[0] == stem]
+            now = [node.id for node in self.nodes.values() if node.name == stem]
             hint = (
                 f" The plan now has {', '.join(now)}: code or config changed since."
                 if now
                 else nearest(node_id, self.nodes)
             )
-            raise UserError(
-                f'"{node_id}" is not in the plan ({" ".join(self.config.arguments()) or "default config"}).{hint}'
-            )
+            raise UserError(f'"{node_id}" is not in the plan ({" ".join(self.arguments) or "default config"}).{hint}')
         return self.nodes[node_id]
 
-    def needed_by(self, targets: list[str]) -> list[Node]:
-        """Every node that these tables need, inputs before what they feed, each once."""
+    def upstream(self, wanted: Sequence[Node]) -> list[Node]:
+        """These nodes and all that they need, inputs before what they feed, each once."""
         ordered: dict[str, Node] = {}
 
         def visit(node: Node) -> None:
@@ -126,24 +91,6 @@ class Plan:
                     visit(self.nodes[node_id])
                 ordered[node.id] = node
 
-        for target in targets:
-            visit(self.tables[target])
+        for node in wanted:
+            visit(node)
         return list(ordered.values())
-
-    def add(
-        self,
-        kind: str,
-        readable: str,
-        spec: dict[str, Any],
-        inputs: dict[str, str],
-        extra_code: tuple[Path, ...] = (),
-    ) -> str:
-        """Register a node and return its id; the same node is registered once."""
-        code = code_digest(KINDS[kind][2], extra_code)
-        spec = {"kind": kind, **spec, "code_digest": code}
-        canonical = json.dumps([spec, inputs], sort_keys=True, ensure_ascii=False)
-        node_id = f"{readable}_{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
-        if NAME.fullmatch(node_id) is None:  # it becomes a folder, and a word of a command line
-            raise UserError(f"{node_id!r:.120} holds more than letters, digits, . _ and -: rename a file or key")
-        self.nodes.setdefault(node_id, Node(kind, node_id, spec, inputs))
-        return node_id

@@ -7,11 +7,13 @@ No part of a node's identity: more memory makes no other run. Knows nothing of S
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from prefrepro.inspect.forecast.jobs import Forecaster
-from prefrepro.plan.nodes import KINDS, Node, Plan
+from prefrepro.plan.kinds import KINDS
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.files import as_mapping, report, unknown_keys
 from prefrepro.specs.rules import is_whole
 
@@ -45,9 +47,9 @@ class Resources:
 class ScaleResources:
     """What the jobs of a plan's scale ask for: `default`, then the node's kind, then that kind of the node's model."""
 
-    def __init__(self, plan: Plan, forecaster: Forecaster | None = None) -> None:
-        """`forecaster` shortens runtimes. Raises UserError with every problem of the section."""
-        self.forecaster = forecaster
+    def __init__(self, plan: Plan, hours_of: Callable[[Node], float | None] = lambda node: None) -> None:
+        """`hours_of`: the forecast of a job, which shortens its runtime. Raises UserError with every problem."""
+        self.hours_of = hours_of
         where, problems = f"config/scales/{plan.config.scale}.yaml, resources", []
         section = as_mapping(plan.scale.get("resources"), where, problems)
         by_kind = {key: given for key, given in section.items() if key != MODELS}
@@ -65,10 +67,7 @@ class ScaleResources:
         values = dict(self.by_kind.get(DEFAULT, {}))
         if node is not None:
             values |= self.by_kind.get(node.kind, {})
-            # Nodes that train nothing have their model in their name: <method>_<model>_<dataset>…
-            names = [node.spec.get("model"), *node.id.split("_")]
-            model = next((name for name in names if name in self.by_model), None)
-            values |= self.by_model.get(model or "", {}).get(node.kind, {})
+            values |= self.by_model.get(node.model or "", {}).get(node.kind, {})
         asked = Resources(**values)
         if node is not None and node.spec.get("training", {}).get("lora_rank"):
             asked = replace(asked, gpus=min(asked.gpus, 1))  # adapters are trained by one process
@@ -78,9 +77,7 @@ class ScaleResources:
         return asked.of_attempt(attempt)
 
     def _hours(self, node: Node) -> float | None:
-        if self.forecaster is None or node.kind in UNKNOWN_HOURS:
-            return None
-        return self.forecaster.job(node).amounts.get("hours")
+        return None if node.kind in UNKNOWN_HOURS else self.hours_of(node)
 
 
 def _checked(raw: Any, known: list[str], where: str, problems: list[str]) -> dict[str, dict[str, int]]:

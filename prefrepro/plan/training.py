@@ -14,7 +14,7 @@ from prefrepro.data.hub import local_files
 from prefrepro.data.select import SELECTIONS
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file, show
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.adapters import settled, without
 from prefrepro.specs.config import REFERENCE_KEYS, ROLLOUT_KEYS, stand_in
 from prefrepro.specs.files import report
@@ -66,7 +66,7 @@ class Trainings:
             "prompt_batch": self.paper["sampling"]["batch_size"],
             "order_seed": sampling["order_seed"],
         }
-        return self.plan.add("data", file, {"source": spec}, {}), file
+        return self.plan.add("data", file, {"source": spec}, {}, dataset=file), file
 
     def _dataset_file(self, name: str) -> str:
         """The name in config/datasets of what stands in for a table's dataset."""
@@ -112,7 +112,8 @@ class Trainings:
             "pairs": None,
             **self._names(column),
         }
-        return self.plan.add("base", f"{name}_{data_name}", spec, {"data": data}, (read_method("sft").path,))
+        of = {"model": name, "dataset": column.dataset}
+        return self.plan.add("base", f"{name}_{data_name}", spec, {"data": data}, "methods.sft", **of)
 
     def _names(self, column: Column) -> dict[str, Any]:
         return {
@@ -137,7 +138,9 @@ class Trainings:
             **self._names(column),
         }
         readable = f"{method.name.replace('_', '-')}_{column.model}_{column.dataset}"
-        return self.plan.add(kind, readable, spec, inputs, (method.path,))
+        of = {"method": method.name, "model": column.model, "dataset": column.dataset}
+        code = ["prefrepro.model.rollout"] if method.needs.get("shape") == "rollout" else []
+        return self.plan.add(kind, readable, spec, inputs, f"methods.{method.name}", *code, **of)
 
     def _sft(self, column: Column, seed: int, base: str | None = None) -> str:
         """SFT of the column's model, or of `base` made here."""
@@ -202,7 +205,12 @@ class Trainings:
         method = read_method("bradley_terry")
         return self._training_run("reward_model", method, column, seed, training, {}, roles, init, pairs=pairs)
 
-    def _rollout(self, row: Row) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    def _method(self, row: Row) -> Method:
+        """The method of a row: the one that it names, or the file that a switch puts in its place."""
+        instead = self.reading.section("planning").get("methods", {})
+        return read_method(instead.get(row.method, row.method))
+
+    def _rollout(self, row: Row, method: Method) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Of a rollout method under this reading: its training fields, hyper-parameters and rollout settings.
 
         Raises UserError where they are incomplete or do not fit.
@@ -211,7 +219,7 @@ class Trainings:
         given = self.paper["rollout"][source] | self.scale["rollout"][source]
         hparams = given.pop("hparams", {})
         here = f"{self.where}, row {row.key}"
-        problems = [f"{here}: {problem}" for problem in hparam_problems(read_method(row.method), hparams)]
+        problems = [f"{here}: {problem}" for problem in hparam_problems(method, hparams)]
         lacking = [name for name in ROLLOUT_KEYS if name not in given]
         if lacking:
             spec = f"paper_tables/{self.table.paper}/paper.yaml"
@@ -226,12 +234,12 @@ class Trainings:
 
     def run(self, row: Row, column: Column, seed: int) -> str:
         """The training of a row × column."""
-        method = read_method(row.method)
+        method = self._method(row)
         if method.needs.get("rows") == "demonstrations":
             start, _ = self._start(column, seed)
             return start["init"] if self._starts_from_sft(start) else self._sft(column, seed)
         is_rollout = method.needs.get("shape") == "rollout"
-        given, own_hparams, rollout = self._rollout(row) if is_rollout else ({}, {}, None)
+        given, own_hparams, rollout = self._rollout(row, method) if is_rollout else ({}, {}, None)
         training = self._training(method, column, given, row.training | column.training)
         if method.needs.get("gather") and training["contrast_size"] > training["batch_size"]:
             raise UserError(
@@ -250,7 +258,8 @@ class Trainings:
             spec = limits | {"dtype": _computed_in(training), "micro_batch": training["micro_batch"], "init": init}
             spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
             readable = f"{self.paper.get('start', 'sft')}_{column.model}_{data_name}"
-            inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start})
+            of = {"model": column.model, "dataset": column.dataset}
+            inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start}, **of)
         if method.needs.get("embeddings"):
             embedder = row.embedder or column.embedder
             inputs["embeddings"] = self._embeddings(row, embedder, column, data, limits, method.needs["embeddings"])
@@ -292,7 +301,8 @@ class Trainings:
         inputs, init = self._base(column, 1)
         spec = limits | {"embedder": read_named("embedders", name, self.where), "text": text, "tokenizer": init}
         roles = {"data": data, **({"tokenizer": inputs["init"]} if inputs else {})}
-        return self.plan.add("embeddings", f"{name}_{column.dataset}", spec, roles)
+        of = {"model": column.model, "dataset": column.dataset}
+        return self.plan.add("embeddings", f"{name}_{column.dataset}", spec, roles, **of)
 
     def _reference_rewards(
         self, row: Row, column: Column, inputs: dict[str, str], init: Hub, own: dict[str, Any], pairs: str | None,
@@ -309,7 +319,8 @@ class Trainings:
         spec = own | given | {"init": init, "seed": seed}
         roles = {role: inputs[role] for role in ("data", "init") if role in inputs}
         roles["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
-        return self.plan.add("reference_rewards", f"sft_{column.model}_{column.dataset}", spec, roles)
+        of = {"model": column.model, "dataset": column.dataset}
+        return self.plan.add("reference_rewards", f"sft_{column.model}_{column.dataset}", spec, roles, **of)
 
 
 def content_hash(path: Path) -> str:

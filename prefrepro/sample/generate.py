@@ -1,71 +1,44 @@
-"""Responses of one run to the prompts that every run answers.
-
-Any engine: same prompts, same ends of a response, deterministic. Knows nothing of methods, judges or devices.
-
-Draws of one prompt are calls of their own, each with its seed. Only the vllm engine keeps a prompt's keys and values
-from one draw to the next; the others read the prompt again, which costs little beside answering it.
-"""
+"""The sample node of the DAG: responses of one run to the prompts that every run answers."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from tqdm import tqdm
 
-from prefrepro.data.template import render_for
+from prefrepro.data.hub import checkpoint_of
 from prefrepro.files import replacing, write_json
+from prefrepro.model.decode import Answer
 from prefrepro.model.examples import read_rows
-from prefrepro.model.load import checkpoint_of, hub_commit, tokenizer_of
-from prefrepro.model.seeds import seed_for
-from prefrepro.sample.engines import Engine, Request, open_engine
-from prefrepro.sample.processes import visible_devices
+from prefrepro.model.load import load_tokenizer
+from prefrepro.sample.answers import answers, seeds_of, temperatures
+from prefrepro.sample.engines import Engine, engine_of
+from prefrepro.sample.padded import Padded, Request, batches, ignore
+from prefrepro.sample.processes import Processes, visible_devices
+from prefrepro.specs.runtime import DEFAULT, Runtime
 
 
-def generate(
-    engine: Engine, tokenizer: Any, prompts: list[str], sampling: dict[str, Any], seed: int
-) -> list[dict[str, Any]]:
-    """One {response, tokens, finish} per prompt, in the prompts' order; the engine has them sorted by length.
-
-    finish: eos | role_tag | length. Greedy where temperature is 0. `max_length` bounds prompt and response together,
-    as the released sampler; a prompt that leaves no room loses its beginning.
-    """
-    tokenizer.truncation_side = "left"
-    room = sampling["max_new_tokens"] or sampling["max_length"]
-    longest = sampling["max_length"] - min(room, sampling["max_length"] // 2)
-    lengths = [len(ids) for ids in tokenizer(prompts)["input_ids"]]
-    order = sorted(range(len(prompts)), key=lambda i: (lengths[i], i))
-    cut = tokenizer([prompts[i] for i in order], truncation=True, max_length=longest)["input_ids"]
-    request = Request(sampling["temperature"], sampling["top_p"], room, sampling["max_length"], seed)
-    results: list[dict[str, Any]] = [{} for _ in prompts]
-    for row, answer in zip(order, engine.answers(cut, request), strict=True):
-        results[row] = {"response": answer.text, "tokens": answer.tokens, "finish": answer.finish}
-    return results
-
-
-def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, devices: Sequence[str] | None = None) -> None:
-    """samples.jsonl and manifest.json: each row of prompts.jsonl, per draw, with response, temperature and draw.
-
-    A row with `turns` is answered turn by turn, each answer being part of the next prompt: `responses` holds all. A
-    row's own `temperature` (MT-Bench's categories have one each) goes before the draw's. `devices` defaults to the
-    visible ones. Raises UserError where the engine is not installed.
-    """
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runtime = DEFAULT) -> None:
+    """samples.jsonl and manifest.json. Raises UserError where the engine is not installed."""
     started, sampling = time.perf_counter(), spec["sampling"]
-    torch.set_num_threads(sampling["threads"])
-    released = spec.get("model", "")
-    tokenizer = tokenizer_of(inputs, "run", released)
+    model = checkpoint_of(inputs, "run", spec.get("model", ""))
+    tokenizer = load_tokenizer(model.folder, model.template)
     prompts = read_rows(inputs["data"] / "prompts.jsonl")
     draws = temperatures(sampling)
-    seeds = [seed_for(spec["seed"], f"sampling/{draw}" if draw else "sampling") for draw in range(len(draws))]
     is_greedy = not any([*draws, *(prompt.get("temperature", 0) for prompt in prompts)])
-    visible = visible_devices() if devices is None else devices
-    rows = []
-    with open_engine(sampling, checkpoint_of(inputs, "run", released), tokenizer, visible, is_greedy) as engine:
-        for draw, (temperature, seed) in enumerate(zip(draws, seeds, strict=True)):
-            rows += _answer_all(engine, tokenizer, prompts, sampling, temperature, draw, seed)
+    devices = visible_devices() if runtime.devices is None else runtime.devices
+    total = len(draws) * sum(len(prompt.get("turns", [None])) for prompt in prompts)
+    with (
+        open_engine(sampling, model.folder, tokenizer, devices, is_greedy) as engine,
+        tqdm(total=total, unit="answer", disable=None) as bar,
+    ):
+        engine.advance = bar.update
+        rows = answers(engine, tokenizer, prompts, sampling, spec["seed"])
     with (
         replacing(out / "samples.jsonl") as temporary,
         temporary.open("w", encoding="utf-8", newline="\n") as file,
@@ -80,64 +53,45 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, devices: Seque
         "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
         "engine": sampling["engine"],
         "engine_version": engine.version,
-        "seeds": {"draws": seeds, "per": engine.seeded_per},
+        "seeds": {"draws": seeds_of(sampling, spec["seed"]), "per": engine.seeded_per},
         "processes": engine.processes,
-        "model_commit": hub_commit(inputs, "run", released),
+        "model_commit": model.commit,
         "wall_s": time.perf_counter() - started,
     }
     write_json(out / "manifest.json", manifest)
 
 
-def temperatures(sampling: dict[str, Any]) -> list[float]:
-    """The temperature of each draw: of `generations` [[temperature, draws], …], or the one of `temperature`."""
-    generations = sampling.get("generations") or [[sampling["temperature"], 1]]
-    return [temperature for temperature, draws in generations for _ in range(draws)]
+@contextlib.contextmanager
+def open_engine(
+    sampling: dict[str, Any], checkpoint: Path, tokenizer: Any, devices: Sequence[str], is_greedy: bool
+) -> Iterator[Engine]:
+    """The engine that `sampling` names, with the model of a checkpoint; `devices` as in CUDA_VISIBLE_DEVICES.
+
+    Only `transformers` uses more than one device, and only where that changes no answer: greedy, or seeds by batch.
+    Raises UserError where vLLM is wanted and not installed.
+    """
+    seed_per, is_plain = sampling["seed_per"], sampling["engine"] == "transformers"
+    if is_plain and len(devices) > 1 and (is_greedy or seed_per == "batch"):
+        threads = max(1, sampling["threads"] // len(devices))
+        with Processes(devices, checkpoint, sampling["dtype"], threads) as processes:
+            yield Scattered(processes, tokenizer, sampling["batch_size"], seed_per)
+    else:
+        yield engine_of(sampling, checkpoint, tokenizer)
 
 
-def _answer_all(
-    engine: Engine,
-    tokenizer: Any,
-    prompts: list[dict[str, Any]],
-    sampling: dict[str, Any],
-    temperature: float,
-    draw: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """One draw of every prompt, in the prompts' order."""
-    rows: list[dict[str, Any]] = [{} for _ in prompts]
-    own = [prompt.get("temperature", temperature) for prompt in prompts]
-    for number, value in enumerate(sorted(set(own))):
-        places = [place for place, one in enumerate(own) if one == value]
-        answers = _converse(
-            engine, tokenizer, [prompts[p] for p in places], sampling | {"temperature": value}, seed + number
-        )
-        for place, answer in zip(places, answers, strict=True):
-            rows[place] = prompts[place] | answer | {"draw": draw, "temperature": value}
-    return rows
+class Scattered:
+    """`Padded` with one process for each device: the same batches, each answered by the next free process."""
 
+    version = Padded.version
 
-def _converse(
-    engine: Engine, tokenizer: Any, prompts: list[dict[str, Any]], sampling: dict[str, Any], seed: int
-) -> list[dict[str, Any]]:
-    """Answers to every turn; tokens are of all turns, finish is of the last."""
-    histories = [list(prompt["prompt"]) for prompt in prompts]
-    later = [prompt.get("turns", [None])[1:] for prompt in prompts]
-    given: list[list[dict[str, Any]]] = [[] for _ in prompts]
-    for turn in range(1 + max(map(len, later), default=0)):
-        places = [place for place, turns in enumerate(later) if len(turns) >= turn]
-        if turn:
-            for place in places:
-                histories[place] += [
-                    {"role": "assistant", "content": given[place][-1]["response"]},
-                    {"role": "user", "content": later[place][turn - 1]},
-                ]
-        texts = [render_for(tokenizer, histories[place]) for place in places]
-        answers = generate(engine, tokenizer, texts, sampling, seed + 1000 * turn)
-        for place, answer in zip(places, answers, strict=True):
-            given[place].append(answer)
-    return [_joined(answers, "turns" in prompt) for prompt, answers in zip(prompts, given, strict=True)]
+    def __init__(self, processes: Processes, tokenizer: Any, batch_size: int, seed_per: str) -> None:
+        self.pool, self.tokenizer, self.batch_size, self.seeded_per = processes, tokenizer, batch_size, seed_per
+        self.processes = processes.count
+        self.advance: Callable[[int], object] = ignore
 
-
-def _joined(answers: list[dict[str, Any]], has_turns: bool) -> dict[str, Any]:
-    row = answers[-1] | {"tokens": sum(answer["tokens"] for answer in answers)}
-    return row | {"responses": [answer["response"] for answer in answers]} if has_turns else row
+    def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
+        found: list[Answer] = []
+        for some in self.pool.map(batches(prompts, request, self.batch_size, self.seeded_per)):
+            found += some
+            self.advance(len(some))
+        return found

@@ -10,15 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.jsonl import read_jsonl
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT, replacing, sha256_file, write_json
-from prefrepro.sample.outputs import answers_to, read_outputs
+from prefrepro.sample.outputs import ENGINE, imported
+from prefrepro.specs.runtime import DEFAULT, Runtime
 
-ENGINE = "imported"
 
-
-def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """samples.jsonl and manifest.json: each row of prompts.jsonl with the answer that the file gives.
 
     Raises UserError where the file is another than was planned with, or does not answer exactly these prompts.
@@ -32,11 +30,3 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     manifest = {"spec": spec, "n": len(answers), "engine": ENGINE, "wall_s": time.perf_counter() - started}
     write_json(out / "manifest.json", manifest)
-
-
-def imported(path: Path, columns: dict[str, str], prompts_jsonl: Path, ignore_extra: bool) -> list[dict[str, Any]]:
-    """Rows of samples.jsonl; tokens and temperature are not known. Raises UserError."""
-    prompts = [row for _, row in read_jsonl(prompts_jsonl)]
-    answers = answers_to(prompts, read_outputs(path, columns), path, ignore_extra)
-    own = {"tokens": None, "finish": ENGINE, "draw": 0, "temperature": None}
-    return [prompt | answer | own for prompt, answer in zip(prompts, answers, strict=True)]

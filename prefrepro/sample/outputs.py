@@ -18,11 +18,21 @@ from prefrepro.errors import UserError, nearest
 
 FIELDS = ("prompt", "prompt_id", "response", "responses")
 """What a mapping may name. A prompt is told by its text or its id; `responses` is a list, one answer for each turn."""
+ENGINE = "imported"
+"""What stands where a manifest names the engine that answered."""
 SHOWN = 3
 """Prompts that an error quotes."""
 QUOTED = 60
 Row = tuple[str, dict[str, Any]]
 """Where it stands, and its values by our names."""
+
+
+def imported(path: Path, columns: dict[str, str], prompts_jsonl: Path, ignore_extra: bool) -> list[dict[str, Any]]:
+    """Rows of samples.jsonl; tokens and temperature are not known. Raises UserError."""
+    prompts = [row for _, row in read_jsonl(prompts_jsonl)]
+    answers = answers_to(prompts, read_outputs(path, columns), path, ignore_extra)
+    own = {"tokens": None, "finish": ENGINE, "draw": 0, "temperature": None}
+    return [prompt | answer | own for prompt, answer in zip(prompts, answers, strict=True)]
 
 
 def mapping_problems(columns: Mapping[str, str]) -> list[str]:

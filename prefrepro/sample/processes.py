@@ -19,7 +19,7 @@ from prefrepro.errors import UserError
 
 if TYPE_CHECKING:
     from prefrepro.model.decode import Answer
-    from prefrepro.sample.engines import Batch
+    from prefrepro.sample.padded import Batch
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
@@ -86,7 +86,7 @@ def _end_with_parent() -> None:
 
 
 def _answer(batch: Batch) -> list[Answer]:
-    from prefrepro.sample.engines import answer_batch
+    from prefrepro.sample.padded import answer_batch
 
     model, tokenizer = _MODEL
     return answer_batch(model, tokenizer, batch)

@@ -103,11 +103,11 @@ SETTINGS = ["training", "sft", "reward_model", "sampling"]
 SAMPLING_DEFAULTS = {"engine": "transformers", "seed_per": "draw"}  # what is no paper's to say: docs/sampling.md
 ROLLOUT_SOURCES = ["data", "policy", "reference"]
 """Sections of `rollout`: what a rollout method has beside or instead of `training`, by where responses come from;
-`reference` is of responses that are rewarded once, before any training (prefrepro/train/reference_rewards.py)."""
+`reference` is of responses that are rewarded once, before any training (prefrepro/model/reference_rewards.py)."""
 REFERENCE_KEYS = ["samples", "max_new_tokens"]
 """Responses to each training prompt, and the most tokens of one."""
 ROLLOUT_KEYS = ["ppo_epochs", "minibatches", "max_head_grad_norm", "max_new_tokens"]
-"""prefrepro/model/rollout.py says what they mean."""
+"""prefrepro/model/training.py says what they mean."""
 SCALE_KEYS = [
     "description", "is_comparable", *STAND_INS, "external", "files_judge", *SETTINGS, "rollout", "prompt_sets",
     "evaluations", "max_draws", "forecast", "resources", "pretrained_on", "engine",
@@ -115,7 +115,7 @@ SCALE_KEYS = [
 
 
 _SCALE_RULES = {"description": TEXT, "is_comparable": FLAG, "files_judge": TEXT, "max_draws": COUNT}
-_SCALE_RULES["engine"] = flags_of("activation_checkpointing", "compile")  # prefrepro/model/engine.py
+_SCALE_RULES["engine"] = flags_of("activation_checkpointing", "compile")  # specs/runtime.py
 PAPER_KEYS = [
     "title", "arxiv", *SETTINGS, "rollout", "prompt_sets", "start", "evaluations", "switches",
 ]  # fmt: skip

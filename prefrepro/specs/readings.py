@@ -3,7 +3,7 @@
 A paper's switches stand in its paper.yaml; `reading` chooses a side for all of them, `--config SWITCH=SIDE` for one.
 A side may set: training, sampling, prompt_sets and evaluations (by name), which go over the paper's and the scale's
 values; hparams (by method), which go over a row's; source, which goes over a dataset's file; planning, which the
-planner reads: how PPO gets its responses, how a batch is made up.
+planner reads: how PPO gets its responses, which method's file takes another's place, how a batch is made up.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 
 from prefrepro.specs import adapters
 from prefrepro.specs.evaluation import EVALUATIONS
+from prefrepro.specs.method import method_names
 from prefrepro.specs.rules import COUNT, FLAG, NUMBER, SEED, TEXT, Key, is_number, is_text, is_whole, one_of
 
 OPTIMIZERS = ("rmsprop", "adamw")
@@ -103,6 +104,10 @@ SOURCE: dict[str, Key] = {
 }
 PLANNING: dict[str, Key] = {
     "rollouts": one_of("data", "policy"),
+    "methods": Key(
+        lambda value: isinstance(value, dict) and set(map(str, [*value, *value.values()])) <= set(method_names()),
+        "a mapping of methods to the methods that take their place",
+    ),
     "mixed_group": one_of("batch"),
     "contrast_batch": one_of("held", "moved"),
     "balanced": Key(

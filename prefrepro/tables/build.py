@@ -8,13 +8,14 @@ from typing import Any
 
 from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.errors import UserError
+from prefrepro.specs.runtime import DEFAULT, Runtime
 from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells, missing
 from prefrepro.tables.collect import collect
 from prefrepro.tables.render import settings_meta, table_meta, write_settings, write_table
 
 
-def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv} and bring the four CSVs up to date. Raises UserError."""
     write(spec, out.parent.parent, out.parent)
     collect(out.parent.parent)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from prefrepro.csv_schema.check import load_schema
+from prefrepro.csv_schema.schema import load_schema
 from prefrepro.errors import UserError, nearest
 from prefrepro.stats.metrics import METRICS, Summary, VerdictSet, compare, summarise
 

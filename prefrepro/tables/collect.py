@@ -15,8 +15,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from prefrepro.csv_schema.check import load_schema
-from prefrepro.csv_schema.schema import csv_lines, header_line, read_csv, validate_frame, write_csv
+from prefrepro.csv_schema.schema import csv_lines, header_line, load_schema, read_csv, validate_frame, write_csv
 from prefrepro.errors import UserError
 from prefrepro.files import replacing
 from prefrepro.stats.judging import judging_quality

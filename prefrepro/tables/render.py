@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tabulate import tabulate
 
 from prefrepro.errors import UserError
 from prefrepro.files import write_text
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.stats.paired import holm
-from prefrepro.tables.escape import csv_text, latex_text, markdown_text
-from prefrepro.tables.page import html_page
+from prefrepro.tables.escape import csv_text, fill_template
 from prefrepro.tables.view import MARK, View, number, view
 
 CSV_PARTS = {
@@ -66,10 +64,6 @@ class TableMeta:
     notes: list[str] = field(default_factory=list)
     switches: list[dict[str, str]] = field(default_factory=list)
     """Of the paper, as they stand: name, about, side, says."""
-
-    def switch_rows(self) -> list[list[str]]:
-        """The switches as rows under SWITCH_HEAD."""
-        return [[switch[key] for key in ("name", "about", "side", "says")] for switch in self.switches]
 
     def caution(self) -> str:
         """The sentence that keeps a reader from comparing what cannot be compared, or nothing."""
@@ -152,14 +146,19 @@ def write_settings(settings: Sequence[Mapping[str, Any]], meta: TableMeta, folde
 def _write(
     views: Mapping[tuple[str, str], View], lines: Sequence[str], csv_file: str, meta: TableMeta, folder: Path
 ) -> list[Path]:
-    labels = meta.full_column_labels()
-    switches = [SWITCH_HEAD, *meta.switch_rows()] if meta.switches else []
-    texts = {
-        "csv": csv_file,
-        "md": _markdown(views, lines, meta),
-        "tex": _latex(views, lines, meta),
-        "html": html_page(views, lines, meta.caution(), meta.title, meta.row_labels, labels, switches),
+    rows = [
+        (label, [views.get((row, column)) for column in meta.column_labels]) for row, label in meta.row_labels.items()
+    ]
+    values = {
+        "meta": meta,
+        "labels": list(meta.full_column_labels().values()),
+        "lines": lines,
+        "rows": rows,
+        "inline": [[label, *(cell.inline() if cell else "–" for cell in cells)] for label, cells in rows],
+        "switches": [[switch[key] for key in ("name", "about", "side", "says")] for switch in meta.switches],
+        "switch_head": SWITCH_HEAD,
     }
+    texts = {"csv": csv_file, **{suffix: fill_template(f"table.{suffix}", values) for suffix in ("md", "tex", "html")}}
     paths = [folder / f"{meta.paper}_{meta.table}.{suffix}" for suffix in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         write_text(path, text)
@@ -221,55 +220,3 @@ def _csv_field(value: Any, key: str) -> str:
     if key == "p_holm":
         return f"{value:.4f}"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _markdown(views: Mapping[tuple[str, str], View], lines: Sequence[str], meta: TableMeta) -> str:
-    labels = meta.full_column_labels()
-    rows = [[markdown_text(text) for text in row] for row in _inline_rows(views, meta)]
-    table = tabulate(rows, ["", *map(markdown_text, labels.values())], tablefmt="pipe", disable_numparse=True)
-    caution = [f"**{markdown_text(meta.caution())}**"] if meta.caution() else []
-    switches = [[markdown_text(text) for text in row] for row in meta.switch_rows()]
-    below = [tabulate(switches, SWITCH_HEAD, tablefmt="pipe", disable_numparse=True)] if switches else []
-    parts = [f"### {markdown_text(meta.title)}", *caution, *map(markdown_text, lines), table, *below]
-    return "\n\n".join(parts) + "\n"
-
-
-def _latex(views: Mapping[tuple[str, str], View], lines: Sequence[str], meta: TableMeta) -> str:
-    r"""A float that needs no package. Fields stand in braces: a bare `[` after `\\` opens an argument."""
-    labels = meta.full_column_labels()
-    head, *body = _latex_rows([["", *labels.values()], *_inline_rows(views, meta)])
-    switches = _latex_rows(meta.switch_rows())
-    below = [r"\medskip", "", r"\begin{tabular}{llll}", *switches, r"\end{tabular}"] if switches else []
-    title = meta.title.rstrip(".") + "."
-    caption = " ".join(latex_text(text) for text in [title, meta.caution(), *lines] if text)
-    return "\n".join(
-        [
-            r"\begin{table}[t]",
-            r"\centering",
-            rf"\caption{{{caption}}}",
-            rf"\label{{tab:{meta.paper}-{meta.table}}}",
-            r"\small",
-            rf"\begin{{tabular}}{{{'l' * (len(labels) + 1)}}}",
-            r"\hline",
-            head,
-            r"\hline",
-            *body,
-            r"\hline",
-            r"\end{tabular}",
-            *below,
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _latex_rows(rows: Sequence[Sequence[str]]) -> list[str]:
-    return [" & ".join(f"{{{latex_text(text)}}}" for text in row) + r" \\" for row in rows]
-
-
-def _inline_rows(views: Mapping[tuple[str, str], View], meta: TableMeta) -> list[list[str]]:
-    rows = []
-    for row, label in meta.row_labels.items():
-        found = [views.get((row, column)) for column in meta.column_labels]
-        rows.append([label, *(cell.inline() if cell else "–" for cell in found)])
-    return rows

@@ -23,10 +23,16 @@ class View:
     printed: str
     counts: str
 
+    def small(self) -> list[str]:
+        """The parts that stand beside or below the value."""
+        return [
+            text for text in (self.interval, f"printed {self.printed}" if self.printed else "", self.counts) if text
+        ]
+
     def inline(self) -> str:
         """All parts in one line."""
         ours = f"{self.value} {self.interval}".rstrip()
-        return "; ".join(filter(None, [ours, f"printed {self.printed}" if self.printed else "", self.counts]))
+        return "; ".join(filter(None, [ours, *self.small()[bool(self.interval) :]]))
 
 
 def number(value: Any) -> float | None:

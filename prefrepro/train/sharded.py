@@ -1,24 +1,24 @@
 """A policy whose weights, gradients and optimiser state are divided among ranks (FSDP2).
 
-Weights may be held wider than they are computed with, on one rank too. Knows nothing of losses or of optimisers.
+Weights may be held wider than they are computed with, on one rank too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
 
-from prefrepro.model.engine import layers_of
 from prefrepro.model.examples import Tokens
+from prefrepro.model.load import DTYPES
 from prefrepro.model.policy import Policy
+from prefrepro.train.engine import layers_of
 from prefrepro.train.ranks import Ranks, read_together
 
 
@@ -36,15 +36,17 @@ class Reader(nn.Module):
 
 
 class Sharded:
-    """What a policy and whoever samples from it go through once it is divided."""
+    """Reads and samples from a policy whose weights are divided."""
 
-    def __init__(self, policy: Policy, ranks: Ranks, compute_dtype: torch.dtype | None) -> None:
+    def __init__(self, policy: Policy, ranks: Ranks, compute_dtype: str | None) -> None:
         """Divides `policy.model` in place, from equal weights on all ranks. `compute_dtype`: None: the weights'."""
         model, own_dtype = policy.model, policy.model.dtype
         reduce_dtype = own_dtype if compute_dtype else None
         options: dict[str, Any] = {
             "mesh": init_device_mesh(model.device.type, (ranks.size,)),
-            "mp_policy": MixedPrecisionPolicy(param_dtype=compute_dtype, reduce_dtype=reduce_dtype),
+            "mp_policy": MixedPrecisionPolicy(
+                param_dtype=DTYPES[compute_dtype] if compute_dtype else None, reduce_dtype=reduce_dtype
+            ),
         }
         for layer in layers_of(model):
             fully_shard(layer, **options)
@@ -74,12 +76,6 @@ class Sharded:
             part.set_reshard_after_forward(part is not self.reader)
             part.reshard()
         return found
-
-
-def clip_grad_norm(parameters: Iterable[Tensor], limit: float) -> float:
-    """Scale gradients to a norm of at most `limit`; returns the norm over all ranks before."""
-    norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
-    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
 def whole_weights(model: nn.Module) -> dict[str, Any]:

@@ -14,13 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from prefrepro.specs.runtime import Metrics
+
 PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 """What --config track may say -> the package that it wants"""
 PROJECT = "prefrepro"
-
-Metrics = list[dict[str, float]]
-Tracker = Callable[[Metrics], None]
-"""Called with all rows so far whenever there is a new one"""
 
 
 def problem(name: str | None) -> str | None:
@@ -35,7 +33,7 @@ def problem(name: str | None) -> str | None:
     return None
 
 
-def tracker(name: str, results: Path, run_id: str, spec: dict[str, Any]) -> Tracker:
+def tracker(name: str, results: Path, run_id: str, spec: dict[str, Any]) -> Callable[[Metrics], None]:
     """A tracker of one run. TensorBoard's files: results/<scale>/tensorboard/<run>/, made anew by each attempt."""
     write = _tensorboard(results / "tensorboard" / run_id) if name == "tensorboard" else _like_wandb(name, run_id, spec)
     n_written = 0

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
 from shared import SHARED
 
-from prefrepro.data.benchmarks import TEMPERATURES, arena_hard_prompts, located, mt_bench_prompts
+from prefrepro.data.benchmarks import TEMPERATURES, arena_hard_prompts, mt_bench_prompts
 from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
 
@@ -163,22 +162,3 @@ def test_files_that_are_not_there_or_empty(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(UserError, match="the file is empty"):
         arena_hard_prompts(tmp_path / "empty.jsonl", tmp_path / "empty.jsonl")
-
-
-def test_a_file_is_a_path_or_in_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub's own client, offline, on a cache laid out as it lays it out itself."""
-    assert located({"path": str(tmp_path / "q.jsonl")}) == tmp_path / "q.jsonl"
-    with pytest.raises(UserError, match="revision missing"):
-        located({"repo": "lmsys/mt-bench", "file": "q.jsonl"})
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    commit = "0123456789" * 4
-    cached = tmp_path / "spaces--lmsys--mt-bench" / "snapshots" / commit / "data" / "q.jsonl"
-    cached.parent.mkdir(parents=True)
-    cached.write_text(json.dumps(QUESTION))
-    source = {"repo": "lmsys/mt-bench", "revision": commit, "file": "data/q.jsonl", "repo_type": "space"}
-    assert len(mt_bench_prompts(located(source))) == 1
-    with pytest.raises(UserError, match=r"a.jsonl of space lmsys/mt-bench .*or give the released file as a local path"):
-        located({**source, "file": "data/a.jsonl"})
-    with pytest.raises(UserError, match="Check the network and the revision"):
-        located({**source, "repo": "no/such/name"})

@@ -10,7 +10,7 @@ import pytest
 
 from prefrepro.data.jsonl import read_jsonl
 from prefrepro.data.local import data_files, load_rows
-from prefrepro.data.rows import Counts, ranked_rows
+from prefrepro.data.rows import Counts, parse_preference, parse_ranked
 from prefrepro.errors import UserError
 
 GOOD = {"prompt": "Hi", "chosen": "Hello.", "rejected": "Nö."}
@@ -120,7 +120,7 @@ def test_load_rows_joins_files_and_counts_across_them(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(LINE)
     (tmp_path / "b.jsonl").write_bytes(b"{}\n" + LINE + b"oops\n")
     counts = Counts()
-    rows = list(load_rows(tmp_path, on_bad_row="skip", counts=counts))
+    rows = list(load_rows(tmp_path, parse_preference, on_bad_row="skip", counts=counts))
     assert [row.rejected for row in rows] == ["Nö.", "Nö."]
     assert (counts["rows"], counts["bad_rows"], counts["duplicate_prompts"]) == (2, 2, 1)
     assert counts.first_locations["duplicate_prompts"] == [f"{tmp_path / 'b.jsonl'}, line 2"]
@@ -128,11 +128,11 @@ def test_load_rows_joins_files_and_counts_across_them(tmp_path: Path) -> None:
 
 def test_load_rows_of_ranked_rows(tmp_path: Path) -> None:
     (tmp_path / "ranked.jsonl").write_text('{"prompt": "Hi", "completions": ["a", "b"], "scores": [1, 2]}\n')
-    (row,) = load_rows(tmp_path, counts=Counts(), rows_of=ranked_rows)
+    (row,) = load_rows(tmp_path, parse_ranked, counts=Counts())
     assert row.scores == [1.0, 2.0]
 
 
 def test_skipping_every_row_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"{}\n")
     with pytest.raises(UserError, match=r"no usable row \(1 bad\). The first: .*line 1"):
-        list(load_rows(tmp_path, on_bad_row="skip", counts=Counts()))
+        list(load_rows(tmp_path, parse_preference, on_bad_row="skip", counts=Counts()))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prefrepro.data.rows import Counts, OnBadRow, PreferenceRow, preference_rows, ranked_rows
+from prefrepro.data.rows import Counts, OnBadRow, PreferenceRow, checked_rows, parse_preference, parse_ranked
 from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
 
@@ -17,7 +17,7 @@ GOOD = {"prompt": "Hi", "chosen": "Hello.", "rejected": "No."}
 
 def load(*records: dict[str, Any], on_bad_row: OnBadRow = "stop") -> tuple[list[PreferenceRow], Counts]:
     counts = Counts()
-    return list(preference_rows(enumerate(records, start=1), "some.jsonl", on_bad_row, counts)), counts
+    return list(checked_rows(enumerate(records, start=1), "some.jsonl", parse_preference, on_bad_row, counts)), counts
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_an_unknown_way_with_bad_rows_is_refused() -> None:
 def test_ranked_rows() -> None:
     counts = Counts()
     records = [(1, {"prompt": "Hi", "completions": ["a", "b", ""], "scores": [3, 1.5, 0]})]
-    (row,) = ranked_rows(records, "ranked.jsonl", "stop", counts)
+    (row,) = checked_rows(records, "ranked.jsonl", parse_ranked, "stop", counts)
     assert (row.prompt, row.completions, row.scores) == (HI, ["a", "b", ""], [3.0, 1.5, 0.0])
     assert counts["empty_completion"] == 1
 
@@ -132,4 +132,4 @@ def test_ranked_rows() -> None:
 def test_a_bad_ranked_row_is_refused(completions: Any, scores: Any, expected: str) -> None:
     record = {"prompt": "Hi", "completions": completions, "scores": scores}
     with pytest.raises(UserError, match=expected):
-        list(ranked_rows([(1, record)], "ranked.jsonl", "stop", Counts()))
+        list(checked_rows([(1, record)], "ranked.jsonl", parse_ranked, "stop", Counts()))

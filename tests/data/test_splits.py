@@ -1,4 +1,4 @@
-"""Splits by prompt, and orders that equal those of the released data loaders."""
+"""Splits by prompt, and the order of sampled prompts, which is that of the released data loader."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrepro.data.rows import PreferenceRow
-from prefrepro.data.splits import eval_prompt_order, paired_order, split_of, unique_prompts, unpaired_order
+from prefrepro.data.splits import eval_prompt_order, split_of
 from prefrepro.errors import UserError
 
 PARTS = {"train": 0.7, "eval": 0.15, "judge": 0.15}
@@ -49,15 +48,6 @@ def test_parts_that_do_not_sum_to_one_are_refused(parts: dict[str, float]) -> No
         split_of("x", parts, "salt")
 
 
-def test_unique_prompts_keep_the_first_row_in_order() -> None:
-    def row(prompt: str, chosen: str) -> PreferenceRow:
-        return PreferenceRow([{"role": "user", "content": prompt}], chosen, "r")
-
-    merged = unique_prompts([row("b", "1"), row("a", "2"), row("b", "3")])
-    assert [(one.prompt[0]["content"], one.chosen) for one in merged.values()] == [("b", "1"), ("a", "2")]
-    assert all(name == one.prompt_id for name, one in merged.items())
-
-
 def golden_cases(config: pytest.Config, op: str) -> list[dict[str, Any]]:
     path = Path(str(config.getoption("--golden")))
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -74,28 +64,6 @@ def test_eval_prompt_order_is_the_released_one(pytestconfig: pytest.Config) -> N
         assert order == case["outputs"]["prompt_indices"], case["id"]
 
 
-@pytest.mark.parametrize("op", ["paired_train_order", "rpo_unpaired_train_order", "kto_ppo_train_order"])
-def test_training_orders_are_the_released_ones(pytestconfig: pytest.Config, op: str) -> None:
-    for case in golden_cases(pytestconfig, op):
-        asked = case["params"]
-        cycle = asked["pairs_per_prompt_cycle"]
-        train, held_out = (
-            [cycle[prompt % len(cycle)] for prompt in range(asked[f"n_{side}_prompts"])] for side in ("train", "test")
-        )
-        options = {
-            "seed": asked["seed"],
-            "eval_pairs_per_prompt": held_out,
-            "eval_batch_size": asked["eval_batch_size"],
-            "n_eval_examples": asked["n_eval_examples"],
-        }
-        if op == "paired_train_order":
-            batches: list[Any] = paired_order(train, asked["batch_size"], **options)
-        else:
-            balanced = op == "rpo_unpaired_train_order"
-            batches = unpaired_order(train, asked["batch_size"], is_balanced=balanced, **options)
-        assert json.loads(json.dumps(batches)) == case["outputs"]["batches"], case["id"]
-
-
 def test_one_pass_leaves_out_the_last_partial_batch() -> None:
     order = eval_prompt_order(805, None, 32)
     assert len(order) == len(set(order)) == 800  # PROTOCOL.md §1.10
@@ -108,31 +76,8 @@ def test_samples_are_rounded_up_to_full_batches_and_come_again_after_a_pass() ->
     assert len(set(order[:32])) == len(set(order[32:])) == 32
 
 
-@given(
-    st.lists(st.integers(1, 3), min_size=4, max_size=30),
-    st.sampled_from([2, 4]),
-    st.integers(1, 3),
-    st.integers(),
-)
-def test_every_epoch_serves_each_example_at_most_once(
-    pairs: list[int], batch_size: int, n_epochs: int, seed: int
-) -> None:
-    batches = paired_order(pairs, batch_size, seed=seed, n_epochs=n_epochs)
-    per_epoch = sum(pairs) // batch_size
-    assert [len(batch) for batch in batches] == [batch_size] * per_epoch * n_epochs
-    for epoch in range(n_epochs):
-        served = [pair for batch in batches[epoch * per_epoch : (epoch + 1) * per_epoch] for pair in batch]
-        assert len(set(served)) == len(served)
-    for batch in unpaired_order(pairs, batch_size, is_balanced=True, seed=seed):
-        assert [side for _, _, side in batch] == [1, 0] * (batch_size // 2)
-
-
 def test_orders_that_serve_nothing_are_refused() -> None:
-    with pytest.raises(UserError, match="3 examples do not fill a batch of 4"):
+    with pytest.raises(UserError, match="3 prompts do not fill a batch of 4"):
         eval_prompt_order(3, 8, 4)
-    with pytest.raises(UserError, match="do not fill a batch"):
-        paired_order([1, 1], 4)
-    with pytest.raises(UserError, match="expected at least 1"):
-        paired_order([1, 1], 0)
-    with pytest.raises(UserError, match="expected an even number"):
-        unpaired_order([1] * 9, 3, is_balanced=True)
+    with pytest.raises(UserError, match="do not fill a batch of 0; expected a batch of 1 to 3"):
+        eval_prompt_order(3, 8, 0)

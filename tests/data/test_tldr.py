@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 from pyarrow import parquet
 from shared import SHARED
 
+from prefrepro.data.local import load_rows
 from prefrepro.data.rows import Counts, Reading
-from prefrepro.data.tldr import SplitRow, load_tldr
+from prefrepro.data.tldr import SplitRow, parse_tldr
 from prefrepro.errors import UserError
 
 JUDGED = SHARED / "data/tldr/tldr_ppo1.3b_vs_reference_gpt4_judged_1000.csv.gz"
@@ -33,7 +35,7 @@ def comparison(post: str | None, texts: tuple[str, str] = (" good", " bad"), **c
 
 def read(path: Path, reading: Reading = "paper") -> tuple[list[SplitRow], Counts]:
     counts = Counts()
-    return list(load_tldr(path, reading=reading, counts=counts)), counts
+    return list(load_rows(path, partial(parse_tldr, reading=reading), counts=counts)), counts
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
@@ -99,7 +101,7 @@ def test_a_malformed_row_is_reported_by_file_and_line(tmp_path: Path, changes: d
     assert str(error.value).startswith(f"{path}, line 2: ")
     assert expected in str(error.value)
     counts = Counts()
-    assert len(list(load_tldr(path, on_bad_row="skip", counts=counts))) == 1
+    assert len(list(load_rows(path, parse_tldr, on_bad_row="skip", counts=counts))) == 1
     assert counts["bad_rows"] == 1
 
 

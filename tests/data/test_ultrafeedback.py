@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from pyarrow import parquet
 from shared import SHARED
 
-from prefrepro.data.rows import Counts, RankedRow
-from prefrepro.data.ultrafeedback import ScoreField, load_ultrafeedback, ultrafeedback_rows
+from prefrepro.data.local import load_rows
+from prefrepro.data.rows import Counts, RankedRow, checked_rows
+from prefrepro.data.ultrafeedback import ScoreField, parse_ultrafeedback
 from prefrepro.errors import UserError
 
 BINARIZED = SHARED / "data/ultrafeedback"
@@ -33,7 +35,9 @@ def read(*records: dict[str, Any], score_field: ScoreField, skip: bool = False) 
     counts = Counts()
     numbered = enumerate(records, start=1)
     on_bad_row = "skip" if skip else "stop"
-    return list(ultrafeedback_rows(numbered, "uf.jsonl", on_bad_row, counts, score_field=score_field)), counts
+    return list(
+        checked_rows(numbered, "uf.jsonl", partial(parse_ultrafeedback, score_field=score_field), on_bad_row, counts)
+    ), counts
 
 
 GROUP = raw(
@@ -108,11 +112,6 @@ def test_a_malformed_record_is_reported(record: dict[str, Any], expected: str) -
     assert expected in str(error.value)
 
 
-def test_an_unknown_score_field_is_refused() -> None:
-    with pytest.raises(UserError, match=r"Did you mean overall_score\?"):
-        read(GROUP, score_field="overal_score")  # type: ignore[arg-type]
-
-
 def test_ncas_copy_in_parquet(tmp_path: Path) -> None:
     """Messages of prompt and answer, as in ChenDRAG/ultrafeedback_reward; A0 is the best."""
     user = {"role": "user", "content": "Hi"}
@@ -120,7 +119,7 @@ def test_ncas_copy_in_parquet(tmp_path: Path) -> None:
     record = {"prompt": "Hi", **answers, **{f"score_A{i}": 9.0 - i for i in range(4)}}
     parquet.write_table(pyarrow.Table.from_pylist([record]), tmp_path / "train_prefs-00000-of-00001.parquet")
     parquet.write_table(pyarrow.Table.from_pylist([record, record]), tmp_path / "test_prefs-00000-of-00001.parquet")
-    (row,) = load_ultrafeedback(tmp_path, split="train_prefs", counts=Counts())
+    (row,) = load_rows(tmp_path, parse_ultrafeedback, split="train_prefs", counts=Counts())
     assert (row.completions, row.scores) == ([f"answer {i}" for i in range(4)], [9.0, 8.0, 7.0, 6.0])
 
 
@@ -129,7 +128,7 @@ def test_the_binarized_samples() -> None:
         pytest.skip(f"{BINARIZED} is absent: UltraFeedback's samples are not shipped with the code")
     for split, n in (("train", 1000), ("eval", 200)):
         counts = Counts()
-        rows = list(load_ultrafeedback(BINARIZED, split=split, counts=counts))
+        rows = list(load_rows(BINARIZED, parse_ultrafeedback, split=split, counts=counts))
         assert len(rows) == counts["rows"] == n
         assert all(len(row.completions) == 2 for row in rows)
         assert all(row.scores[0] >= row.scores[1] for row in rows)

@@ -47,7 +47,7 @@ class Judging:
 
     def run(self) -> Done:
         words = [f"{key}={value}" for key, value in self.config.items()]
-        return self.checkout.python("-m", "prefrepro.judge", self.id, *words)
+        return self.checkout.job(self.id, *words)
 
     def replies(self) -> int:
         """Rows of the cache of all judging."""

@@ -211,5 +211,5 @@ def test_a_bad_judge_is_found_before_anything_is_trained(checkout: Checkout, ref
 
 
 def test_broken_machinery_is_named_by_file_and_line(checkout: Checkout, refused: Refused) -> None:
-    checkout.edit("prefrepro/train/loop.py", "def train(", "def train((")
-    refused(checkout.prefrepro("plan", "table1"), "prefrepro/train/loop.py, line ", "no valid Python")
+    checkout.edit("prefrepro/model/learner.py", "def gradient_step(", "def gradient_step((")
+    refused(checkout.prefrepro("plan", "table1"), "prefrepro/model/learner.py, line ", "no valid Python")

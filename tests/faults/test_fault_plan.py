@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from faulty_judge import local_judge
+from judge_faults import KINDS
 from judge_helpers import IDENTITY, make_config, make_items, stats
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.faults import KINDS
-from prefrepro.judge.local import local_judge
 from prefrepro.judge.pairwise import judge_items
 from prefrepro.judge.transport import is_model
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from checkout import Checkout
 from dies import SAID
+from faulty_judge import local_judge
 from torment import KEY, Torment, Workflow, digests, make_world, paid
-
-from prefrepro.judge.local import local_judge
 
 Tell = Callable[..., None]
 SEED = 8

@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 import torch
-from train_helpers import make_inputs, make_policy, method_of, settings, weights
+from train_helpers import learner_of, make_inputs, make_policy, method_of, settings, weights
 
 from methods.contract import LossOutput
 from prefrepro.errors import UserError
 from prefrepro.model.batches import step_rows
 from prefrepro.model.policy import Policy
+from prefrepro.model.training import Training
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.loop import Outcome, Training, train
+from prefrepro.train.loop import Outcome, train
 
 Tell = Callable[..., None]
 SEED = 7
@@ -62,7 +63,7 @@ def run(policy: Policy, store: CheckpointStore, loss: Callable[..., Any] | None 
     method = method_of("dpo")
     values = settings(max_steps=None, epochs=3.0, checkpoint_every=2, micro_batch=32, **changes)
     chosen = loss or method.loss
-    return train(policy, chosen, method.Hparams(), method.NEEDS, make_inputs(), Training(**values), SEED, store)
+    return train(learner_of(policy, method, Training(**values), make_inputs(), loss=chosen), store)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -101,10 +102,7 @@ def test_a_run_of_bad_steps_alone_is_no_result(store: CheckpointStore, steps: in
     loss = broken_at(method_of("dpo"), FAULTS["NaN loss"], set(range(1, steps + 1)))
     method, values = method_of("dpo"), settings(max_steps=steps, epochs=30.0, on_nan="skip", micro_batch=32)
     with pytest.raises(UserError, match=said):
-        train(
-            make_policy(dtype=torch.float32), loss, method.Hparams(), method.NEEDS, make_inputs(), Training(**values),
-            SEED, store,
-        )  # fmt: skip
+        train(learner_of(make_policy(dtype=torch.float32), method, Training(**values), make_inputs(), loss=loss), store)
 
 
 HUNGRY = """

@@ -9,7 +9,8 @@ from typing import Any
 from prefrepro.inspect.forecast.jobs import Job
 from prefrepro.inspect.forecast.lines import Forecast, forecast
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 RESULTS = Path("results/embedded")
 

@@ -17,7 +17,8 @@ from prefrepro.inspect.forecast.work import (
     training_work,
 )
 from prefrepro.model.batches import step_rows, steps_per_epoch
-from prefrepro.model.rollout import RolloutSettings, rows_of_rollouts
+from prefrepro.model.rollout import rows_of_rollouts
+from prefrepro.model.training import RolloutSettings
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.nodes import Node
 

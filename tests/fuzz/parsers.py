@@ -100,7 +100,7 @@ def _completion(_folder: Path, content: bytes) -> Callable[[], None]:
 
     def call() -> None:
         with contextlib.suppress(ValueError):
-            json.dumps(parse_completion(content.decode("utf-8", "replace")), ensure_ascii=False).encode()
+            parse_completion(content.decode("utf-8", "replace")).model_dump_json()
 
     return call
 

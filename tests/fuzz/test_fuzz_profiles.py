@@ -18,8 +18,7 @@ from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.inspect.simulate.engine import Capacity, replay
 from prefrepro.inspect.simulate.profiles import check_profile, read_profile
 from prefrepro.inspect.simulate.tasks import Job, jobs_of, tasks_of
-from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.build import empty_plan, make_plan
 from prefrepro.plan.resources import ScaleResources
 from prefrepro.specs.config import make_config, read_scale
 from prefrepro.specs.files import read_mapping, read_yaml
@@ -102,7 +101,7 @@ def test_resources_of_a_scale(drawn: tuple[str, Case]) -> None:
     scale = read_scale(name) | {"resources": case.value}
 
     def call() -> None:
-        asked = ScaleResources(Plan(make_config({"scale": name}), scale))
+        asked = ScaleResources(empty_plan(make_config({"scale": name}), scale))
         for attempt in (1, 4):
             found = asked.of(None, attempt)
             assert found.gpus >= 0 and min(found.cpus, found.mem_mb, found.runtime_min) >= 1

@@ -16,11 +16,11 @@ from mutations import FEW, Case, cases, refusal, spoiled_bytes
 
 from prefrepro.data.alpaca_eval import alpaca_eval_prompts
 from prefrepro.data.benchmarks import arena_hard_prompts, mt_bench_prompts
-from prefrepro.data.hh import hh_rows
+from prefrepro.data.hh import parse_hh
 from prefrepro.data.local import load_rows
-from prefrepro.data.rows import Counts, RankedRow, preference_rows, ranked_rows
-from prefrepro.data.tldr import tldr_rows
-from prefrepro.data.ultrafeedback import ultrafeedback_rows
+from prefrepro.data.rows import Counts, RankedRow, parse_preference, parse_ranked
+from prefrepro.data.tldr import parse_tldr
+from prefrepro.data.ultrafeedback import parse_ultrafeedback
 from prefrepro.judge.stage import read_rows
 
 pytestmark = pytest.mark.fuzz
@@ -28,18 +28,18 @@ pytestmark = pytest.mark.fuzz
 MESSAGES = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "What is two plus two?"}]
 RATED = {aspect: {"Rating": "4"} for aspect in ("helpfulness", "honesty", "instruction_following", "truthfulness")}
 ROWS: dict[str, tuple[Callable[..., Any], Any]] = {
-    "pairs": (preference_rows, {"prompt": MESSAGES, "chosen": "Four.", "rejected": "Five."}),
+    "pairs": (parse_preference, {"prompt": MESSAGES, "chosen": "Four.", "rejected": "Five."}),
     "turns": (
-        preference_rows,
+        parse_preference,
         {"prompt": "Two?", "chosen": [{"role": "assistant", "content": "2"}], "rejected": "Five."},
     ),
-    "ranked": (ranked_rows, {"prompt": "Two?", "completions": ["a", "b", "c"], "scores": [1, 2.5, -3]}),
+    "ranked": (parse_ranked, {"prompt": "Two?", "completions": ["a", "b", "c"], "scores": [1, 2.5, -3]}),
     "hh": (
-        hh_rows,
+        parse_hh,
         {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello.", "rejected": "\n\nHuman: Hi\n\nAssistant: Go away."},
     ),
     "tldr": (
-        tldr_rows,
+        parse_tldr,
         {
             "info": {"post": "A long post."},
             "summaries": [{"text": " A"}, {"text": " B"}],
@@ -48,7 +48,7 @@ ROWS: dict[str, tuple[Callable[..., Any], Any]] = {
         },
     ),
     "ultrafeedback": (
-        ultrafeedback_rows,
+        parse_ultrafeedback,
         {
             "instruction": "Two?",
             "completions": [
@@ -90,7 +90,7 @@ def read(folder: Path, form: str, content: bytes, name: str = "train.jsonl") -> 
     file.write_bytes(content)
 
     def call() -> None:
-        for row in load_rows(file, counts=Counts(), rows_of=ROWS[form][0]):
+        for row in load_rows(file, ROWS[form][0], counts=Counts()):
             texts = [message["content"] for message in row.prompt]
             texts += row.completions if isinstance(row, RankedRow) else [row.chosen, row.rejected]
             for text in texts:

@@ -15,8 +15,7 @@ from mutations import FEW, HOSTILE, Case, cases, refusal, spoiled_bytes
 
 from prefrepro.files import ROOT
 from prefrepro.inspect.forecast.settings import read_settings
-from prefrepro.plan.build import add_table, make_plan
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.build import add_table, empty_plan, make_plan
 from prefrepro.specs.config import check_paper, check_scale, make_config, read_paper, read_scale, settings_problems
 from prefrepro.specs.files import read_yaml, report
 from prefrepro.specs.judge import judge_config, load_judge
@@ -74,7 +73,7 @@ def plan_table(folder: Path, like: Path, spec: bytes) -> Callable[[], None]:
     config = make_config({})
     scale = read_scale("embedded")
     read_yaml.cache_clear()
-    return lambda: add_table(Plan(config, scale), file)
+    return lambda: add_table(empty_plan(config, scale), file)
 
 
 def is_free_in_a_table(path: tuple[str | int, ...]) -> bool:
@@ -140,7 +139,7 @@ def test_a_scale_that_was_taken_makes_a_plan(drawn: tuple[Path, Case], table: Pa
     path, case = drawn
 
     def call() -> None:
-        add_table(Plan(make_config({}), check_scale(case.value, path.name)), table)
+        add_table(empty_plan(make_config({}), check_scale(case.value, path.name)), table)
 
     if isinstance(case.value, dict):
         refusal(call, names=(path.name, table.name, "config/"))
@@ -197,7 +196,7 @@ def test_the_order_of_keys_is_of_no_account() -> None:
     scale = content(ROOT / "config" / "scales" / "embedded.yaml")
     keys = list(scale)
     random.Random(0).shuffle(keys)
-    plan = Plan(make_config({}), check_scale({key: scale[key] for key in keys}, "embedded"))
+    plan = empty_plan(make_config({}), check_scale({key: scale[key] for key in keys}, "embedded"))
     for table in TABLES:
         add_table(plan, table)
     assert set(plan.nodes) == nodes

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from released_orders import paired_order, unpaired_order
 from torch import Tensor
 
 from methods import (
@@ -23,6 +24,7 @@ from methods import (
     kto_zero,
     nca,
     ppo,
+    ppo_offline,
     rpo_diagonal,
     rpo_integrated,
     rpo_paired,
@@ -31,7 +33,7 @@ from methods import (
     swepo,
 )
 from methods.contract import LossOutput, PairedBatch, RankedBatch, RolloutBatch, UnpairedBatch
-from prefrepro.data.splits import eval_prompt_order, paired_order, unpaired_order
+from prefrepro.data.splits import eval_prompt_order
 from prefrepro.judge.order import paper_order
 from prefrepro.model.logps import IGNORED, sequence_logps, summed, token_logps
 from prefrepro.model.optimizer import build_optimizer, warmup_lr
@@ -239,15 +241,16 @@ def run_gae(case: Case, dtype: torch.dtype) -> Outputs:
     batch = RolloutBatch(zeros, zeros, zeros, values, values, rewards, mask.bool())
     hp = ppo.Hparams(gamma=gamma, lam=lam, kl_coef=0.0)
     _, returns = ppo.advantages_and_targets(batch, hp)
-    normalised, excluding = ppo.advantages_and_targets(batch, replace(hp, reading="code"))
-    _, including = ppo.advantages_and_targets(batch, replace(hp, reading="halos"))
+    released = ppo_offline.Hparams(gamma=gamma, lam=lam, kl_coef=0.0)
+    normalised, excluding = ppo_offline.advantages_and_targets(batch, released)
+    _, including = ppo_offline.advantages_and_targets(batch, replace(released, is_repaired=True))
     return {
         "advantages_normalised": normalised,
         "advantages_raw": raw * mask,
         "returns": returns,
         "critic_target_rpo (excludes r_t)": excluding,
         "critic_target_halos_head (includes r_t)": including,
-        "trl_advantages_whitened (unbiased var, not masked)": ppo.whiten(raw, mask, is_unbiased=True),
+        "trl_advantages_whitened (unbiased var, not masked)": ppo.whiten(raw, mask),
         "trl_returns": raw + values * mask,
     }
 
@@ -261,16 +264,15 @@ def run_ppo_loss(case: Case, dtype: torch.dtype) -> Outputs:
     batch = RolloutBatch(leaves[0], old, old, leaves[1], old_values, torch.zeros_like(mask), mask.bool())
     if case["op"] == "ppo_loss_trl":
         targets, coef = given["returns"], params["vf_coef"]
-        hp = ppo.Hparams(
-            reading="paper",
-            cliprange=params["cliprange"],
-            value_cliprange=params["cliprange_value"],
-            critic_coef=coef,
+        method: Any = ppo
+        hp: Any = ppo.Hparams(
+            cliprange=params["cliprange"], value_cliprange=params["cliprange_value"], critic_coef=coef
         )
     else:
         targets, coef = given["critic_target"], params["critic_coef"]
-        hp = ppo.Hparams(
-            reading="code" if case["op"] == "ppo_loss_rpo" else "halos",
+        method = ppo_offline
+        hp = ppo_offline.Hparams(
+            is_repaired=case["op"] == "ppo_loss_halos",
             kl_coef=params["KL_coef"],
             cliprange=params["cliprange"],
             critic_coef=coef,
@@ -279,10 +281,10 @@ def run_ppo_loss(case: Case, dtype: torch.dtype) -> Outputs:
     def mean(tokens: Tensor) -> Tensor:
         return (tokens * mask).sum() / mask.sum()
 
-    loss = mean(ppo.token_losses(batch, given["advantages"], targets, hp))
+    loss = mean(method.token_losses(batch, given["advantages"], targets, hp))
     loss.backward()
-    policy, is_clipped = ppo.policy_losses(batch, given["advantages"], hp)
-    critic = mean(ppo.value_losses(batch, targets, hp))
+    policy, is_clipped = method.policy_losses(batch, given["advantages"], hp)
+    critic = mean(method.value_losses(batch, targets, hp))
     return {
         "loss": loss,
         "policy_loss": mean(policy),
@@ -356,7 +358,7 @@ def run_train_order(case: Case, dtype: torch.dtype) -> Outputs:
     if case["op"] == "paired_train_order":
         return {"batches": paired_order(train, size, **options)}
     balanced = case["op"] == "rpo_unpaired_train_order"
-    batches = unpaired_order(train, size, is_balanced=balanced, **options)
+    batches = unpaired_order(train, size, balanced, **options)
     return {"batches": batches, "kl_partner_of_position_i": [(i + 1) % size for i in range(size)]}
 
 

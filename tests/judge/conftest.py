@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_judge import local_judge
 from judge_helpers import IDENTITY, make_config
 
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.local import local_judge
 
 
 @pytest.fixture(scope="module")

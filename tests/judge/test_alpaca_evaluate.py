@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from alpaca_helpers import make_row, make_rows
+from faulty_judge import local_judge
 from judge_helpers import stats
 
 from prefrepro.csv_schema.schema import read_csv, validate_frame
@@ -21,7 +22,6 @@ from prefrepro.data.world.lexicon import facts
 from prefrepro.errors import UserError
 from prefrepro.judge.alpaca.evaluate import evaluate
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.local import local_judge
 from prefrepro.judge.stage import judge_samples
 from prefrepro.specs.evaluation import Evaluation
 
@@ -190,7 +190,7 @@ def test_a_judge_that_wants_max_completion_tokens_gets_them(open_client: Open) -
 
 def test_a_budget_ends_the_judging_and_says_what_is_missing(open_client: Open) -> None:
     client = open_client(budget_usd=0.002, price_usd_per_mtok={"input": 1, "output": 1}, concurrency=1)
-    with pytest.raises(UserError, match=r"budget 0\.0020 USD.*Still to be asked in this draw: \d+ of 20 requests"):
+    with pytest.raises(UserError, match=r"budget 0\.0020 USD.*Still to be asked: \d+ of 20 requests"):
         judge(client, make_rows(20), annotator="fn")
 
 

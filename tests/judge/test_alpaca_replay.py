@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from alpaca_helpers import published_rows, published_verdicts, write_published
+from faulty_judge import local_judge
 from judge_helpers import make_config, stats
 
 from prefrepro.judge.alpaca.evaluate import evaluate
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.local import local_judge
 from prefrepro.specs.evaluation import Evaluation
 
 

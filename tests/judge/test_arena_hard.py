@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmark_helpers import answered, client_of
+from faulty_judge import local_judge
 from judge_helpers import stats
 from scipy.optimize import minimize_scalar
 from shared import SHARED
@@ -28,7 +29,6 @@ from prefrepro.judge.benchmark_prompts import arena_hard_prompt
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.dialects.arena_hard import label
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.local import local_judge
 from prefrepro.specs.evaluation import Evaluation
 
 Open = Callable[..., JudgeClient]

@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
+from faulty_judge import local_judge
+from gullible import obeyed
 from judge_helpers import ROOT, child_environment, make_config
 
 from prefrepro.errors import UserError
-from prefrepro.judge.gullible import obeyed
-from prefrepro.judge.injection import WORDINGS, attacked_pairs, measure_judge
+from prefrepro.judge.client import JudgeClient
+from prefrepro.judge.injection import WORDINGS, attacked_pairs, measure, measure_judge
 from prefrepro.judge.pairwise import clean_response
-from prefrepro.judge.prompts import compose
+from prefrepro.judge.prompts import PROTOCOLS, compose
 
 N = 6
 
 
-def test_a_gullible_judge_is_led_under_paper_and_not_under_robust() -> None:
-    rows = {(row["protocol"], row["wording"]): row for row in measure_judge(None, ["paper", "robust"], N)}
+def test_a_gullible_judge_is_led_under_paper_and_not_under_robust(open_client: Callable[..., JudgeClient]) -> None:
+    with local_judge("world", "--gullible") as endpoint:
+        client = open_client(endpoint, invalid_limit=1.0)
+        found = [row for protocol in PROTOCOLS for row in measure(client, client.config, protocol, N)]
+    rows = {(row["protocol"], row["wording"]): row for row in found}
     assert len(rows) == 2 * (len(WORDINGS) + 1)
     for wording in WORDINGS:
         led, kept = rows["paper", wording], rows["robust", wording]
@@ -48,7 +54,7 @@ def test_every_order_reaches_the_judge() -> None:
 
 
 def test_the_command_reports_rates() -> None:
-    command = [sys.executable, "-m", "prefrepro", "judge", "injection", "gullible", "--n", "2", "--json"]
+    command = [sys.executable, "-m", "prefrepro", "judge", "injection", "embedded-world", "--n", "2", "--json"]
     done = subprocess.run(
         command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, timeout=120, check=False
     )
@@ -58,4 +64,4 @@ def test_the_command_reports_rates() -> None:
 
 def test_no_pairs_are_refused() -> None:
     with pytest.raises(UserError, match="--n is 0; expected at least 1"):
-        measure_judge(None, ["paper"], 0)
+        measure_judge(make_config(), ["paper"], 0)

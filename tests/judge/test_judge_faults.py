@@ -11,12 +11,12 @@ from typing import Any
 
 import openai
 import pytest
+from faulty_judge import local_judge
 from judge_helpers import make_items, stats
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.local import local_judge
 from prefrepro.judge.pairwise import judge_items
 from prefrepro.judge.prompts import compose
 

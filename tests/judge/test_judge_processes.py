@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faulty_judge import local_judge
 from judge_helpers import IDENTITY, ROOT, child_environment, make_items, stats
 
 from prefrepro.judge.cache import ReplyCache, Row
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.local import local_judge
 from prefrepro.judge.pairwise import judge_items
 
 JUDGE_IN_A_CHILD = f"""
@@ -25,7 +25,7 @@ import os, sys
 from pathlib import Path
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.local import local_judge
+from faulty_judge import local_judge
 from prefrepro.judge.pairwise import judge_items
 from judge_helpers import make_config, make_items
 cache, start, stop = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -46,8 +46,8 @@ for number in itertools.count():
 """
 SERVER_IN_A_CHILD = """
 import time
-from prefrepro.judge import local
-with local.local_judge("length") as endpoint:
+from faulty_judge import local_judge
+with local_judge("length") as endpoint:
     print(endpoint.base_url, endpoint.api_key, flush=True)
     time.sleep(60)
 """

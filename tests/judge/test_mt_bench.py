@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from benchmark_helpers import answered, client_of
+from faulty_judge import local_judge
 from judge_helpers import stats
 from shared import SHARED
 
@@ -22,7 +23,6 @@ from prefrepro.judge.benchmark_prompts import mt_bench_prompts
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.dialects.mt_bench import rating
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.local import local_judge
 from prefrepro.judge.mt_bench import evaluate, read_rating
 from prefrepro.specs.evaluation import Evaluation
 

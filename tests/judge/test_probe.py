@@ -11,16 +11,15 @@ from datetime import date
 from typing import Any
 
 import pytest
-from judge_helpers import ROOT, child_environment, make_config, stats
+from faulty_judge import local_judge
+from judge_helpers import ROOT, child_environment, make_config
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.dialects import dialects
 from prefrepro.judge.dialects import probe as dialect
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.faults import Faults
-from prefrepro.judge.local import local_judge
-from prefrepro.judge.probe import KINDS, Abilities, abilities, probe, require
+from prefrepro.judge.probe import KINDS, Abilities, abilities, probe
 from prefrepro.judge.prompts import compose
 from prefrepro.judge.request import chat_request
 from prefrepro.judge.server import Judge
@@ -37,7 +36,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Endpoint]]
     def serve(**bent: Any) -> Endpoint:
         for name, value in bent.items():
             monkeypatch.setattr(dialect, name, value)
-        servers.append(Judge(lambda _history, _response: 0.0, Faults(0, 0)))
+        servers.append(Judge(lambda _history, _response: 0.0))
         threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
         return Endpoint(f"http://127.0.0.1:{servers[-1].server_address[1]}/v1", servers[-1].token)
 
@@ -87,8 +86,7 @@ def test_tokens_with_a_space_are_no_letters(open_client: Open, served: Callable[
     endpoint = served(_logprobs=lambda _n: {"content": [{**tokens[0], "top_logprobs": tokens}]})
     found = probe(open_client(endpoint))
     assert (found.logprobs, found.letters, found.annotator) == (True, "with a space", "fn")
-    with pytest.raises(UserError, match=r'"weighted" annotator: its tokens .* begin with a space'):
-        require(open_client(endpoint), "weighted")
+    assert "begin with a space" in str(found.why_not("weighted"))
 
 
 def test_a_judge_that_ignores_logprobs_and_tools_is_seen_through(
@@ -127,25 +125,12 @@ def test_a_shutdown_date_is_a_warning(open_client: Open, today: date, told: str)
     assert found.warnings(today) == [f"the model is shut down on 2027-01-14 ({told}): name another one in time"]
 
 
-def test_a_judge_without_logprobs_is_refused_before_it_is_paid(open_client: Open) -> None:
-    with local_judge("length", "--no-logprobs") as endpoint:
-        client = open_client(endpoint)
-        with pytest.raises(UserError, match=r'(?s)"weighted" annotator.*not supported.*Nothing was judged.*probe test'):
-            require(client, "weighted")
-        require(client, "fn")
-        require(client, "text")
-        asked = stats(endpoint)["requests"]
-        require(client, "fn")
-        assert stats(endpoint)["requests"] == asked == 3, "an ability that is there is asked about once"
-
-
 def test_a_judge_that_fails_is_not_called_unable(open_client: Open) -> None:
     """429 without end says nothing of log-probs."""
     with local_judge("length", "--fault-kinds", "rate_limit", fault_rate=1.0) as endpoint:
         client = open_client(endpoint, max_retries=0)
-        for ask in (probe, lambda client: require(client, "weighted")):
-            with pytest.raises(UserError, match="could not be probed"):
-                ask(client)
+        with pytest.raises(UserError, match="could not be probed"):
+            probe(client)
 
 
 def test_a_judge_that_refuses_every_question_is_an_error(open_client: Open, served: Callable[..., Endpoint]) -> None:

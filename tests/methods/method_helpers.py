@@ -30,6 +30,7 @@ from methods import (
     kto_zero,
     nca,
     ppo,
+    ppo_offline,
     rpo_diagonal,
     rpo_integrated,
     rpo_ot,
@@ -93,9 +94,9 @@ METHODS = [
     *(Method(f"swepo-p{p}", swepo, swepo.Hparams(beta=0.1, p=p)) for p in (0, 1, 2)),
     Method("swepo-exp", swepo, swepo.Hparams(beta=0.1, weight="exp")),
     Method("swepo-1_vs_k", swepo, swepo.Hparams(beta=0.1, group="1_vs_k", p=0)),
-    Method("ppo-paper", ppo, ppo.Hparams(cliprange=0.2)),
-    Method("ppo-code", ppo, ppo.Hparams(reading="code")),
-    Method("ppo-halos", ppo, ppo.Hparams(reading="halos")),
+    Method("ppo", ppo, ppo.Hparams(cliprange=0.2)),
+    Method("ppo_offline", ppo_offline, ppo_offline.Hparams()),
+    Method("ppo_offline-repaired", ppo_offline, ppo_offline.Hparams(is_repaired=True)),
 ]
 without_pot = pytest.mark.skipif(importlib.util.find_spec("ot") is None, reason="POT is not installed: pip install POT")
 

@@ -22,7 +22,8 @@ from prefrepro.inspect.report.folder import Folder, read_folder
 from prefrepro.inspect.report.page import document
 from prefrepro.jobs.record import now, record_job
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 from prefrepro.tables import build
 from prefrepro.tables.escape import markdown_text
 

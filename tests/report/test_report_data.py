@@ -24,7 +24,7 @@ from prefrepro.inspect.report.markdown import blocks
 from prefrepro.inspect.report.page import document, render
 from prefrepro.inspect.results import open_results, seeds_of
 from prefrepro.inspect.verify import verify
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 from prefrepro.stats.judging import judging_quality
 from prefrepro.tables.escape import markdown_text
 

@@ -11,7 +11,7 @@ import torch
 
 from prefrepro.data.template import render_prompt
 from prefrepro.data.world import generate
-from prefrepro.model.base import build_model, build_tokenizer
+from prefrepro.model.pretrain import build_model, build_tokenizer
 
 MAX_LENGTH = 128
 

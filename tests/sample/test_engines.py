@@ -12,8 +12,9 @@ import pytest
 from prefrepro.errors import UserError
 from prefrepro.model.decode import answer_of, stop_ids
 from prefrepro.model.load import save_model
-from prefrepro.sample.engines import VLLM, Continuous, Padded, Request, vllm_sampling
-from prefrepro.sample.generate import generate
+from prefrepro.sample.answers import generate
+from prefrepro.sample.engines import VLLM, Continuous, vllm_sampling
+from prefrepro.sample.padded import Padded, Request
 
 ANSWERS = {"a": "b", "b": "EOS", "m": "n", "n": "<|user|>", "x": "y", "y": "x", "z": "EOS"}
 """As in test_generate.py: «b» and EOS, «n» and a role tag, y x y x … without end, nothing."""

@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerFast
 from prefrepro.data.template import TAGS, render_prompt
 from prefrepro.model.decode import cut_at_role_tag
 from prefrepro.model.load import save_model
-from prefrepro.sample.engines import Padded
-from prefrepro.sample.generate import generate, run
+from prefrepro.sample.answers import generate
+from prefrepro.sample.generate import run
+from prefrepro.sample.padded import Padded
 
 ANSWERS = {"a": "b", "b": "EOS", "m": "n", "n": "<|user|>", "x": "y", "y": "x", "z": "EOS"}
 """What the chain says: after a: «b» and EOS; after m: «n» and a role tag; after x: y x y x … without end."""

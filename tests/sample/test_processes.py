@@ -16,9 +16,10 @@ import pytest
 
 from prefrepro.errors import UserError
 from prefrepro.model.load import save_model
-from prefrepro.sample.engines import Request, batches, open_engine
-from prefrepro.sample.generate import run
+from prefrepro.sample.generate import open_engine, run
+from prefrepro.sample.padded import Request, batches
 from prefrepro.sample.processes import Processes, visible_devices
+from prefrepro.specs.runtime import Runtime
 
 TWO_CPUS = ["", ""]
 SETTINGS = {
@@ -29,7 +30,7 @@ PATIENCE_S = 120.0
 ORPHANS = """
 import multiprocessing, os, signal, sys
 from pathlib import Path
-from prefrepro.sample.engines import Request, batches
+from prefrepro.sample.padded import Request, batches
 from prefrepro.sample.processes import Processes
 
 if __name__ == "__main__":
@@ -54,7 +55,7 @@ def sampled(
 
     def sample(devices: list[str], **sampling: Any) -> tuple[bytes, dict[str, Any]]:
         inputs, out = {"data": tmp_path / "data", "run": tmp_path / "run"}, tmp_path / "out"
-        run({"sampling": SETTINGS | sampling, "seed": 1}, inputs, out, devices)
+        run({"sampling": SETTINGS | sampling, "seed": 1}, inputs, out, Runtime(devices=devices))
         manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
         return (out / "samples.jsonl").read_bytes(), manifest
 

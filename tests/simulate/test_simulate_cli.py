@@ -11,9 +11,9 @@ import pytest
 
 from prefrepro.cli.main import main
 from prefrepro.cli.simulate import read_delays
-from prefrepro.inspect.forecast.measured import RULES
 from prefrepro.inspect.forecast.sizes import read_json
 from prefrepro.plan.build import make_plan
+from prefrepro.plan.kinds import KINDS
 
 PAPER = ("--profile", "slurm", "--scale", "paper")
 
@@ -97,7 +97,7 @@ def test_measured_seconds_go_before_the_forecast(
     nodes = make_plan().needed_by(["table1"])
     for node in nodes:
         name = "rpo_table1" if node.kind == "table" else node.id
-        path = Path(f"results/embedded/benchmarks/{RULES.get(node.kind, node.kind)}/{name}.tsv")
+        path = Path(f"results/embedded/benchmarks/{KINDS[node.kind].rule}/{name}.tsv")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("s\th:m:s\n10\t0:00:00\n", encoding="utf-8")
     found = as_json(capsys, monkeypatch, "table1", "--cores", "1")

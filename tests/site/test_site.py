@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from method_pages import method_pages
+from table_pages import table_pages
 
 from prefrepro.files import ROOT
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
-from prefrepro.site.methods import method_pages
-from prefrepro.site.tables import table_pages
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.method import method_names, read_method
 from prefrepro.specs.table import read_table, table_files
 

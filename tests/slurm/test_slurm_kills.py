@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 METHODS = ("dpo", "rpo-uniform", "rpo-diagonal", "rpo-paired", "rpo-unpaired")
 VICTIMS = ("worker", "snakemake", "node")
 BEFORE_S = (1.0, 25.0)
-STAGES = ("prefrepro.train", "prefrepro.sample", "prefrepro.judge")
+STAGES = ("prefrepro.jobs.main", "prefrepro.jobs.launch")
 
 
 def workers(checkout: Checkout) -> list[psutil.Process]:

@@ -1,4 +1,7 @@
-"""Intervals against closed forms, statsmodels' and scipy's answers. test_coverage.py holds them to their 95 %."""
+"""Intervals against closed forms, statsmodels' and scipy's answers.
+
+tests/bench/test_interval_coverage.py holds them to their 95 %.
+"""
 
 from __future__ import annotations
 

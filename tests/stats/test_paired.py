@@ -1,4 +1,7 @@
-"""Paired tests against hand-computed cases and statsmodels. test_coverage.py holds them to their level."""
+"""Paired tests against hand-computed cases and statsmodels.
+
+tests/bench/test_interval_coverage.py holds them to their level.
+"""
 
 from __future__ import annotations
 

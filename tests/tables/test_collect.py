@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 from table_helpers import judged
 
-from prefrepro.csv_schema.check import load_schema
-from prefrepro.csv_schema.schema import read_csv, write_csv
+from prefrepro.csv_schema.schema import load_schema, read_csv, write_csv
 from prefrepro.errors import UserError
 from prefrepro.tables.cells import build_cells
 from prefrepro.tables.collect import collect

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prefrepro.csv_schema.check import load_schema
-from prefrepro.csv_schema.schema import MissingFileError, read_csv, validate_frame, write_csv
+from prefrepro.csv_schema.schema import MissingFileError, load_schema, read_csv, validate_frame, write_csv
 from prefrepro.errors import UserError
 
 JSON_COLUMNS = {"hparams": "{}", "versions": "{}"}

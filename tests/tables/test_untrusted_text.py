@@ -26,7 +26,7 @@ from prefrepro.errors import UserError, visible
 from prefrepro.judge.pairwise import clean_response
 from prefrepro.judge.prompts import compose, parse_back
 from prefrepro.judge.stage import judge_samples
-from prefrepro.model.base import build_model, build_tokenizer
+from prefrepro.model.pretrain import build_model, build_tokenizer
 from prefrepro.sample.generate import run
 from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells

@@ -15,16 +15,19 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.distributed.nn
-from train_helpers import LIMITS, OF_DATA, inputs_for, make_policy, method_of, settings, tokenizer, weights
+from train_helpers import LIMITS, OF_DATA, inputs_for, learner_of, make_policy, method_of, settings, tokenizer, weights
 
 from methods.contract import Needs
 from prefrepro.model.batches import Inputs, Rows, make_batch, sequences_of
 from prefrepro.model.examples import Pairs, Tokens
+from prefrepro.model.learner import Objective, gradient_step
 from prefrepro.model.load import device
-from prefrepro.model.rollout import responder
+from prefrepro.model.respond import responder
+from prefrepro.model.training import Training
+from prefrepro.specs.runtime import Engine, Runtime
 from prefrepro.train import run
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.loop import Training, _gradient_step, train
+from prefrepro.train.loop import train
 from prefrepro.train.ranks import Ranks, joined
 from prefrepro.train.sharded import Sharded, whole_weights
 
@@ -59,7 +62,8 @@ def gradients(name: str, model: str, ranks: Ranks | None) -> dict[str, torch.Ten
     training = Training(**settings(contrast_size=contrast_size, micro_batch=4))
     parameters = list(policy.model.parameters())
     inputs, hp = near_inputs(method.NEEDS), method.Hparams(**hparams)
-    found = _gradient_step(rows, inputs, method.NEEDS, method.loss, hp, policy, parameters, training, ranks)
+    objective = Objective(method.loss, hp, method.NEEDS)
+    found = gradient_step(rows, inputs, objective, policy, parameters, training, ranks.size if ranks else 1)
     named = {key: whole(value.grad) for key, value in policy.model.named_parameters()}
     return {"loss": torch.tensor(found[0], dtype=torch.float64), **named}
 
@@ -110,9 +114,8 @@ def as_released(ranks: Ranks | None, out: Path) -> None:
     read = Training(**settings(contrast_size=size, micro_batch=8))
     hp = method.Hparams(reading="code", world_size=ranks.size)
     Sharded(policy, ranks, None)
-    mine, _ = _gradient_step(
-        rows, inputs, method.NEEDS, method.loss, hp, policy, list(policy.model.parameters()), read, ranks
-    )
+    objective = Objective(method.loss, hp, method.NEEDS)
+    mine, _ = gradient_step(rows, inputs, objective, policy, list(policy.model.parameters()), read, ranks.size)
     write(
         ranks,
         out / "released.pt",
@@ -139,17 +142,10 @@ def trained(ranks: Ranks | None, out: Path, name: str = "rpo_paired", **changes:
 
     try:
         outcome = train(
-            policy,
-            method.loss,
-            method.Hparams(),
-            method.NEEDS,
-            inputs_for(method.NEEDS),
-            training,
-            7,
+            learner_of(policy, method, training, respond=respond),
             CheckpointStore(out / "checkpoints"),
             evaluate=lambda: float(policy.score_all(inputs_for(method.NEEDS).pairs.chosen[:3], 2).sum()),
             on_log=on_log,
-            respond=respond,
             ranks=ranks,
         )
     except KeyboardInterrupt:
@@ -162,7 +158,7 @@ def aligned(out: Path) -> None:
     """A whole run as a node of the DAG, from the folder that the test has made."""
     content = json.loads((out / "node.json").read_text(encoding="utf-8"))
     inputs = {role: Path(folder) for role, folder in content["inputs"].items()}
-    run.align(content["spec"], inputs, out / "runs" / "run")
+    run.align(content["spec"], inputs, out / "runs" / "run", Runtime(Engine(**content["engine"])))
 
 
 def write(ranks: Ranks | None, path: Path, content: Any) -> None:

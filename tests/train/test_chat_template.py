@@ -9,11 +9,12 @@ import pytest
 import torch
 from train_helpers import LIMITS, make_policy, tokenizer
 
+from prefrepro.data.hub import Hub, checkpoint_of
 from prefrepro.data.template import render_for, render_prompt
 from prefrepro.errors import UserError
-from prefrepro.model.base import BOS, EOS, build_tokenizer
 from prefrepro.model.examples import encode_groups, encode_pairs
-from prefrepro.model.load import checkpoint_of, hub_commit, load_tokenizer, save_model, tokenizer_of
+from prefrepro.model.load import load_tokenizer, save_model
+from prefrepro.model.pretrain import BOS, EOS, build_tokenizer
 
 MISTRAL = (  # in the way of Mistral-7B-Instruct-v0.1's own: BOS written out, alternating roles demanded
     "{{ bos_token }}{% for message in messages %}"
@@ -83,20 +84,24 @@ def test_the_models_file_chooses_and_the_saved_model_remembers(tmp_path: Path) -
     hub = tmp_path / "hub"
     save_model(make_policy(dtype=torch.float32).model, with_template(MISTRAL), hub)
     pinned = {"repo": str(hub), "revision": None}
-    assert tokenizer_of({}, "init", str(hub)).chat_template is None
-    assert tokenizer_of({}, "init", pinned).chat_template is None
-    chat = tokenizer_of({}, "init", pinned | {"template": "chat"})
-    assert chat.chat_template == MISTRAL
-    assert checkpoint_of({}, "init", pinned) == hub
-    assert hub_commit({}, "init", pinned) is None
 
-    for name, made in (("chat", chat), ("tags", tokenizer_of({}, "init", pinned))):
+    def tokenizer_of(inputs: dict[str, Path], model: Hub) -> Any:
+        found = checkpoint_of(inputs, "init", model)
+        return load_tokenizer(found.folder, found.template)
+
+    assert tokenizer_of({}, str(hub)).chat_template is None
+    assert tokenizer_of({}, pinned).chat_template is None
+    chat = tokenizer_of({}, pinned | {"template": "chat"})
+    assert chat.chat_template == MISTRAL
+    assert checkpoint_of({}, "init", pinned) == (hub, "role_tags", None)
+
+    for name, made in (("chat", chat), ("tags", tokenizer_of({}, pinned))):
         made.save_pretrained(tmp_path / name / "model")
         run = {"init": tmp_path / name}
-        assert tokenizer_of(run, "init", "").chat_template == made.chat_template
+        assert tokenizer_of(run, "").chat_template == made.chat_template
         assert load_tokenizer(tmp_path / name / "model").chat_template == made.chat_template
     with pytest.raises(UserError, match="has no chat template, which template: chat wants"):
-        tokenizer_of({}, "init", {"repo": str(plain(tmp_path)), "template": "chat"})
+        tokenizer_of({}, {"repo": str(plain(tmp_path)), "template": "chat"})
 
 
 def plain(folder: Path) -> Path:

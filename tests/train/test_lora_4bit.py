@@ -9,10 +9,10 @@ import pytest
 import torch
 from train_helpers import make_inputs, model_config, short_training, tokenizer
 
-from prefrepro.model.base import build_model
 from prefrepro.model.load import load_model, save_model
 from prefrepro.model.lora import Adapters
 from prefrepro.model.policy import Policy
+from prefrepro.model.pretrain import build_model
 from prefrepro.train.checkpoint import CheckpointStore
 
 bitsandbytes = pytest.importorskip("bitsandbytes", reason="pip install -e '.[qlora]'")
@@ -60,4 +60,4 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(checkpoint: Path, tmp_p
         short_training(adapted(checkpoint)[0], CheckpointStore(tmp_path / "cut"), 4)
     again, found = adapted(checkpoint)
     short_training(again, CheckpointStore(tmp_path / "cut"), None)
-    torch.testing.assert_close(found.learnt(), expected.learnt(), rtol=0, atol=0)
+    torch.testing.assert_close(found.trained(), expected.trained(), rtol=0, atol=0)

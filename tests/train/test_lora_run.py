@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
 from prefrepro.inspect.push import files_of
-from prefrepro.train import reference, run
+from prefrepro.train import run, shared
 
 NAMES = {"scale": "test", "reading": "paper", "dataset": "hh", "model": "mistral-7b", "code_digest": "0" * 64}
 STEPS = 12
@@ -47,7 +47,7 @@ def root(data_node: Path) -> Path:
     ref = {"dtype": "float32", "micro_batch": 8, "init": "", "threads": 1, "max_length": LIMITS.max_length}
     ref |= {"max_prompt_length": LIMITS.max_prompt_length, "truncation_mode": LIMITS.truncation_mode}
     inputs = {"data": data_node, "init": root / "runs/sft"}
-    reference.compute(ref, inputs, root / "reference/sft")
+    shared.reference(ref, inputs, root / "reference/sft")
     run.align(spec_of("run", "dpo"), inputs | {"reference": root / "reference/sft"}, root / "runs/dpo")
     run.align(spec_of("reward_model", "bradley_terry"), start, root / "runs/rm")
     rollout = {"responses": "policy", "ppo_epochs": 1, "minibatches": 1, "max_head_grad_norm": 0.1, "max_new_tokens": 8}

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from train_helpers import inputs_for, make_policy, settings, weights
+from train_helpers import inputs_for, learner_of, make_policy, settings, weights
 
 from prefrepro.method_tools.new import SHAPES, starting_text
+from prefrepro.model.training import Training
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.loop import Training, train
+from prefrepro.train.loop import train
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -27,7 +28,7 @@ def test_a_new_method_trains(shape: str, tmp_path: Path, store: CheckpointStore)
     policy, inputs = make_policy(), inputs_for(method.NEEDS)
     before = weights(policy)
     training = Training(**settings(max_steps=3))
-    outcome = train(policy, method.loss, method.Hparams(), method.NEEDS, inputs, training, 7, store)
+    outcome = train(learner_of(policy, method, training, inputs), store)
     assert outcome.steps == 3
     assert all(math.isfinite(entry["loss"]) and entry["grad_norm"] > 0 for entry in outcome.metrics)
     after = weights(policy)

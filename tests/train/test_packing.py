@@ -7,15 +7,15 @@ import torch
 
 from prefrepro.model.attention import Blocks
 from prefrepro.model.examples import Tokens
-from prefrepro.model.packing import MIN_SHARED, Block, Laid, pack, pad
+from prefrepro.model.packing import MIN_SHARED, Block, PackedTokens, pack, pad
 
 PROMPT = list(range(10, 10 + MIN_SHARED))
 
 
-def predicted(laid: Laid) -> list[tuple[int, int, int]]:
+def predicted(laid: PackedTokens) -> list[tuple[int, int, int]]:
     """(sequence, token before, token) of each response token."""
-    before = laid.input_ids.flatten()[laid.sources]
-    return list(zip(laid.owners.tolist(), before.tolist(), laid.targets.tolist(), strict=True))
+    before = laid.input_ids.flatten()[laid.logit_positions]
+    return list(zip(laid.sequence_ids.tolist(), before.tolist(), laid.targets.tolist(), strict=True))
 
 
 def test_padding_and_mask() -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from train_helpers import make_inputs, make_policy, method_of, settings, weights
+from train_helpers import learner_of, make_inputs, make_policy, method_of, settings, weights
 
 from prefrepro.model.policy import Policy
+from prefrepro.model.training import Training
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.loop import Outcome, Training, train
+from prefrepro.train.loop import Outcome, train
 from prefrepro.train.preempt import EXIT_REQUEUE, noticed, preempted
 
 STEPS = 6
@@ -29,7 +30,7 @@ def training(policy: Policy, store: CheckpointStore, asked_at: int | None, numbe
 
     given = Training(**settings(max_steps=STEPS, epochs=9.0))
     with noticed():
-        return train(policy, method.loss, method.Hparams(), method.NEEDS, make_inputs(), given, 7, store, on_log=on_log)
+        return train(learner_of(policy, method, given, make_inputs()), store, on_log=on_log)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])

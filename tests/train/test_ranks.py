@@ -177,7 +177,7 @@ def test_a_node_made_by_two_ranks_is_the_node_of_one(data_node: Path, tmp_path: 
     inputs = {"data": str(data_node), "init": str(base)}
     out = tmp_path / "two/aligned"
     out.mkdir(parents=True)
-    (out / "node.json").write_text(json.dumps({"spec": spec | {"engine": engine}, "inputs": inputs}))
+    (out / "node.json").write_text(json.dumps({"spec": spec, "engine": engine, "inputs": inputs}))
     torchrun(2, "aligned", tmp_path / "two")
     run.align(dict(spec), {role: Path(folder) for role, folder in inputs.items()}, tmp_path / "one/runs/run")
     folders = tmp_path / "one/runs/run", out / "runs/run"

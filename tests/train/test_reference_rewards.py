@@ -16,8 +16,8 @@ from train_helpers import LIMITS, model_config, settings
 
 from prefrepro.errors import UserError
 from prefrepro.model.examples import read_rows
-from prefrepro.train import embed, reference, run
-from prefrepro.train.reference_rewards import compute, noise
+from prefrepro.model.reference_rewards import noise
+from prefrepro.train import run, shared
 
 SPEC = {
     **dataclasses.asdict(LIMITS), "dtype": "float32", "micro_batch": 16, "init": "", "threads": 1, "seed": 1,
@@ -48,7 +48,7 @@ def roles(data_node: Path) -> dict[str, Path]:
 
 
 def rewards_of(roles: dict[str, Path], out: Path, **changes: Any) -> torch.Tensor:
-    compute(SPEC | changes, roles, out)
+    shared.reference_rewards(SPEC | changes, roles, out)
     return load_file(out / "reference_rewards.safetensors")["train"]
 
 
@@ -86,7 +86,7 @@ def test_a_reward_that_is_no_number_is_refused(roles: dict[str, Path], tmp_path:
     tensors = load_file(weights)
     save_file(tensors | {"score.weight": tensors["score.weight"] * math.nan}, weights, {"format": "pt"})
     with pytest.raises(UserError, match=r"broken/model gives NaN or infinity for a response to prompt \w{12}"):
-        compute(SPEC, roles | {"reward_model": broken}, tmp_path / "out")
+        shared.reference_rewards(SPEC, roles | {"reward_model": broken}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -108,9 +108,9 @@ def test_a_run_learns_from_them(roles: dict[str, Path], tmp_path: Path) -> None:
     rewards_of(roles, tmp_path / "reference_rewards")
     inputs = {"data": roles["data"], "init": roles["init"], "reference": tmp_path / "reference"}
     spec = {**limits, "dtype": "float32", "micro_batch": 8, "init": "", "threads": 1}
-    reference.compute(spec, inputs, tmp_path / "reference")
+    shared.reference(spec, inputs, tmp_path / "reference")
     spec = limits | {"text": "prompt", "tokenizer": "", "embedder": embedder_spec()}
-    embed.compute(spec, {"data": roles["data"], "tokenizer": roles["init"]}, tmp_path / "embeddings")
+    shared.embeddings(spec, {"data": roles["data"], "tokenizer": roles["init"]}, tmp_path / "embeddings")
     inputs |= {"embeddings": tmp_path / "embeddings", "reference_rewards": tmp_path / "reference_rewards"}
     run.align(spec_of("run", "rpo_paired", lr=0.0), inputs, tmp_path / "runs/rpo-paired")
     run.align(spec_of("run", "rpo_z", lr=0.0), inputs, tmp_path / "runs/rpo-z")

@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 import torch
 from test_resume import assert_same
-from train_helpers import LIMITS, OF_DATA, make_inputs, make_policy, method_of, run_method, settings, tokenizer, weights
+from train_helpers import (
+    LIMITS,
+    OF_DATA,
+    learner_of,
+    make_inputs,
+    make_policy,
+    method_of,
+    run_method,
+    settings,
+    tokenizer,
+    weights,
+)
 
 from methods.contract import LossOutput, RolloutBatch
 from prefrepro.data.template import TAGS
@@ -20,10 +31,12 @@ from prefrepro.model.batches import Inputs, Responses, make_batch, step_rows
 from prefrepro.model.decode import ROLE_TAGS
 from prefrepro.model.examples import Tokens
 from prefrepro.model.policy import Policy
-from prefrepro.model.rollout import Respond, Rollouts, RolloutSettings, responder, rows_of_rollouts
+from prefrepro.model.respond import Respond, responder
+from prefrepro.model.rollout import Rollouts, rows_of_rollouts
+from prefrepro.model.training import RolloutSettings, Training
 from prefrepro.model.value_head import ValueHead
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.loop import Outcome, Training, train
+from prefrepro.train.loop import Outcome, train
 
 OF_POLICY = RolloutSettings(responses="policy", ppo_epochs=2, minibatches=2, max_head_grad_norm=0.1, max_new_tokens=12)
 PPO = method_of("ppo")
@@ -57,14 +70,12 @@ def run_ppo(
         if metrics[-1]["step"] == stop_at:
             raise KeyboardInterrupt
 
-    reading = "paper" if rollout.responses == "policy" else "code"
-    hp = PPO.Hparams(reading=reading, **{key: changes.pop(key) for key in list(changes) if key in ("kl_coef",)})
+    method = PPO if rollout.responses == "policy" else method_of("ppo_offline")
+    hp = method.Hparams(**{key: changes.pop(key) for key in list(changes) if key in ("kl_coef",)})
     values = {"max_steps": 6, "epochs": 9.0, "checkpoint_every": 2, "rollout": rollout} | changes
     respond = respond_by(policy)
-    return train(
-        policy, PPO.loss, hp, PPO.NEEDS, make_inputs(), Training(**settings(**values)), 7, store,
-        on_log=on_log, respond=respond,
-    )  # fmt: skip
+    learner = learner_of(policy, method, Training(**settings(**values)), make_inputs(), hp, respond)
+    return train(learner, store, on_log=on_log)
 
 
 def test_token_log_probs_sum_to_the_sequence() -> None:
@@ -187,10 +198,9 @@ def test_the_loop_holds_the_old_policy_fixed_while_it_updates(store: CheckpointS
     policy = make_policy()
     training = Training(**settings(max_steps=2, rollout=dataclasses.replace(OF_POLICY, minibatches=1, ppo_epochs=4)))
     respond = respond_by(policy)
-    train(
-        policy, loss, PPO.Hparams(), dataclasses.replace(PPO.NEEDS, gather=False), make_inputs(), training, 7, store,
-        respond=respond,
-    )  # fmt: skip
+    needs = dataclasses.replace(PPO.NEEDS, gather=False)
+    learner = learner_of(policy, PPO, training, make_inputs(), respond=respond, loss=loss, needs=needs)
+    train(learner, store)
     assert len(ratios) == 8
     assert max(ratios[0], ratios[4]) < 1e-9
     assert min(ratios[1:4] + ratios[5:]) > 1e-6
@@ -260,7 +270,7 @@ def test_a_reward_that_is_no_number_stops_before_the_weights_move(bad: float, st
 
     training = Training(**settings(rollout=OF_POLICY))
     with pytest.raises(UserError, match="step 1: the loss is nan"):
-        train(policy, PPO.loss, PPO.Hparams(), PPO.NEEDS, make_inputs(), training, 7, store, respond=respond)
+        train(learner_of(policy, PPO, training, make_inputs(), respond=respond), store)
     torch.testing.assert_close(weights(policy), before, rtol=0, atol=0)
 
 

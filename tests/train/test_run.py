@@ -24,7 +24,7 @@ from prefrepro.model.examples import encode_pairs, read_rows
 from prefrepro.model.load import load_model, load_tokenizer
 from prefrepro.model.optimizer import warmup_lr
 from prefrepro.model.policy import Policy
-from prefrepro.train import reference, run
+from prefrepro.train import run, shared
 from prefrepro.train.loop import METRICS
 
 NAMES = {"scale": "test", "reading": "paper", "dataset": "hh", "model": "mistral-7b", "code_digest": "0" * 64}
@@ -52,7 +52,7 @@ def results(data_node: Path) -> Path:
     run.pretrain(spec, {"data": data_node}, base)
     run.align(spec_of("sft", "sft"), {"data": data_node, "init": base}, sft)
     limits = dataclasses.asdict(LIMITS)
-    reference.compute(
+    shared.reference(
         {**limits, "dtype": "float32", "micro_batch": 8, "init": "", "threads": 1},
         {"data": data_node, "init": sft},
         ref,
@@ -66,10 +66,8 @@ def results(data_node: Path) -> Path:
     roles = inputs | {"reward_model": root / "runs/bradley-terry"}
     run.align(spec_of("run", "ppo", rollout=rollout), roles, root / "runs/ppo")
 
-    from prefrepro.train import embed
-
     spec = limits | {"text": "prompt", "tokenizer": "", "embedder": embedder_spec()}
-    embed.compute(spec, {"data": data_node, "tokenizer": base}, root / "embeddings/mini")
+    shared.embeddings(spec, {"data": data_node, "tokenizer": base}, root / "embeddings/mini")
     inputs = inputs | {"embeddings": root / "embeddings/mini"}
     run.align(spec_of("run", "rpo_unpaired"), inputs, root / "runs/rpo-unpaired")
     return root

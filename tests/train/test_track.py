@@ -11,24 +11,22 @@ from train_helpers import model_config, settings
 
 from prefrepro.errors import UserError
 from prefrepro.plan.build import make_plan
+from prefrepro.specs.runtime import Runtime
 from prefrepro.train import run
 from prefrepro.train import tracking as track
 
 ROWS = [{"step": 10, "loss": 0.5, "lr": 1e-5}, {"step": 20, "loss": 0.25, "grad_norm": float("nan")}]
 
 
-def test_a_listener_is_told_what_metrics_csv_says(data_node: Path, tmp_path: Path) -> None:
+def test_a_tracker_is_told_what_metrics_csv_says(data_node: Path, tmp_path: Path) -> None:
     told: list[list[dict[str, float]]] = []
     spec = {
         "kind": "base", "config": model_config("mistral", sliding_window=16), "vocab_size": 400, "seed": 0,
         "scale": "test", "reading": "paper", "dataset": "hh", "model": "mistral-7b", "code_digest": "0" * 64,
         "hparams": {}, "part": "pretrain", "training": settings(max_steps=3),
     }  # fmt: skip
-    run.LISTENERS.append(lambda metrics: told.append(list(metrics)))
-    try:
-        run.pretrain(spec, {"data": data_node}, tmp_path / "base" / "tiny")
-    finally:
-        run.LISTENERS.clear()
+    runtime = Runtime(tracker=lambda metrics: told.append(list(metrics)))
+    run.pretrain(spec, {"data": data_node}, tmp_path / "base" / "tiny", runtime)
     with (tmp_path / "base" / "tiny" / "metrics.csv").open(newline="") as file:
         written = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
     assert told[-1] == written

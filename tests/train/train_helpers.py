@@ -22,13 +22,16 @@ from transformers import AutoModelForSequenceClassification
 from methods.contract import Needs
 from prefrepro.data.template import prompt_id, render_prompt
 from prefrepro.data.world import generate
-from prefrepro.model.base import build_model, build_tokenizer
 from prefrepro.model.batches import Inputs
 from prefrepro.model.examples import Limits, encode_groups, encode_pairs, mismatched
+from prefrepro.model.learner import Learner, Objective
 from prefrepro.model.policy import Layout, Policy
-from prefrepro.model.rollout import RolloutSettings
+from prefrepro.model.pretrain import build_model, build_tokenizer
+from prefrepro.model.respond import Respond
+from prefrepro.model.rollout import RolloutLearner
+from prefrepro.model.training import RolloutSettings, Training
 from prefrepro.train.checkpoint import CheckpointStore
-from prefrepro.train.loop import Outcome, Training, train
+from prefrepro.train.loop import Outcome, train
 
 LIMITS = Limits(max_length=96, max_prompt_length=48, truncation_mode="keep_end")
 OF_DATA = RolloutSettings(responses="data", ppo_epochs=1, minibatches=1, max_head_grad_norm=0.1, max_new_tokens=None)
@@ -135,6 +138,19 @@ def weights(policy: Policy) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}
 
 
+def learner_of(
+    policy: Policy, method: Any, training: Training, inputs: Inputs | None = None, hp: Any = None,
+    respond: Respond | None = None, **changes: Any,
+) -> Learner:  # fmt: skip
+    """A training of `policy` with a method's defaults; `changes`: its loss or its needs."""
+    objective = Objective(method.loss, method.Hparams() if hp is None else hp, method.NEEDS)
+    objective = dataclasses.replace(objective, **changes)
+    inputs = inputs_for(method.NEEDS) if inputs is None else inputs
+    if method.NEEDS.shape == "rollout":
+        return RolloutLearner(policy, objective, inputs, training, 7, respond)
+    return Learner(policy, objective, inputs, training, 7)
+
+
 def run_method(
     policy: Policy, name: str, store: CheckpointStore, inputs: Inputs | None = None, **changes: Any
 ) -> Outcome:
@@ -143,7 +159,7 @@ def run_method(
     fields = {field.name for field in dataclasses.fields(method.Hparams)}
     hparams = method.Hparams(**{key: value for key, value in changes.items() if key in fields})
     training = Training(**settings(**{key: value for key, value in changes.items() if key not in fields}))
-    return train(policy, method.loss, hparams, method.NEEDS, inputs or inputs_for(method.NEEDS), training, 7, store)
+    return train(learner_of(policy, method, training, inputs, hparams), store)
 
 
 def short_training(policy: Policy, store: CheckpointStore, stop_at: int | None, optimizer: str = "rmsprop") -> Outcome:
@@ -156,7 +172,7 @@ def short_training(policy: Policy, store: CheckpointStore, stop_at: int | None, 
             raise KeyboardInterrupt
 
     training = Training(**settings(**changes))
-    return train(policy, method.loss, method.Hparams(), method.NEEDS, make_inputs(), training, 7, store, on_log=on_log)
+    return train(learner_of(policy, method, training, make_inputs()), store, on_log=on_log)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from prefrepro.files import ROOT
 from prefrepro.inspect.watch.follow import Follower, seconds_left
-from prefrepro.inspect.watch.state import DONE, FAILED, GRACE_S, RUNNING, WAITING, log_of, look
+from prefrepro.inspect.watch.state import DONE, FAILED, GRACE_S, RUNNING, WAITING, look
 from prefrepro.inspect.watch.view import clock, lines, summary
 from prefrepro.jobs.log_lock import is_held
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 HOLD = """
 import sys
@@ -92,7 +93,7 @@ def test_looking_does_not_keep_a_job_from_holding(tmp_path: Path, hold: Hold) ->
 
 def test_states_of_a_job(plan: Plan, hold: Hold) -> None:
     node = plan.of_kind("run")[0]
-    log = log_of(plan, node)
+    log = plan.results / node.log
     assert log == plan.results / "logs" / "align" / f"{node.id}.log"
     assert state(plan, node, 0, 0) == WAITING
     process = hold(log)
@@ -129,11 +130,11 @@ def test_news_are_told_once(plan: Plan, hold: Hold) -> None:
     first = follower.glance(0.0)
     assert lines(first) == []
     assert summary(first).startswith(f"1 of {len(nodes)} jobs, about ")
-    process = hold(log_of(plan, base))
+    process = hold(plan.results / base.log)
     metrics = plan.results / base.folder / "metrics.csv"
     metrics.parent.mkdir(parents=True)
     metrics.write_text("step,loss,rewards/accuracies\n10,5.5,\n20,4.25,\n")
-    now = log_of(plan, base).stat().st_mtime + 30
+    now = (plan.results / base.log).stat().st_mtime + 30
     (line,) = lines(follower.glance(now))
     assert line.endswith(f"running base {base.id}")
     running = follower.glance(now)
@@ -143,10 +144,10 @@ def test_news_are_told_once(plan: Plan, hold: Hold) -> None:
     assert (job.step, job.metrics["loss"]) == (20, "4.25")
     assert running.steps[base.id] == base.spec["training"]["max_steps"]
     process.communicate()
-    log_of(plan, base).write_text("error: it went wrong\n")
+    (plan.results / base.log).write_text("error: it went wrong\n")
     failed = follower.glance(now + 1e6)
     (line,) = lines(failed)
-    assert f"failed  base {base.id}: error: it went wrong ({log_of(plan, base)})" in line
+    assert f"failed  base {base.id}: error: it went wrong ({(plan.results / base.log)})" in line
     assert "1 failed" in line
     assert not failed.is_over
     assert failed.as_json()["states"] == {"done": 1, "failed": 1, "waiting": len(nodes) - 2}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkout import Checkout
+from checkout import JOB, Checkout
 from tiny_world import make_tiny
 from worker_helpers import PROBE, Workflow, needs_pidfd, workflow
 
@@ -70,8 +70,9 @@ def without_numbers(log: str) -> str:
 
 def test_a_training_has_the_same_bytes_and_log(tiny: Checkout, warm: Workflow) -> None:
     nodes = {node["kind"]: node for node in tiny.nodes()}
-    assert warm.run("-m", "prefrepro.data", nodes["data"]["id"])[0] == 0
-    command, folder = ("-m", "prefrepro.train", nodes["base"]["id"]), tiny.results / nodes["base"]["folder"]
+    assert tiny.prefrepro("plan", "table1", "--write").returncode == 0
+    assert warm.run(*JOB, nodes["data"]["id"])[0] == 0
+    command, folder = (*JOB, nodes["base"]["id"]), tiny.results / nodes["base"]["folder"]
     code, log = warm.run(*command)
     assert code == 0, log
     kept = folder.rename(tiny.root / "kept")
@@ -97,21 +98,21 @@ def test_what_is_not_seeded_differs_between_jobs(warm: Workflow) -> None:
 
 
 def test_a_users_mistake_reads_the_same(warm: Workflow) -> None:
-    command = ("-m", "prefrepro.train", "no-such-node")
+    command = ("-m", "prefrepro.jobs.main", "nowhere/plan.json", "no-such-node")
     code, log = warm.run(*command)
     assert code == 2
-    assert log.startswith('error: "no-such-node" is not in the plan')
+    assert log.startswith("error: nowhere/plan.json is no plan that this version wrote")
     assert (code, log) == warm.run(*command, **COLD)
-    help_text = warm.run("-m", "prefrepro.train", "--help")
-    assert help_text == warm.run("-m", "prefrepro.train", "--help", **COLD)
-    assert help_text[1].startswith("usage: python -m prefrepro.train ")
+    help_text = warm.run("-m", "prefrepro.jobs.main", "--help")
+    assert help_text == warm.run("-m", "prefrepro.jobs.main", "--help", **COLD)
+    assert help_text[1].startswith("usage: python -m prefrepro.jobs.main ")
 
 
 def test_the_worker_has_the_libraries_that_jobs_import(warm: Workflow) -> None:
     """Not again in each fork: what a training and a judging load is there, but for our own modules."""
     says = (
         "before = set(sys.modules); import prefrepro.train.run, prefrepro.sample.generate, prefrepro.judge.stage; "
-        "import transformers.models.mistral.modeling_mistral, prefrepro.judge.transport, prefrepro.train.embed; "
+        "import transformers.models.mistral.modeling_mistral, prefrepro.judge.transport, prefrepro.train.shared; "
         "print({name.split('.')[0] for name in set(sys.modules) - before} - {'prefrepro', 'methods'} - "
         "set(sys.stdlib_module_names))"
     )

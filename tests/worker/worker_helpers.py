@@ -32,7 +32,7 @@ for line in sys.stdin:
     print(job.wait(), flush=True)
 """
 PROBE = '''
-"""A stage that does what its argument says."""
+"""A job that does what its argument says."""
 import json, os, signal, sys, time
 from pathlib import Path
 
@@ -49,8 +49,8 @@ needs_pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the work
 
 
 def with_probe(checkout: Checkout) -> Checkout:
-    """The copy's judge stage runs its argument, and its worker imports next to nothing."""
-    (checkout.root / "prefrepro/judge/__main__.py").write_text(PROBE, encoding="utf-8")
+    """The copy's jobs run their argument, and its worker imports next to nothing."""
+    (checkout.root / "prefrepro/jobs/main.py").write_text(PROBE, encoding="utf-8")
     few = 'LIBRARIES = ("threadpoolctl",)\nALL = ('
     checkout.edit("prefrepro/jobs/worker/libraries.py", "LIBRARIES = (", few)
     return checkout
@@ -91,11 +91,11 @@ class Workflow:
         return self.end()
 
     def probe(self, statement: str, **environment: str) -> tuple[int, str]:
-        return self.run("-m", "prefrepro.judge", statement, **environment)
+        return self.run("-m", "prefrepro.jobs.main", statement, **environment)
 
     def begin_probe(self, statement: str = "") -> tuple[int, dict[str, int]]:
         """Start one that does `statement`, says who it is and stays: the job's process, and what it says."""
-        client = self.begin("-m", "prefrepro.judge", f"{statement}; me(); time.sleep(600)".lstrip("; "))
+        client = self.begin("-m", "prefrepro.jobs.main", f"{statement}; me(); time.sleep(600)".lstrip("; "))
         until(lambda: self.log.read_text(encoding="utf-8").endswith("}\n"), "the job did not begin")
         until(lambda: _catches(client, signal.SIGTERM), "the job hands no signals on")
         return client, json.loads(self.log.read_text(encoding="utf-8").splitlines()[-1])

@@ -14,8 +14,8 @@ from tiny_world import make_tiny
 from prefrepro.errors import UserError
 from prefrepro.plan import build as planning
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
 from prefrepro.plan.notes import of_runs
+from prefrepro.plan.plan import Plan
 from prefrepro.plan.resources import ScaleResources
 from prefrepro.specs.config import check_scale, read_scale
 from prefrepro.tables.render import settings_meta, write_settings

@@ -11,9 +11,9 @@ import subprocess
 
 import pytest
 from checkout import Checkout
+from command_pages import command_pages, parsers
 
 from prefrepro.cli.main import EXIT_CODES, EXIT_INTERRUPTED, build_parser
-from prefrepro.site.commands import command_pages, parsers
 
 COMMANDS = dict(parsers(build_parser()))
 

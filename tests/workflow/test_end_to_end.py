@@ -173,4 +173,4 @@ def is_training_dpo(process: psutil.Process) -> bool:
         command = process.cmdline()
     except psutil.NoSuchProcess:
         return False
-    return "prefrepro.train" in command and any(word.startswith("dpo_") for word in command)
+    return "prefrepro.jobs.main" in command and any(word.startswith("dpo_") for word in command)

@@ -89,6 +89,6 @@ def test_jobs_ask_for_devices_by_scale_and_model(checkout: Checkout) -> None:
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
     assert "gpu_slot.py 1 -- " in said
-    alone = [line for line in said.splitlines() if "-m prefrepro.judge" in line or "-m prefrepro.data" in line]
+    alone = [line for line in said.splitlines() if "/logs/judge/" in line or "/logs/data/" in line]
     assert alone
     assert not any("gpu_slot.py" in line for line in alone)

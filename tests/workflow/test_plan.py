@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from checkout import Checkout, Nodes, changed, counts, hh_rows, ids, write_hh
 
+from prefrepro.files import show
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.code_digest import code_files
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.method import method_names, read_method
 from prefrepro.specs.table import read_table, table_files
 
@@ -145,7 +147,7 @@ def test_ppo_samples_and_asks_a_reward_model_under_reading_paper_alone() -> None
     training = run["spec"]["training"]
     assert training["rollout"]["responses"] == "policy"
     assert training["contrast_size"] == training["batch_size"], "advantages are whitened over the whole batch"
-    (offline,) = [n for n in code if n["kind"] == "run" and n["spec"]["method"] == "ppo"]
+    (offline,) = [n for n in code if n["kind"] == "run" and n["spec"]["method"] == "ppo_offline"]
     assert offline["spec"]["training"]["rollout"]["responses"] == "data"
     assert offline["spec"]["training"]["rollout"]["ppo_epochs"] == 1
     assert "reward_model" not in offline["inputs"]
@@ -232,12 +234,14 @@ def test_commands_in_a_copy_import_the_copy(checkout: Checkout) -> None:
     assert "THE COPY" in checkout.prefrepro("--help").stdout
 
 
-def test_comments_and_docstrings_change_nothing(checkout: Checkout) -> None:
+def test_comments_docstrings_and_messages_change_nothing(checkout: Checkout) -> None:
     before = checkout.nodes()
     checkout.edit("methods/dpo.py", '"""Eq. 7. Shapes', '"""Equation 7, reworded. Shapes')
     checkout.edit("methods/dpo.py", "# Eq. 7", "# the seventh equation")
     checkout.edit("methods/dpo.py", '"""Strength of the KL pull', '"""How hard the KL pull is')
     checkout.edit("prefrepro/train/loop.py", "def train(", "# A comment.\n\n\ndef train(")
+    checkout.edit("prefrepro/model/optimizer.py", "is unknown. Known:", "is not known. There are:")
+    checkout.edit("prefrepro/judge/stage.py", 'raise UserError(f"', 'raise UserError(f"Sorry: ')
     assert ids(checkout.nodes()) == ids(before)
 
 
@@ -252,12 +256,20 @@ def test_an_edited_formula_changes_its_own_run_and_what_hangs_on_it(checkout: Ch
     }
 
 
+AFTER_DATA = {"base", "sft", "reference", "embeddings", "run", "sample", "verdict", "table"}
+
+
 @pytest.mark.parametrize(
     ("path", "kinds"),
     [
-        ("prefrepro/train/loop.py", {"base", "sft", "reference", "embeddings", "run", "sample", "verdict", "table"}),
+        *(
+            (f"prefrepro/model/{name}.py", AFTER_DATA)
+            for name in ("attention", "logps", "batches", "optimizer", "learner")
+        ),
+        ("prefrepro/model/align.py", {"sft", "reference", "run", "sample", "verdict", "table"}),
+        ("prefrepro/model/reference.py", {"reference", "run", "sample", "verdict", "table"}),
         ("prefrepro/judge/pairwise.py", {"verdict", "table"}),
-        ("prefrepro/sample/generate.py", {"sample", "verdict", "table"}),
+        ("prefrepro/model/decode.py", {"sample", "verdict", "table"}),  # table 1 has no method that draws rollouts
         ("prefrepro/tables/render.py", {"table"}),
     ],
 )
@@ -268,6 +280,20 @@ def test_edited_machinery_changes_what_runs_through_it(checkout: Checkout, path:
     assert {kind for kind, _ in changed(before, after)} == kinds
     for kind in kinds:
         assert not ids(before, kind) & ids(after), f"a {kind} kept its id"
+
+
+@pytest.mark.parametrize("path", ["prefrepro/train/loop.py", "prefrepro/train/run.py", "prefrepro/sample/generate.py"])
+def test_edited_orchestration_changes_nothing(checkout: Checkout, path: str) -> None:
+    before = checkout.nodes()
+    checkout.edit(path, "from __future__ import annotations\n", "from __future__ import annotations\n\n_EDITED = 1\n")
+    assert ids(checkout.nodes()) == ids(before)
+
+
+def test_decoding_is_part_of_a_training_that_draws_rollouts() -> None:
+    plan, _ = methods_table()
+    for run in plan.of_kind("run"):
+        draws = "rollout" in run.spec["training"]
+        assert ("prefrepro/model/decode.py" in {show(path) for path in code_files(*run.code)}) == draws
 
 
 def test_an_edited_prompt_file_changes_verdicts_only(checkout: Checkout) -> None:

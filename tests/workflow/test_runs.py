@@ -10,7 +10,8 @@ import pytest
 from shared import SHARED
 
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 RUNS = SHARED / "runs.json"
 pytestmark = pytest.mark.skipif(not RUNS.is_file(), reason=f"{RUNS} is not there: the run matrix of both papers")

@@ -85,7 +85,7 @@ def test_a_planted_key_is_nowhere_after_a_whole_workflow(
             judge |= {"name": name, "base_url": f"{echo}/{name}/v1", "max_retries": 0, "reasks": 0}
             checkout.write_yaml(f"config/judges/{name}.yaml", judge)
             (verdict,) = [node["id"] for node in checkout.nodes(judge=name) if node["kind"] == "verdict"]
-            done = checkout.python("-m", "prefrepro.judge", verdict, f"judge={name}")
+            done = checkout.job(verdict, f"judge={name}")
             assert done.returncode == 2 and said in done.stderr, done.stderr
             assert "***" in done.stderr, "the judge did show the key"
             holds_no_key(checkout.root, done, key)

@@ -1,9 +1,7 @@
 # What all runs share: reference log-probs, embeddings, rewards of the reference's responses. One rule aligns them all.
 
 
-rule reference:
-    input:
-        done,
+use rule data as reference with:
     output:
         f"{RESULTS}/reference/{{id}}/manifest.json",
     log:
@@ -13,19 +11,9 @@ rule reference:
     wildcard_constraints:
         id=ids("reference"),
     priority: 1
-    resources:
-        **RESOURCES,
-    params:
-        python=launch,
-        trainer=trainer,
-        config=config_arguments,
-    shell:
-        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
 
 
-rule embeddings:
-    input:
-        done,
+use rule data as embeddings with:
     output:
         f"{RESULTS}/embeddings/{{id}}/manifest.json",
     log:
@@ -35,19 +23,9 @@ rule embeddings:
     wildcard_constraints:
         id=ids("embeddings"),
     priority: 1
-    resources:
-        **RESOURCES,
-    params:
-        python=launch,
-        trainer=trainer,
-        config=config_arguments,
-    shell:
-        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
 
 
-rule reference_rewards:
-    input:
-        done,
+use rule data as reference_rewards with:
     output:
         f"{RESULTS}/reference_rewards/{{id}}/manifest.json",
     log:
@@ -57,19 +35,9 @@ rule reference_rewards:
     wildcard_constraints:
         id=ids("reference_rewards"),
     priority: 1
-    resources:
-        **RESOURCES,
-    params:
-        python=launch,
-        trainer=trainer,
-        config=config_arguments,
-    shell:
-        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
 
 
-rule align:
-    input:
-        done,
+use rule data as align with:
     output:
         f"{RESULTS}/runs/{{id}}/run.json",
         f"{RESULTS}/runs/{{id}}/metrics.csv",
@@ -79,11 +47,3 @@ rule align:
         f"{TIMES}/align/{{id}}.tsv"
     wildcard_constraints:
         id=ids("run"),
-    resources:
-        **RESOURCES,
-    params:
-        python=launch,
-        trainer=trainer,
-        config=config_arguments,
-    shell:
-        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"

@@ -10,24 +10,26 @@ sys.path.insert(0, workflow.basedir)
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.budget import refuse_over_budget
 from prefrepro.inspect.forecast.jobs import Forecaster
-from prefrepro.plan.build import make_plan
-from prefrepro.plan.resources import ScaleResources
 from prefrepro.jobs.worker.start import start
+from prefrepro.plan.build import make_plan, planned
+from prefrepro.plan.kinds import KINDS
+from prefrepro.plan.resources import ScaleResources
+from prefrepro.plan.store import FILE, write_plan
 
 try:
-    PLAN = make_plan(config)
-    SCALE_RESOURCES = ScaleResources(PLAN, Forecaster(PLAN))
+    # A cluster's job reads this file again, and then the plan that the main process wrote.
+    PLAN = make_plan(config) if workflow.is_main_process else planned(config)
+    FORECASTER = Forecaster(PLAN)
+    SCALE_RESOURCES = ScaleResources(PLAN, FORECASTER.hours)
 except UserError as error:
     raise WorkflowError(str(error))
 
 RESULTS = str(PLAN.results)
 LOGS = f"{RESULTS}/logs"
 TIMES = f"{RESULTS}/benchmarks"
+PLAN_FILE = f"{RESULTS}/{FILE}"
 TABLE_SUFFIXES = ("csv", "md", "tex", "html", "cells.csv")
-TABLE_OF = {
-    f"{node.spec['paper']}_{node.spec['table']}": target
-    for target, node in PLAN.tables.items()
-}
+TABLE_OF = {node.name: target for target, node in PLAN.tables.items()}
 
 
 def ids(*kinds):
@@ -74,10 +76,11 @@ def launch(wildcards, input):
     return shlex.join([*slot, sys.executable])
 
 
-def trainer(wildcards, input):
-    """The module that trains: by itself, or once for each of several devices."""
-    several = SCALE_RESOURCES.of(PLAN.node(wildcards.id)).gpus > 1
-    return "prefrepro.jobs.launch" if several else "prefrepro.train"
+def job(wildcards, input):
+    """The module that does a node: by itself, or as one training on several devices."""
+    node = PLAN.node(wildcards.id)
+    several = KINDS[node.kind].is_training and SCALE_RESOURCES.of(node).gpus > 1
+    return "prefrepro.jobs.launch" if several else "prefrepro.jobs.main"
 
 
 def done(wildcards):
@@ -111,10 +114,9 @@ def table_files(target):
 
     Asking for both keeps a table of an older plan from passing for done where Snakemake's records are lost.
     """
-    table = PLAN.tables[target].spec
-    name = f"{table['paper']}_{table['table']}"
-    files = [f"{RESULTS}/tables/{name}.{suffix}" for suffix in TABLE_SUFFIXES]
-    return files + inputs_of(PLAN.tables[target])
+    table = PLAN.tables[target]
+    files = [f"{RESULTS}/tables/{table.name}.{suffix}" for suffix in TABLE_SUFFIXES]
+    return files + inputs_of(table)
 
 
 def refuse_over_budget_of(jobs):
@@ -122,7 +124,7 @@ def refuse_over_budget_of(jobs):
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
-        refuse_over_budget(Forecaster(PLAN), judged, made)
+        refuse_over_budget(FORECASTER, judged, made)
     except UserError as error:
         raise WorkflowError(str(error))
 
@@ -130,6 +132,8 @@ def refuse_over_budget_of(jobs):
 # Once in the main process, before its first job, and not in a dry-run.
 onstart:
     refuse_over_budget_of(list(workflow.dag.needrun_jobs()))
+    if workflow.is_main_process:
+        write_plan(PLAN)
     # One process imports torch for all jobs of this machine; a cluster's jobs import for themselves.
     if workflow.is_main_process and workflow.local_exec:
         start()

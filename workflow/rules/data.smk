@@ -1,4 +1,4 @@
-# Data sets: canonical rows, split and counted.
+# Data sets: canonical rows, split and counted. Every rule that does a node of the plan takes its body from this one.
 
 
 rule data:
@@ -15,7 +15,8 @@ rule data:
     resources:
         **RESOURCES,
     params:
-        python=python,
-        config=config_arguments,
+        python=launch,
+        job=job,
+        plan=PLAN_FILE,
     shell:
-        "exec {params.python} -m prefrepro.data {wildcards.id} {params.config} > {log} 2>&1"
+        "exec {params.python} -m {params.job} {params.plan} {wildcards.id} > {log} 2>&1"

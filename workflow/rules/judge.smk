@@ -1,9 +1,7 @@
 # Verdicts: one job per sample set and judge; a local judge server lives and dies inside its job.
 
 
-rule judge:
-    input:
-        done,
+use rule data as judge with:
     output:
         f"{RESULTS}/verdicts/{{id}}/manifest.json",
         f"{RESULTS}/verdicts/{{id}}/verdicts.csv",
@@ -13,10 +11,3 @@ rule judge:
         f"{TIMES}/judge/{{id}}.tsv"
     wildcard_constraints:
         id=ids("verdict"),
-    resources:
-        **RESOURCES,
-    params:
-        python=launch,
-        config=config_arguments,
-    shell:
-        "exec {params.python} -m prefrepro.judge {wildcards.id} {params.config} > {log} 2>&1"

@@ -2,9 +2,7 @@
 # most others wait for goes first: left to the end, it would keep one core busy and the rest waiting.
 
 
-rule base:
-    input:
-        done,
+use rule data as base with:
     output:
         f"{RESULTS}/base/{{id}}/run.json",
     log:
@@ -14,19 +12,9 @@ rule base:
     wildcard_constraints:
         id=ids("base"),
     priority: 3
-    resources:
-        **RESOURCES,
-    params:
-        python=launch,
-        trainer=trainer,
-        config=config_arguments,
-    shell:
-        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
 
 
-rule sft:
-    input:
-        done,
+use rule data as sft with:
     output:
         f"{RESULTS}/runs/{{id}}/run.json",
         f"{RESULTS}/runs/{{id}}/metrics.csv",
@@ -37,19 +25,9 @@ rule sft:
     wildcard_constraints:
         id=ids("sft"),
     priority: 2
-    resources:
-        **RESOURCES,
-    params:
-        python=launch,
-        trainer=trainer,
-        config=config_arguments,
-    shell:
-        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"
 
 
-rule reward_model:
-    input:
-        done,
+use rule data as reward_model with:
     output:
         f"{RESULTS}/runs/{{id}}/run.json",
         f"{RESULTS}/runs/{{id}}/metrics.csv",
@@ -60,11 +38,3 @@ rule reward_model:
     wildcard_constraints:
         id=ids("reward_model"),
     priority: 1
-    resources:
-        **RESOURCES,
-    params:
-        python=launch,
-        trainer=trainer,
-        config=config_arguments,
-    shell:
-        "exec {params.python} -m {params.trainer} {wildcards.id} {params.config} > {log} 2>&1"

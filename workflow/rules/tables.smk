@@ -30,10 +30,10 @@ rule table:
         name="|".join(TABLE_OF),
     params:
         python=python,
-        config=config_arguments,
+        plan=PLAN_FILE,
         node=lambda wildcards: PLAN.tables[TABLE_OF[wildcards.name]].id,
     shell:
-        "exec {params.python} -m prefrepro.tables {params.node} {params.config} > {log} 2>&1"
+        "exec {params.python} -m prefrepro.jobs.main {params.plan} {params.node} > {log} 2>&1"
 
 
 for target in PLAN.tables:

@@ -19,9 +19,9 @@ from prefrepro.inspect.forecast.work import (
     sampling_work,
     training_work,
 )
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
-TRAININGS = ("base", "sft", "reward_model", "run")
 SCORED_ONCE = {"reference": reference_work, "reference_rewards": reference_reward_work, "embeddings": embedding_work}
 """Kind -> its work, of jobs that read their texts once, without a backward pass."""
 AMOUNTS: tuple[str, ...] = (
@@ -64,16 +64,19 @@ class Forecaster:
             self._jobs[node.id] = self._make(node)
         return self._jobs[node.id]
 
+    def hours(self, node: Node) -> float | None:
+        """Of one job; None where they are not known."""
+        return self.job(node).amounts.get("hours")
+
     def size(self, node_id: str) -> Size:
         if node_id not in self._sizes:
             self._sizes[node_id] = size_of(self.plan, self.plan.nodes[node_id], self.settings)
         return self._sizes[node_id]
 
     def _make(self, node: Node) -> Job:
-        if node.kind == "table":
-            name = f"{node.spec['paper']}_{node.spec['table']}"
-            return Job(node.kind, node.id, (self.plan.results / "tables" / f"{name}.cells.csv").is_file())
         is_done = (self.plan.results / node.done).is_file()
+        if node.kind == "table":
+            return Job(node.kind, node.id, is_done)
         if node.kind == "import":
             return Job(node.kind, node.id, is_done, {"answers": self.size(node.inputs["data"]).rows.get("prompts")})
         amounts, basis = self._verdict(node) if node.kind == "verdict" else self._device_job(node)
@@ -108,7 +111,7 @@ class Forecaster:
         """By the scale's rates."""
         if node.kind == "data":
             return 0.0  # loads no model
-        model = node.spec["model"] if node.kind in TRAININGS else node.id.split("_")[1]
+        model = node.model or ""
         if node.kind == "base":  # named by its own file; rates are by the name that tables give it
             model = next((name for name, file in self.plan.scale["models"].items() if file == model), model)
         rates = {stage: self.settings.rate(stage, model) for stage in BY_MODEL}

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prefrepro.inspect.forecast.jobs import AMOUNTS, TRAININGS, Forecaster, Job
-from prefrepro.plan.nodes import Plan
+from prefrepro.inspect.forecast.jobs import AMOUNTS, Forecaster, Job
+from prefrepro.plan.kinds import TRAININGS
+from prefrepro.plan.plan import Plan
 
 TOGETHER = "together"
 STATES = ("all", "to_do")

@@ -17,11 +17,10 @@ from typing import Any
 from prefrepro.inspect.forecast.judging import label_of
 from prefrepro.inspect.forecast.sizes import read_json
 from prefrepro.inspect.results import benchmark_seconds
+from prefrepro.plan.kinds import KINDS
 
 Group = tuple[str, ...]
 """What jobs have in common: their kind, then parts of their readable names."""
-RULES = {"run": "align", "verdict": "judge"}
-"""Kind -> the rule whose benchmark it is, where the names differ."""
 COUNTED: dict[str, Callable[[dict[str, Any]], float]] = {
     "data": lambda manifest: 1.0,
     "reference": lambda manifest: sum(part["sequences"] for part in manifest["truncation"].values()),
@@ -91,7 +90,7 @@ class Measured:
 
     def seconds_of(self, kind: str, name: str) -> float | None:
         """Seconds of this job's last attempt, start included; None where Snakemake kept no benchmark."""
-        path = self.results / "benchmarks" / RULES.get(kind, kind) / f"{name}.tsv"
+        path = self.results / "benchmarks" / KINDS[kind].rule / f"{name}.tsv"
         return statistics.median(benchmark_seconds(path)) if path.is_file() else None
 
     def _training(self, path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from prefrepro.inspect import results
 from prefrepro.inspect.forecast.settings import DataSize, Settings
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 read_json = cache(results.read_json)
 """A plan asks for the same manifests again and again."""

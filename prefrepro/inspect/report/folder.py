@@ -13,7 +13,7 @@ from prefrepro.data.jsonl import read_jsonl
 from prefrepro.errors import UserError
 from prefrepro.inspect.results import JOB_FOLDERS, Results, read_manifest
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.files import names_in
 
 Answers = dict[tuple[str, int], dict[str, Any]]

@@ -12,7 +12,7 @@ from prefrepro.inspect.forecast.jobs import HOUR
 from prefrepro.inspect.simulate.engine import Capacity, Span, Task, longest_path
 from prefrepro.inspect.simulate.profiles import Profile
 from prefrepro.inspect.simulate.tasks import API_CALLS_PER_S, TABLE_S, Job
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 
 TOGETHER = "together"
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prefrepro.inspect.forecast.jobs import HOUR, Forecaster
-from prefrepro.inspect.forecast.measured import RULES
 from prefrepro.inspect.simulate.engine import Task
 from prefrepro.inspect.simulate.profiles import Profile
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.kinds import KINDS
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 from prefrepro.plan.resources import ScaleResources
 
 TABLE_S = 3.0
@@ -32,7 +33,7 @@ class Job:
 
     @property
     def rule(self) -> str:
-        return RULES.get(self.node.kind, self.node.kind)
+        return KINDS[self.node.kind].rule
 
 
 def jobs_of(plan: Plan, targets: list[str], forecaster: Forecaster) -> list[Job]:
@@ -47,8 +48,7 @@ def jobs_of(plan: Plan, targets: list[str], forecaster: Forecaster) -> list[Job]
 
 
 def _seconds(node: Node, forecaster: Forecaster) -> tuple[float, str]:
-    name = f"{node.spec['paper']}_{node.spec['table']}" if node.kind == "table" else node.id
-    own = forecaster.measured.seconds_of(node.kind, name)
+    own = forecaster.measured.seconds_of(node.kind, node.job)
     if own is not None:
         return own, "measured"
     if node.kind == "table":

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefrepro.inspect.forecast.jobs import HOUR, TRAININGS, Forecaster
+from prefrepro.inspect.forecast.jobs import HOUR, Forecaster
 from prefrepro.inspect.forecast.work import training_work
 from prefrepro.inspect.simulate.engine import Capacity, Task, replay
 from prefrepro.inspect.watch.state import DONE, FAILED, GRACE_S, RUNNING, Job, look
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.kinds import TRAININGS
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 UNKNOWN_S = 1.0
 """Seconds counted for a job whose hours are unknown: a table, or an API's verdicts (then «more than» is shown)."""

@@ -11,9 +11,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prefrepro.inspect.forecast.measured import RULES
 from prefrepro.jobs.log_lock import is_held
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 DONE, RUNNING, FAILED, WAITING = "done", "running", "failed", "waiting"
 GRACE_S = 15.0
@@ -37,17 +37,11 @@ class Job:
         return int(self.metrics.get("step") or 0)
 
 
-def log_of(plan: Plan, node: Node) -> Path:
-    """Where the workflow sends what a node's job says (workflow/rules)."""
-    name = f"{node.spec['paper']}_{node.spec['table']}" if node.kind == "table" else node.id
-    return plan.results / "logs" / RULES.get(node.kind, node.kind) / f"{name}.log"
-
-
 def is_done(plan: Plan, node: Node) -> bool:
     """Its last file is there; of a table, whose files bear no digest, it is also younger than what it is made of."""
     if node.kind != "table":
         return (plan.results / node.done).is_file()
-    made = _changed(plan.results / "tables" / f"{node.spec['paper']}_{node.spec['table']}.cells.csv")
+    made = _changed(plan.results / node.done)
     inputs = [_changed(plan.results / plan.nodes[node_id].done) for node_id in node.inputs.values()]
     return made is not None and all(changed is not None and changed <= made for changed in inputs)
 
@@ -58,7 +52,7 @@ def look(plan: Plan, nodes: list[Node], since: float, now: float, grace_s: float
 
 
 def _job(plan: Plan, node: Node, since: float, now: float, grace_s: float) -> Job:
-    log = log_of(plan, node)
+    log = plan.results / node.log
     if is_done(plan, node):
         return Job(node, DONE, log)
     try:

@@ -30,12 +30,12 @@ def hand_over() -> None:
     if address == OFF:
         return
     module = sys.modules["__main__"].__spec__
-    if module is None or module.parent is None:
+    if module is None:
         return
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(address)
-            send_request(connection, Request.of_this_process(module.parent))
+            send_request(connection, Request.of_this_process(module.name.removesuffix(".__main__")))
             why = _wait(connection)
     except OSError as error:
         why = f"cannot be used ({error})"

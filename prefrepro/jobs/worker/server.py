@@ -19,7 +19,7 @@ from prefrepro.jobs.worker.libraries import Libraries
 from prefrepro.jobs.worker.wire import Request, receive_request, reply
 
 REQUEST_WITHIN_S = 10.0
-MODULES = ("prefrepro.train", "prefrepro.sample", "prefrepro.judge", "prefrepro.tables")
+MODULES = ("prefrepro.jobs.main",)
 """What may be asked for."""
 PER_JOB = {
     "OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",

@@ -31,7 +31,7 @@ from prefrepro.judge.alpaca.package import (
     single,
 )
 from prefrepro.judge.alpaca.shield import shield
-from prefrepro.judge.asking import check_invalid
+from prefrepro.judge.asking import check_invalid, out_of_budget, reply_columns
 from prefrepro.judge.cache import cache_key
 from prefrepro.judge.client import BudgetError, JudgeClient
 from prefrepro.specs.evaluation import Evaluation
@@ -137,7 +137,8 @@ def _judge(
             _check_logprobs(items, asked, route, config)
         preferences = annotate(annotator, pairs, route, config.concurrency)
     except BudgetError as error:
-        raise _out_of_budget(error, asked, client) from error
+        requests = [sent(comparison.request, config) for comparison in asked]
+        raise out_of_budget(error, client, requests) from error
     common = {"draw": draw, "prompt_sha256": prompt_sha256(annotator)}
     return _frame(items, asked, preferences, route, client, config, common)
 
@@ -172,30 +173,18 @@ def _frame(
     for item, comparison, preference in zip(items, asked, preferences, strict=True):
         verdict, score = verdict_of(preference)
         replies = route.replies(comparison.request)
-        last = replies[-1] if replies else None
-        if last is None and item.response != item.reference:
+        if replies:
+            source = reply_columns(replies) | {"raw_reply": raw_text(replies[-1])}
+        elif item.response == item.reference:
+            # Two answers that are one text are a tie without a question: the address of the one not asked.
+            key = cache_key(sent(comparison.request, config), client.identity, 0)
+            source = {"judge_asked": config.model, "judge_served": "", "request_sha256": key, "raw_reply": None}
+            source |= {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0, "created": None}
+        else:
             raise RuntimeError(f"alpaca_eval asked nothing about prompt {item.prompt_id}, or asked otherwise")
-        key = cache_key(sent(comparison.request, config), client.identity, 0)
-        rows.append(
-            {
-                **common,
-                "prompt_id": item.prompt_id,
-                "order": "candidate_first" if comparison.candidate_first else "baseline_first",
-                "verdict": verdict,
-                "score": score,
-                "weight": 1.0,
-                "judge_asked": config.model,
-                "judge_served": last.judge_served if last else "",
-                "protocol": "paper",
-                # Two answers that are one text are a tie without a question: the address of the one not asked.
-                "request_sha256": last.request_sha256 if last else key,
-                "raw_reply": raw_text(last) if last else None,
-                "prompt_tokens": sum(reply.prompt_tokens for reply in replies),
-                "completion_tokens": sum(reply.completion_tokens for reply in replies),
-                "cost_usd": sum(reply.cost_usd for reply in replies),
-                "created": last.created if last else None,
-            }
-        )
+        order = "candidate_first" if comparison.candidate_first else "baseline_first"
+        about = {"prompt_id": item.prompt_id, "order": order, "protocol": "paper"}
+        rows.append({**common, **about, "verdict": verdict, "score": score, "weight": 1.0, **source})
     frame = pd.DataFrame(rows)
     # A tie that was not asked for is as old as the set, so that a second, cached judging gives the same file.
     latest = frame["created"].dropna()
@@ -203,15 +192,6 @@ def _frame(
         latest.max() if len(latest) else datetime.now(UTC).isoformat(timespec="milliseconds")
     )
     return frame
-
-
-def _out_of_budget(error: BudgetError, asked: Sequence[Comparison], client: JudgeClient) -> UserError:
-    requests = [sent(comparison.request, client.config) for comparison in asked]
-    missing = [request for request in requests if not client.is_cached(request)]
-    needed = sum(map(client.estimate_usd, missing))
-    return UserError(
-        f"{error} Still to be asked in this draw: {len(missing)} of {len(requests)} requests, up to {needed:.4f} USD."
-    )
 
 
 def _length_controlled(

@@ -35,17 +35,6 @@ class LengthControlled(NamedTuple):
     reason: str = ""
 
 
-def win_rate(preferences: Sequence[float | None]) -> dict[str, float]:
-    """The package's win_rate, standard_error (percent), n_wins, n_wins_base, n_draws, n_total.
-
-    `preferences` from 1 (reference) to 2 (candidate); None and NaN are left out, 0 is an old word for 1.5.
-    """
-    with quiet():
-        from alpaca_eval.metrics import get_winrate
-
-    return get_winrate(pd.DataFrame({"preference": pd.Series(list(preferences), dtype=float)}))
-
-
 def length_controlled(
     preferences: Sequence[float | None],
     reference_lengths: Sequence[int],

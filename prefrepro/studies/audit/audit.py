@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from prefrepro.csv_schema.check import load_schema
-from prefrepro.csv_schema.schema import write_csv
+from prefrepro.csv_schema.schema import load_schema, write_csv
 from prefrepro.studies.audit.counts import DENOMINATORS, Count, counts, fewer, status
 from prefrepro.studies.audit.differences import p_value, prompts_needed, smallest_significant
 from prefrepro.studies.audit.printed import Printed

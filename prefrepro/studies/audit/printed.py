@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.nodes import Node, Plan
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.plan import Plan
 
 WHAT_IS_CLAIMED = {"scale": "paper", "reading": "paper"}
 """Which numbers are of one judging: T = 0 of Table 8 is Table 4 by the text, if not by the code."""

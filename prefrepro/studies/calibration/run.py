@@ -13,8 +13,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from prefrepro.csv_schema.check import load_schema
-from prefrepro.csv_schema.schema import write_csv
+from prefrepro.csv_schema.schema import load_schema, write_csv
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT, write_text
 from prefrepro.judge.connect import judge_client

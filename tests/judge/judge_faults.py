@@ -1,4 +1,4 @@
-"""What the local judge can be told to do wrong, for tests: fail at times, or know less than others."""
+"""What the judge of the tests can be told to do wrong: fail at times, or offer less than others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
+
+from prefrepro.judge.server import nonsense
 
 STATUS = {"rate_limit": 429, "rate_limit_bare": 429, "clock_skew": 429, "server_error": 500, "unavailable": 503}
 """Kinds that are refused with a status; `bare` names no time to wait, `clock_skew` a date by a clock gone wrong."""
@@ -38,6 +40,8 @@ def spoiled(kind: str | None, answer: dict[str, Any]) -> dict[str, Any]:
         return {**answer, "choices": []}
     if kind == "wrong_schema":
         return {**answer, "choices": [{**choice, "message": choice["message"]["role"]} for choice in answer["choices"]]}
+    if kind == "nonsense":
+        return {**answer, "choices": [{**choice, **nonsense(choice)} for choice in answer["choices"]]}
     if kind == "wrong_model":
         return {**answer, "model": "somebody-else"}
     if kind == "refusal":
@@ -71,8 +75,6 @@ class Limits:
     no_tools: bool = False
     completion_tokens_only: bool = False
     """As gpt-5 and later: max_completion_tokens in place of max_tokens, and no temperature but 1."""
-    shutdown_date: str | None = None
-    """What GET /v1/models says about the model's end."""
 
     def refusal(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """The error object of a 400, or None where all that is asked for is offered."""

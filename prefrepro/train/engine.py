@@ -1,11 +1,7 @@
-"""How a training uses its device: what is kept and what is computed again, plain or compiled code.
-
-Memory and time only: no part of a run's identity. Knows nothing of methods or ranks.
-"""
+"""How a training uses its device: what is kept and what is computed again, plain or compiled code."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,16 +9,7 @@ from transformers import AttentionInterface
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from prefrepro.model.attention import NAME, attention
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """`engine` of config/scales/*.yaml."""
-
-    activation_checkpointing: bool = False
-    """Keep a layer's input alone for backward and compute the rest again: a third more work, a tenth of the memory."""
-    compile: bool = False
-    """torch.compile of each layer. Results differ by rounding."""
+from prefrepro.specs.runtime import Engine
 
 
 def prepare(model: Any, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""A page of what the papers' tables take and cost: the forecast at the papers' scale, made anew with the site."""
+"""The page of costs: the forecast of the papers' tables at the papers' scale."""
 
 from __future__ import annotations
 

@@ -1,60 +1,53 @@
-"""Rewards of the reference's own responses to the training prompts, once for all runs that share them.
+"""Rewards of the reference's own responses to the training prompts, for all runs that share them.
 
-What an estimate of log Z(x) is made of. Knows nothing of β or of that formula, so that runs of any β share them.
+An estimate of log Z(x) is made of them. Knows nothing of β or of that formula, so that runs of any β share them.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from prefrepro.errors import UserError
-from prefrepro.files import write_json
 from prefrepro.model.batches import first_of_each_prompt
-from prefrepro.model.examples import encode_pairs, read_rows
-from prefrepro.model.load import checkpoint_of, load_model, load_tokenizer
+from prefrepro.model.examples import encode_pairs, limits_of, read_rows
+from prefrepro.model.load import load_model
+from prefrepro.model.respond import rewarded_responder
 from prefrepro.model.seeds import seed_for
-from prefrepro.model.tensors import save_tensors
-from prefrepro.train.run import limits_of, rewarded_responder
 
 
-def compute(spec: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
-    """reference_rewards.safetensors: `train` (rows, S), of S responses to each row's prompt; rows of one prompt share.
+def sampled_rewards(
+    spec: dict[str, Any], inputs: dict[str, Path], init: Path, tokenizer: Any, draws: Iterable[int]
+) -> tuple[Tensor, dict[str, Any]]:
+    """Rewards (rows, S) of S responses to each row's prompt, one per draw, and what the manifest says of them.
 
-    `inputs`: data, init, reward_model. Responses are sampled at temperature 1 from (seed, draw) alone, so that more
+    Rows of one prompt share their responses. These are sampled at temperature 1 from (seed, draw) alone, so that more
     samples begin with those of fewer. Raises UserError where the reward model gives no number.
     """
-    started = time.perf_counter()
     torch.set_num_threads(spec["threads"])
-    init = checkpoint_of(inputs, "init", spec["init"])
-    tokenizer, model = load_tokenizer(init), load_model(init, spec["dtype"])
+    model = load_model(init, spec["dtype"])
     pairs = encode_pairs(read_rows(inputs["data"] / "train.jsonl"), tokenizer, limits_of(spec))
     firsts = first_of_each_prompt(pairs.prompt_ids)
     prompts = [pairs.chosen[row].prompt_ids for row in firsts]
     room = spec["max_length"], spec["max_new_tokens"]
     respond = rewarded_responder(model, tokenizer, inputs["reward_model"], *room, spec["micro_batch"])
-    draws = tqdm(range(spec["samples"]), unit="draw", disable=None)
     drawn = [respond(prompts, seed_for(spec["seed"], f"reference_rewards/{draw}")) for draw in draws]
     rewards = torch.stack([values for _, values in drawn], dim=1).float().cpu()  # (U, S)
     if not rewards.isfinite().all():
         row = firsts[int((~rewards.isfinite()).any(dim=1).nonzero()[0])]
-        model_folder = inputs["reward_model"] / "model"
         raise UserError(
-            f"{model_folder} gives NaN or infinity for a response to prompt {pairs.prompt_ids[row][:12]}; "
-            "expected a finite reward. Look at the metrics.csv of that reward model, and train it again"
+            f"{inputs['reward_model'] / 'model'} gives NaN or infinity for a response to prompt "
+            f"{pairs.prompt_ids[row][:12]}; expected a finite reward. Look at the metrics.csv of that reward model, "
+            "and train it again"
         )
     place = {pairs.prompt_ids[row]: number for number, row in enumerate(firsts)}
-    save_tensors(
-        {"train": rewards[[place[prompt] for prompt in pairs.prompt_ids]]}, out / "reference_rewards.safetensors"
-    )
     tokens = [len(sequence.response_ids) for responses, _ in drawn for sequence in responses]
-    manifest = {"spec": spec, "prompts": len(prompts), "mean_tokens": sum(tokens) / len(tokens), **noise(rewards)}
-    write_json(out / "manifest.json", manifest | {"wall_s": time.perf_counter() - started})
+    facts = {"prompts": len(prompts), "mean_tokens": sum(tokens) / len(tokens), **noise(rewards)}
+    return rewards[[place[prompt] for prompt in pairs.prompt_ids]], facts
 
 
 def noise(rewards: Tensor) -> dict[str, dict[str, float | None]]:

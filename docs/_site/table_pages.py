@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from prefrepro.files import ROOT
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.config import read_paper
 from prefrepro.specs.table import Row, Table, read_table, table_files
 
@@ -27,9 +27,8 @@ def table_pages(plan: Plan) -> dict[str, str]:
         for table in tables
     ]
     index = "\n".join(["| table | where | target | printed numbers |", "|---|---|---|---|", *rows])
-    pages = {
-        "tables/index.md": f"# Tables\n\nOne spec each in `paper_tables/`, of which these pages are made.\n\n{index}\n"
-    }
+    about = "Each has one spec in `paper_tables/`, from which its page is made."
+    pages = {"tables/index.md": f"# Tables\n\n{about}\n\n{index}\n"}
     return pages | {f"tables/{table.paper}_{table.name}.md": _page(plan, table) for table in tables}
 
 
@@ -49,7 +48,7 @@ def _page(plan: Plan, table: Table) -> str:
         f"{_paper(table)}, {table.where}. Spec: `paper_tables/{table.paper}/{table.name}.yaml`.",
     ]
     if not table.is_printed:
-        parts.append("No paper prints a number of it: ours only, and not part of `snakemake tables`.")
+        parts.append("No paper prints it: all numbers are ours, and `snakemake tables` leaves it out.")
     parts.append(f"```bash\nsnakemake {table.target}\nprefrepro show {table.paper}/{table.name}\n```")
     parts += ["## What is printed", _settings(table) if table.settings else _printed(table)]
     parts += [_columns(table)] if not table.settings else []

@@ -1,4 +1,4 @@
-"""A page for each method: its own words, its formula, its hyper-parameters, its readings, the cells it feeds."""
+"""A page for each method: its docstring, formula, hyper-parameters, readings, and the cells that use it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from prefrepro.files import ROOT
-from prefrepro.plan.nodes import Plan
+from prefrepro.plan.plan import Plan
 from prefrepro.specs.config import read_paper
 from prefrepro.specs.method import Field, Method, method_names, read_method
 from prefrepro.specs.method_text import method_text
 
 NEEDS = {
-    "shape": "what the loss receives",
-    "reference": "wants the reference's log-probs",
-    "embeddings": "wants embeddings of",
-    "gather": "examples of a group meet each other",
+    "shape": "input of the loss",
+    "reference": "needs the reference's log-probs",
+    "embeddings": "needs embeddings of",
+    "gather": "the loss sees all examples of a group together",
     "rows": "rows are drawn as",
-    "mismatched": "wants responses of other prompts",
-    "output": "the model says",
+    "mismatched": "needs responses of other prompts",
+    "output": "output of the model",
 }
 
 
@@ -48,7 +48,7 @@ def _page(plan: Plan, method: Method) -> str:
     parts = [f"# {method.name}", text.about, lacks, f"Paper: {_link(method.paper)}. File: `methods/{method.name}.py`."]
     parts += ["## Formula", text.loss, f"```python\n{text.source}\n```"]
     parts += [
-        "## What it wants",
+        "## What it needs",
         _needs(method),
         "## Hyper-parameters",
         text.hparams_about,
@@ -56,7 +56,7 @@ def _page(plan: Plan, method: Method) -> str:
     ]
     readings = list(_readings(method.name))
     parts += ["## Where text and released code differ", "\n".join(readings)] if readings else []
-    parts += ["## Cells it feeds", _cell_lines(plan, method.name)]
+    parts += ["## Cells that use it", _cell_lines(plan, method.name)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -112,7 +112,7 @@ def _cells(plan: Plan, name: str) -> list[dict[str, Any]]:
 def _cell_lines(plan: Plan, name: str) -> str:
     cells = _cells(plan, name)
     if not cells:
-        return "None of the papers' tables. Where it is used otherwise, the table specs in `paper_tables/` say."
+        return "No table of this scale uses it."
     rows = []
     for cell in cells:
         run = plan.nodes[cell["run_ids"][0]]

@@ -1,4 +1,4 @@
-"""A page of the command line: every command's help as it prints it, and the exit codes."""
+"""The page of the command line: the help of every command, and the exit codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDTH = "100"
 
 def command_pages() -> dict[str, str]:
     """Path -> Markdown."""
-    os.environ["COLUMNS"] = WIDTH  # argparse asks the terminal, which a page does not have
+    os.environ["COLUMNS"] = WIDTH  # argparse asks the terminal otherwise
     codes = "\n".join(
         ["| code | meaning |", "|---|---|", *(f"| {code} | {said} |" for code, said in EXIT_CODES.items())]
     )
@@ -31,7 +31,7 @@ def command_pages() -> dict[str, str]:
 
 
 def parsers(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Every command that does something, by name: «plan», «judge probe»."""
+    """Every command by its full name: «plan», «judge probe». A command that only groups others is left out."""
     found = parser.commands() if isinstance(parser, Parser) else {}
     for name, command in found.items():
         inner = list(parsers(command, f"{path}{name} "))

@@ -1,0 +1,182 @@
+"""What one training step does. It branches on a batch's shape, never on a method's name.
+
+Order of a step: rows -> groups -> policy forward -> loss -> backward -> clip -> optimiser. A rollout method first makes
+responses and may update more than once on them (rollout.py). train/loop.py goes through the steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from methods.contract import LossOutput, Needs, RankedBatch, RolloutBatch
+from prefrepro.model.batches import Inputs, Rows, make_batch, sequences_of, step_rows
+from prefrepro.model.examples import Tokens
+from prefrepro.model.optimizer import build_optimizer, warmup_lr
+from prefrepro.model.policy import Policy
+from prefrepro.model.training import Training, total_steps
+
+Read = Callable[[Sequence[Tokens]], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A method with its hyper-parameters."""
+
+    loss: Callable[..., LossOutput]
+    hp: Any
+    needs: Needs
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step gave."""
+
+    means: dict[str, float]
+    """Logged values, averaged over the step's updates; empty where none was finite."""
+    tokens: int
+    failed: list[tuple[float, dict[str, float]]]
+    """Loss and gradient norms of each update that was left out, because one of them was no finite number."""
+
+
+class Learner:
+    """A policy that is trained in place, its optimiser, and the rows of each step."""
+
+    def __init__(self, policy: Policy, objective: Objective, inputs: Inputs, training: Training, seed: int) -> None:
+        """`seed`: of the order of rows. Raises UserError where the rows do not fill one batch."""
+        self.policy, self.objective, self.inputs, self.training = policy, objective, inputs, training
+        self.steps = total_steps(inputs, objective.needs, training)
+        self.rows_of = step_rows(inputs.prompt_ids, objective.needs, training.batch_size, seed)
+        self.modules: dict[str, nn.Module] = {"model": policy.model}
+        self.max_norms = {"model": training.max_grad_norm}
+        self.n_ranks = 1
+
+    def start(self, n_ranks: int, whole: Callable[..., Any] | None) -> None:
+        """Build the optimiser, once weights stand where they stay.
+
+        `whole`, where they are divided among ranks: calls a function of the model with all of them at hand.
+        """
+        by_module = [[p for p in module.parameters() if p.requires_grad] for module in self.modules.values()]
+        self.n_ranks, self.parameters = n_ranks, [parameter for part in by_module for parameter in part]
+        # Divided weights and those of a value head, which every rank holds, cannot be updated in one go.
+        groups = [{"params": part} for part in by_module] if whole else self.parameters
+        self.optimizer = build_optimizer(groups, {"optimizer": self.training.optimizer, "lr": self.training.lr})
+
+    def draw(self, rows: Rows, number: int) -> tuple[Inputs, list[Rows], Read]:
+        """What step `number` draws from, the rows of each of its updates, and what to put them through."""
+        return self.inputs, [rows], self.policy
+
+    def step(self, number: int) -> Step:
+        """Do step `number`, counted from 0."""
+        rows, means, failed = self.rows_of(number), [], []
+        lr = warmup_lr(number, self.training.lr, self.training.warmup_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        inputs, updates, read = self.draw(rows, number)
+        for update in updates:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss, logged = gradient_step(
+                update, inputs, self.objective, read, self.parameters, self.training, self.n_ranks
+            )
+            norms = {n: clip_grad_norm(m.parameters(), self.max_norms[n]) for n, m in self.modules.items()}
+            if not all(math.isfinite(value) for value in (loss, *norms.values())):
+                failed.append((loss, norms))
+                if self.training.on_nan == "stop":
+                    break
+                continue
+            self.optimizer.step()
+            means.append({"loss": loss, **logged, "lr": lr, "grad_norm": norms["model"]})
+        mean = {name: sum(update[name] for update in means) / len(means) for name in (means[0] if means else ())}
+        drawn = inputs.responses
+        sequences = drawn.sequences if drawn else sequences_of(rows, inputs, self.objective.needs)
+        return Step(mean, sum(len(s.prompt_ids) + len(s.response_ids) for s in sequences), failed)
+
+    def prompts(self, number: int) -> list[str]:
+        """prompt_ids of a step's rows."""
+        rows = self.rows_of(number)
+        return [self.inputs.prompt_ids[row] for row in rows.chosen + rows.rejected]
+
+
+def gradient_step(
+    rows: Rows, inputs: Inputs, objective: Objective, read: Read, parameters: Sequence[Tensor], training: Training,
+    n_ranks: int,
+) -> tuple[float, dict[str, float]]:  # fmt: skip
+    """Accumulate gradients of the mean loss over `rows`; returns it and the logged means.
+
+    Sums are accumulated and divided at the end by the number of losses that count: a method says which (Swepo leaves
+    out a prompt whose responses are all rated alike), and may have one loss per response or per pair.
+    """
+    needs = objective.needs
+    group_size = training.contrast_size if needs.gather else 1
+    # As many whole groups as one forward pass of all ranks holds, and at least one: its examples must meet each other.
+    per_row = max(1, len(sequences_of(rows, inputs, needs)) // max(len(rows), 1))
+    chunk_size = max(training.micro_batch * n_ranks // per_row // group_size, 1) * group_size
+    sums: dict[str, float] = {}
+    total_loss, count = 0.0, 0
+    for chunk in rows.groups(chunk_size):
+        groups = list(chunk.groups(group_size if needs.gather else chunk_size))
+        sequences = [sequences_of(group, inputs, needs) for group in groups]
+        # Log-probs of mismatched responses, which stand last, are detached anyway.
+        n_with_grad = [
+            len(g.chosen) + len(g.rejected) if needs.mismatched else len(p)
+            for g, p in zip(groups, sequences, strict=True)
+        ]
+        chunk_loss: Any = 0.0
+        for group, part in zip(groups, _values(read, sequences, n_with_grad), strict=True):
+            batch = make_batch(group, part, inputs, needs)
+            out = objective.loss(batch, objective.hp)
+            chunk_loss = chunk_loss + out.losses.sum()
+            count += len(out.losses) if out.valid is None else int(out.valid.sum())
+            for name, tensor in _logged(batch, out).items():
+                sums[name] = sums.get(name, 0.0) + float(tensor.float().sum())
+                sums[name + "#"] = sums.get(name + "#", 0.0) + len(tensor)
+        chunk_loss.backward()
+        total_loss += float(chunk_loss.detach())
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad /= max(count, 1)
+    logged = {n: v / sums[n + "#"] for n, v in sums.items() if not n.endswith("#") and sums[n + "#"]}
+    return total_loss / max(count, 1), logged
+
+
+def _values(read: Read, groups: list[list[Tokens]], n_with_grad: list[int]) -> list[Tensor]:
+    """What the policy says of each group's sequences; with gradient of the first `n_with_grad` of each."""
+    cut = list(zip(groups, n_with_grad, strict=True))
+    found = read([sequence for group, n in cut for sequence in group[:n]]).split(n_with_grad)
+    rest = [group[n:] for group, n in cut]
+    if not any(rest):
+        return list(found)
+    with torch.no_grad():
+        others = read([sequence for group in rest for sequence in group]).split([len(group) for group in rest])
+    return [torch.cat(both) for both in zip(found, others, strict=True)]
+
+
+def _logged(batch: Any, out: LossOutput) -> dict[str, Tensor]:
+    logged = {
+        "rewards/chosen": out.chosen_rewards,
+        "rewards/rejected": out.rejected_rewards,
+    }
+    if isinstance(batch, RolloutBatch):
+        ratios = (batch.policy_logps.detach() - batch.ref_logps).masked_fill(~batch.mask, 0)
+        return logged | {"objective/kl": ratios.sum(dim=1)}
+    if isinstance(batch, RankedBatch):
+        logged["logps/chosen"], logged["logps/rejected"] = batch.best_and_rest(batch.policy_logps)
+    else:
+        logged["logps/chosen"] = batch.policy_chosen_logps.detach()
+        logged["logps/rejected"] = batch.policy_rejected_logps.detach()
+    if out.chosen_rewards.shape == out.rejected_rewards.shape:
+        logged["rewards/margins"] = out.chosen_rewards - out.rejected_rewards
+        logged["rewards/accuracies"] = (out.chosen_rewards > out.rejected_rewards).float()
+    return logged
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], limit: float) -> float:
+    """Scale gradients to a norm of at most `limit`; returns the norm over all ranks before."""
+    norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)

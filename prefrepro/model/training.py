@@ -1,0 +1,96 @@
+"""The settings of a training, as the `training` section of a run's spec holds them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from methods.contract import Needs
+from prefrepro.errors import UserError
+from prefrepro.model.batches import Inputs, steps_per_epoch
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSettings:
+    """What a training has beside `Training` where its shape is rollout."""
+
+    responses: Literal["data", "policy"]
+    """data: a step draws chosen and rejected responses of the training pairs; policy: unique training prompts,
+    which the policy answers as it is."""
+    ppo_epochs: int
+    """Passes over the responses of one step."""
+    minibatches: int
+    """Updates of one pass. Responses of one minibatch meet each other in a loss with `gather`, no others."""
+    max_head_grad_norm: float
+    """Limit of the value head's gradient norm, which is clipped apart from the policy's."""
+    max_new_tokens: int | None
+    """Most tokens of a sampled response; None: whatever `max_length` leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Everything that shapes the optimisation."""
+
+    optimizer: str
+    lr: float
+    warmup_steps: int
+    epochs: float
+    max_steps: int | None
+    """Stops earlier than `epochs` would; None: never."""
+    batch_size: int
+    """Pairs of one step; demonstrations of SFT; responses of each side where rows are balanced; rollouts."""
+    micro_batch: int
+    """Sequences whose activations a rank holds at once; all ranks together one group at least. Changes memory, and
+    results by rounding."""
+    contrast_size: int
+    """Side of RPO's contrast matrix: examples that meet each other in a loss with `gather`, whatever the micro-batch
+    and the ranks. At most `batch_size`, which then is one matrix; where it does not divide it, the last is smaller."""
+    max_grad_norm: float
+    max_length: int
+    max_prompt_length: int
+    truncation_mode: str
+    dtype: str
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    threads: int
+    """CPU threads of the trainer: a field of the run, because sums depend on it in the last bit."""
+    rollout: RolloutSettings | None = None
+    """Where the shape is rollout."""
+    on_nan: str = "stop"
+    """stop | skip: what becomes of an update whose loss or gradient is no number; train/failures.py."""
+    compute_dtype: str | None = None
+    """Dtype of forward and backward, where it is not `dtype`, in which weights and optimiser state are held."""
+    lora_rank: int = 0
+    """Rank of adapters, which then are all that is trained (lora.py); weights beside them are held in
+    `compute_dtype`."""
+    quantize: str = "none"
+    """none | nf4: how weights beside adapters are held."""
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether weights are held wider than they are computed with."""
+        return not self.lora_rank and self.compute_dtype not in (None, self.dtype)
+
+
+def training_of(values: dict[str, Any]) -> Training:
+    """A spec's `training` section."""
+    fields = dict(values)
+    if fields.get("rollout"):
+        fields["rollout"] = RolloutSettings(**fields["rollout"])
+    return Training(**fields)
+
+
+def total_steps(inputs: Inputs, needs: Needs, training: Training) -> int:
+    """Optimiser steps of the whole run. Raises UserError where not even one batch can be filled."""
+    per_epoch = steps_per_epoch(inputs.prompt_ids, needs, training.batch_size)
+    if per_epoch == 0:
+        found = f"{len(inputs.prompt_ids)} training rows"
+        if needs.rows == "demonstrations":
+            found = f"{len(set(inputs.prompt_ids))} demonstrations, one per prompt of {found},"
+        raise UserError(
+            f"{found} cannot fill one batch of {training.batch_size}. Lower training.batch_size or use more data."
+        )
+    steps = max(1, math.floor(per_epoch * training.epochs))
+    return steps if training.max_steps is None else min(steps, training.max_steps)

@@ -1,0 +1,48 @@
+"""Nodes that trainings share: reference log-probs, text embeddings, rewards of the reference's own responses."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from prefrepro.data.hub import checkpoint_of, embedder_folder
+from prefrepro.files import write_json
+from prefrepro.model.embeddings import text_embeddings
+from prefrepro.model.load import load_tokenizer
+from prefrepro.model.reference import reference_logps
+from prefrepro.model.reference_rewards import sampled_rewards
+from prefrepro.model.tensors import save_tensors
+from prefrepro.specs.runtime import DEFAULT, Runtime
+
+
+def reference(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
+    """reference.safetensors and manifest.json."""
+    started, init = time.perf_counter(), checkpoint_of(inputs, "init", spec["init"])
+    tokenizer = load_tokenizer(init.folder, init.template)
+    tensors, counts = reference_logps(spec, inputs["data"], init.folder, tokenizer)
+    save_tensors(tensors, out / "reference.safetensors")
+    write_json(out / "manifest.json", {"spec": spec, "truncation": counts, "wall_s": time.perf_counter() - started})
+
+
+def embeddings(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
+    """embeddings.safetensors and manifest.json."""
+    started, of_policy = time.perf_counter(), checkpoint_of(inputs, "tokenizer", spec["tokenizer"])
+    tokenizer = load_tokenizer(of_policy.folder, of_policy.template)
+    folder, commit = embedder_folder(spec["embedder"])
+    tensors, cut = text_embeddings(spec, inputs["data"], tokenizer, folder)
+    save_tensors(tensors, out / "embeddings.safetensors")
+    texts, dim = tensors["vectors"].shape
+    manifest = {"spec": spec, "texts": texts, "texts_cut_by_embedder": cut, "dim": dim, "embedder_commit": commit}
+    write_json(out / "manifest.json", manifest | {"wall_s": time.perf_counter() - started})
+
+
+def reference_rewards(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
+    """reference_rewards.safetensors, whose `train` has a row for each of the data's, and manifest.json."""
+    started, init = time.perf_counter(), checkpoint_of(inputs, "init", spec["init"]).folder
+    draws = tqdm(range(spec["samples"]), unit="draw", disable=None)
+    found, facts = sampled_rewards(spec, inputs, init, load_tokenizer(init), draws)
+    save_tensors({"train": found}, out / "reference_rewards.safetensors")
+    write_json(out / "manifest.json", {"spec": spec, **facts, "wall_s": time.perf_counter() - started})
