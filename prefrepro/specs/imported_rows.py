@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from prefrepro.errors import nearest
 from prefrepro.files import ROOT, show
 from prefrepro.specs.files import checked, collecting, read_mapping, report
-from prefrepro.specs.problems import expecting, must, problem
+from prefrepro.specs.problems import problem
 from prefrepro.specs.table import Reported, Row, Table
 from prefrepro.specs.values import CLOSED, Flag, Text
 
@@ -32,15 +32,16 @@ def _one_of_each(columns: dict[str, str]) -> dict[str, str]:
 
 Mapping = Annotated[dict[Field_, Text], AfterValidator(_one_of_each)]
 """Our field -> their column"""
-File = Annotated[
-    Text,
-    must(lambda file: (ROOT / file).is_file()),
-    expecting("a file of answers, which does not exist. Put it back, or remove the row's file"),
-]
+
+
+def _there(file: str) -> str:
+    if not (ROOT / file).is_file():
+        raise problem(f"{file} does not exist; expected a file of answers. Put it back, or remove the row's file")
+    return file
 
 
 class Answers(TypedDict):
-    file: File
+    file: Annotated[Text, AfterValidator(_there)]
     map: Mapping
     ignore_extra: NotRequired[Flag]
 

@@ -240,7 +240,7 @@ def test_comments_docstrings_and_messages_change_nothing(checkout: Checkout) -> 
     checkout.edit("methods/dpo.py", "# Eq. 7", "# the seventh equation")
     checkout.edit("methods/dpo.py", '"""Strength of the KL pull', '"""How hard the KL pull is')
     checkout.edit("prefrepro/train/loop.py", "def train(", "# A comment.\n\n\ndef train(")
-    checkout.edit("prefrepro/model/optimizer.py", "is unknown. Known:", "is not known. There are:")
+    checkout.edit("prefrepro/model/load.py", "the tokenizer has no EOS token", "this tokenizer lacks an EOS token")
     checkout.edit("prefrepro/judge/stage.py", 'raise UserError(f"', 'raise UserError(f"Sorry: ')
     assert ids(checkout.nodes()) == ids(before)
 
