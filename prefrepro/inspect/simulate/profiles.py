@@ -74,4 +74,5 @@ def _pairs(raw: dict[str, Any], key: str, value: str, where: str, expected: str,
 def _rules() -> list[str]:
     """The names of all rules of the workflow."""
     files = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
-    return [name for file in files for name in re.findall(r"(?m)^rule (\w+):", file.read_text(encoding="utf-8"))]
+    texts = (file.read_text(encoding="utf-8") for file in files)
+    return [name for text in texts for name in re.findall(r"(?m)^(?:rule|use rule \w+ as) (\w+)", text)]
