@@ -6,7 +6,7 @@ from collections import Counter
 
 from prefrepro.files import ROOT
 from prefrepro.plan.plan import Plan
-from prefrepro.specs.config import read_paper
+from prefrepro.specs.paper import read_paper
 from prefrepro.specs.table import Row, Table, read_table, table_files
 
 METRICS = {
@@ -38,7 +38,7 @@ def _paper(table: Table) -> str:
 
 
 def _n_printed(table: Table) -> int:
-    settings = sum(line["printed"] is not None for line in table.settings)
+    settings = sum(line.printed is not None for line in table.settings)
     return settings + sum(value is not None for row in table.rows for value in row.reported.values())
 
 
@@ -85,7 +85,7 @@ def _made_of(row: Row) -> str:
 
 
 def _settings(table: Table) -> str:
-    rows = [f"| {line['label']} | {line['printed']} | `{line['value']}` |" for line in table.settings]
+    rows = [f"| {line.label} | {line.printed} | `{line.value}` |" for line in table.settings]
     return "\n".join(["| setting | printed | field of a run |", "|---|---|---|", *rows])
 
 

@@ -14,9 +14,9 @@ from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show, write_text
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
-from prefrepro.sample.outputs import FIELDS, imported, mapping_problems, read_outputs
-from prefrepro.specs.files import read_mapping, report
-from prefrepro.specs.imported_rows import folder
+from prefrepro.sample.outputs import imported, read_outputs
+from prefrepro.specs.files import checked, read_mapping
+from prefrepro.specs.imported_rows import FIELDS, Mapping, folder
 
 EXAMPLES = """
 prefrepro import-samples outputs.csv --as rpo/table1/their-dpo --map prompt=question,response=answer
@@ -72,7 +72,7 @@ def _mapping(text: str) -> dict[str, str]:
     if wrong := [field for field, sign, column in pairs if not (sign and column)]:
         raise UserError(f'--map: "{wrong[0]}" is no FIELD=COLUMN, such as prompt=instruction,response=output')
     columns = {field.strip(): column for field, _, column in pairs}
-    report([f"--map: {problem}" for problem in mapping_problems(columns)])
+    checked(Mapping, columns, "--map")
     return columns
 
 

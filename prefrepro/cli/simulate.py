@@ -13,10 +13,10 @@ from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.inspect.simulate.engine import Capacity, Task, replay
-from prefrepro.inspect.simulate.profiles import read_profile
 from prefrepro.inspect.simulate.report import Replay, as_json, as_text
 from prefrepro.inspect.simulate.tasks import cores, jobs_of, tasks_of
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.profile import read_profile
 
 ASSUMED_QUEUE_MIN = 1.0
 """Minutes on an idle cluster: submission, start, and until Snakemake has seen the end."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from prefrepro.data.rows import Counts, OnBadRow, refuse
+from prefrepro.data.rows import BadRow, Counts, OnBadRow, refuse
 from prefrepro.errors import UserError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -34,7 +34,7 @@ def read_jsonl(
                 any_line = True
                 try:
                     yield number, _object(line)
-                except _BadLine as bad:
+                except BadRow as bad:
                     refuse(f"{path}, line {number}", str(bad), on_bad_row, counts)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
@@ -45,10 +45,6 @@ def read_jsonl(
         raise UserError(f"{path}: cannot be read ({error.strerror or error}). Expected a JSONL file.") from error
     if not any_line:
         raise UserError(f"{path}: line 1 is missing, the file is empty. Expected one JSON object per line.")
-
-
-class _BadLine(Exception):
-    pass
 
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
@@ -79,11 +75,11 @@ def _object(line: bytes) -> dict[str, Any]:
         value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=no_key_twice)
     except UnicodeDecodeError as error:
         found = f"byte 0x{line[error.start]:02x} at position {error.start} is not UTF-8"
-        raise _BadLine(f"{found}; expected a JSON object in UTF-8") from None
+        raise BadRow(f"{found}; expected a JSON object in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise _BadLine(f"not valid JSON ({error.msg}, column {error.colno}); expected a JSON object") from None
+        raise BadRow(f"not valid JSON ({error.msg}, column {error.colno}); expected a JSON object") from None
     except (ValueError, RecursionError) as error:
-        raise _BadLine(f"not readable as JSON ({error}); expected a JSON object") from None
+        raise BadRow(f"not readable as JSON ({error}); expected a JSON object") from None
     if not isinstance(value, dict):
-        raise _BadLine(f"JSON of type {type(value).__name__}; expected a JSON object")
+        raise BadRow(f"JSON of type {type(value).__name__}; expected a JSON object")
     return value

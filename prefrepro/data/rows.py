@@ -105,10 +105,8 @@ def refuse(where: str, problem: str, on_bad_row: OnBadRow, counts: Counts) -> No
     """Stop with a UserError, or count the row among `bad_rows`."""
     if on_bad_row == "skip":
         counts.note("bad_rows", f"{where}: {problem}")
-    elif on_bad_row == "stop":
-        raise UserError(f"{where}: {problem}. Mend the row, or set on_bad_row: skip to leave out and count such rows.")
     else:
-        raise UserError(f'on_bad_row is "{on_bad_row}"; expected "stop" or "skip".')
+        raise UserError(f"{where}: {problem}. Mend the row, or set on_bad_row: skip to leave out and count such rows.")
 
 
 def checked_rows(

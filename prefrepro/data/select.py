@@ -9,22 +9,14 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from prefrepro.errors import UserError, nearest
-
-SELECTIONS = ("best_vs_worst", "best_vs_random", "best_vs_each", "all_pairs")
-"""1, 1, K − 1 («× (k−1)») and K(K−1)/2 («× C(k,2)») pairs of a group without equal scores"""
-
 
 def select_pairs(scores: Sequence[float], selection: str, seed: str) -> Iterator[tuple[int, int]]:
     """(preferred, other) places of one group of scored responses.
 
     Two responses of equal score make no pair, so a group whose scores are all equal gives none; the first of several
     best (or worst) counts as the best (worst). `best_vs_random` draws from `seed`, which should name the prompt.
-    Raises UserError for an unknown selection.
+    `selection`: one of SELECTIONS in specs/settings.py.
     """
-    if selection not in SELECTIONS:
-        known = ", ".join(SELECTIONS)
-        raise UserError(f'pair selection "{selection}" is unknown. Known: {known}.{nearest(selection, SELECTIONS)}')
     places = range(len(scores))
     best = max(places, key=lambda place: scores[place])
     below = [place for place in places if scores[place] < scores[best]]

@@ -51,8 +51,6 @@ def truncate(
     The prompt is cut to `max_prompt_length` only if both the whole and the prompt are too long: at its start
     with `keep_end`, at its end with `keep_start`. What is still too long is cut off the response's end.
     """
-    if mode not in ("keep_end", "keep_start"):
-        raise UserError(f'truncation mode is "{mode}"; expected "keep_end" or "keep_start".')
     if not 0 <= max_prompt_length < max_length:
         raise UserError(
             f"max_prompt_length is {max_prompt_length} and max_length {max_length}; "

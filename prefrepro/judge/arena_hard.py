@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from prefrepro.errors import UserError, nearest
+from prefrepro.errors import UserError
 from prefrepro.judge.asking import Question, ask_until_read, judge_all
 from prefrepro.judge.benchmark import canonical_rows, mean_by_question
 from prefrepro.judge.benchmark_prompts import JudgePrompt, arena_hard_prompt
@@ -74,8 +74,6 @@ def evaluate(
     counts. Raises UserError.
     """
     year = str(spec.get("verdict_regex", "2024"))
-    if year not in PLAYS:
-        raise UserError(f'verdict_regex "{year}" is unknown. Known: {", ".join(PLAYS)}.{nearest(year, PLAYS)}')
     prompt = arena_hard_prompt(spec.get("judge_prompts"))
     reference, play = spec.get("reference", BASELINE), PLAYS[year]
     games = [

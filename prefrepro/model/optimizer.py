@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-from prefrepro.errors import UserError, nearest
-
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop": partial(torch.optim.RMSprop, alpha=0.99, eps=1e-8, momentum=0, weight_decay=0),
     "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.999), eps=1e-8, weight_decay=0),
@@ -28,12 +26,9 @@ def build_optimizer(params: Iterable[Any], training: Mapping[str, Any]) -> torch
     """The optimiser that `training` names (keys `optimizer`, `lr`); the trainer sets `lr` anew at each step.
 
     `params`: tensors, or groups as torch.optim takes them. On CUDA torch's fused kernel where it has one (not of
-    RMSprop, which goes through all tensors of a group at once). Raises UserError on an unknown name.
+    RMSprop, which goes through all tensors of a group at once).
     """
     name = str(training["optimizer"])
-    if name not in OPTIMIZERS:
-        known = ", ".join(OPTIMIZERS)
-        raise UserError(f'training.optimizer: "{name}" is unknown. Known: {known}.{nearest(name, OPTIMIZERS)}')
     groups = list(params)
     first = groups[0]["params"][0] if isinstance(groups[0], dict) else groups[0]
     more = {"fused": True} if name in FUSED and first.is_cuda else {}

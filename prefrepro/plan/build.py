@@ -13,11 +13,12 @@ from prefrepro.plan import notes
 from prefrepro.plan.evaluation import Expander
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.store import FILE, nodes_of, read_plan
-from prefrepro.specs.config import Config, make_config, read_paper, read_scale, settings_problems
-from prefrepro.specs.files import report, unknown_keys
+from prefrepro.specs.config import Config
+from prefrepro.specs.files import report
 from prefrepro.specs.imported_rows import with_imported_rows
+from prefrepro.specs.paper import read_paper
 from prefrepro.specs.readings import reading_of
-from prefrepro.specs.settings import SAMPLING, TRAINING, keys_of, value_problems
+from prefrepro.specs.scale import config_and_scale
 from prefrepro.specs.table import Column, Row, Table, read_table, table_files, target_of
 
 
@@ -25,10 +26,9 @@ def make_plan(given: dict[str, Any] | None = None) -> Plan:
     """The plan of every table at the config's scale.
 
     A table whose spec cannot be planned stands in `broken`, with its problems, and stops only who asks for it. Raises
-    UserError where config or scale are wrong, or no table can be planned.
+    UserError where config, scale or a file that they name are wrong, or no table can be planned.
     """
-    config = make_config(given or {})
-    plan = empty_plan(config, read_scale(config.scale))
+    plan = empty_plan(*config_and_scale(given or {}))
     for path in table_files():
         before = dict(plan.nodes)
         try:
@@ -43,8 +43,7 @@ def make_plan(given: dict[str, Any] | None = None) -> Plan:
 
 def planned(given: dict[str, Any]) -> Plan:
     """The plan of a config: as plan.json holds it, where that was written for the same config, else made anew."""
-    config = make_config(given)
-    plan = empty_plan(config, read_scale(config.scale))
+    plan = empty_plan(*config_and_scale(given))
     try:
         content = read_plan(plan.results / FILE)
     except UserError:
@@ -79,7 +78,6 @@ def add_table(plan: Plan, path: Path) -> None:
 def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
     reading = reading_of(paper, plan.config)
     expander = Expander(plan, table, paper, reading)
-    _check_settings(expander)
     shared = {
         "paper": table.paper,
         "table": table.name,
@@ -100,14 +98,14 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
         cells = [
             _cell(expander, row, column)
             for row in table.rows
-            if row.is_evaluated
+            if row.evaluate
             for column in table.columns
             if not row.samples or column.key in row.samples
         ]
         trained = [
             expander.run(row, column, seed)
             for row in table.rows
-            if not row.is_evaluated
+            if not row.evaluate
             for column in table.columns[:1]
             for seed in _seeds(expander)
         ]
@@ -139,23 +137,6 @@ def _imported(expander: Expander) -> list[str]:
 
 def _seeds(expander: Expander) -> range:
     return range(1, expander.config.seeds + 1)
-
-
-def _check_settings(expander: Expander) -> None:
-    """A misspelt setting would fail in the middle of the work, or be ignored."""
-    paper, training = expander.paper, expander.paper["training"]
-    problems = settings_problems(expander.scale, paper, f"config/scales/{expander.config.scale}.yaml")
-    for row in expander.table.rows:
-        here = f"{expander.where}, row {row.key}, training"
-        problems += unknown_keys(row.training, keys_of(training), here)
-        problems += value_problems(TRAINING, row.training, here, training)
-    for column in expander.table.columns:
-        here = f"{expander.where}, column {column.key}"
-        problems += unknown_keys(column.training, keys_of(training), f"{here}, training")
-        problems += value_problems(TRAINING, column.training, f"{here}, training", training)
-        problems += unknown_keys(column.sampling, list(SAMPLING), f"{here}, sampling")
-        problems += value_problems(SAMPLING, column.sampling, f"{here}, sampling")
-    report(problems)
 
 
 def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
@@ -205,10 +186,10 @@ def _configuration(expander: Expander, said: list[str]) -> dict[str, Any]:
     lines = []
     for setting in expander.table.settings:
         value: Any = run.spec | {"sampling": sample.spec["sampling"]}
-        for part in setting["value"].split("."):
+        for part in setting.value.split("."):
             if not isinstance(value, dict) or part not in value:
-                raise UserError(f'{expander.where}, settings, {setting["label"]}: no setting "{setting["value"]}"')
+                raise UserError(f'{expander.where}, settings, {setting.label}: no setting "{setting.value}"')
             value = value[part]
-        lines.append(setting | {"ours": value})
+        lines.append(dict(setting) | {"ours": value})
     said = [*said, *notes.of_rows(expander.plan, {row.label: [run.id]})]
     return {"cells": [], "trained": [], "settings": lines, "notes": said}

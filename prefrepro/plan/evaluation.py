@@ -1,4 +1,4 @@
-"""One row × column of a table as nodes: its samples and verdicts, after the training that expand_training.py adds.
+"""One row × column of a table as nodes: its samples and verdicts, after the training that training.py adds.
 
 Imports neither torch nor Snakemake.
 """
@@ -12,7 +12,6 @@ from prefrepro.files import ROOT
 from prefrepro.plan.code_digest import code_digest
 from prefrepro.plan.training import Hub, Trainings, content_hash
 from prefrepro.specs.evaluation import EVALUATIONS
-from prefrepro.specs.judge import judge_config
 from prefrepro.specs.sources import read_named
 from prefrepro.specs.table import Column, Row
 
@@ -82,11 +81,8 @@ class Expander(Trainings):
         """The verdicts on a sample set."""
         name = self.judge_name(column)
         judge = read_named("judges", name, self.where)
-        judge_config(judge, f"config/judges/{name}.yaml")
         evaluation = {k: v for k, v in self.evaluation(column).items() if k not in ("judge", "prompts")}
         kind = evaluation["evaluation"]
-        if kind not in EVALUATIONS:
-            raise UserError(f'{self.where}: evaluation "{kind}" is unknown. Known: {", ".join(EVALUATIONS)}.')
         protocol = self.config.protocol if kind == "pairwise" else "paper"
         spec = {"judge": judge, "protocol": protocol, **evaluation}
         inputs = {"sample": sample}

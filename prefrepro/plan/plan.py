@@ -16,8 +16,9 @@ from prefrepro.errors import UserError, nearest
 from prefrepro.plan.code_digest import code_digest
 from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.nodes import Graph, Node
-from prefrepro.specs.config import NAME, Config
+from prefrepro.specs.config import Config
 from prefrepro.specs.files import report
+from prefrepro.specs.values import NAME
 
 
 @dataclass(slots=True)

@@ -5,21 +5,21 @@ Imports neither torch nor Snakemake.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from prefrepro.data.hub import local_files
-from prefrepro.data.select import SELECTIONS
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file, show
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.adapters import settled, without
-from prefrepro.specs.config import REFERENCE_KEYS, ROLLOUT_KEYS, stand_in
 from prefrepro.specs.files import report
 from prefrepro.specs.method import Method, hparam_problems, read_method
 from prefrepro.specs.readings import Reading, merged
+from prefrepro.specs.scale import stand_in
+from prefrepro.specs.settings import ROLLOUT_KEYS, SELECTIONS, Reference
 from prefrepro.specs.sources import read_named
 from prefrepro.specs.table import Column, Row, Table
 
@@ -38,7 +38,7 @@ class Trainings:
         self.config, self.scale = plan.config, plan.scale
         self.where = f"paper_tables/{table.paper}/{table.name}.yaml"
 
-    def settings(self, section: str, *more: dict[str, Any]) -> dict[str, Any]:
+    def settings(self, section: str, *more: Mapping[str, Any]) -> dict[str, Any]:
         """The paper's values, then the scale's, then the switches', then what is more special."""
         base = dict(self.paper[section]) | self.scale[section] | self.reading.section(section)
         for values in more:
@@ -100,7 +100,8 @@ class Trainings:
 
     def _pretrained(self, column: Column, name: str, model: dict[str, Any]) -> str:
         """A base model of the column's dataset, or of the one whose language the scale says it shares."""
-        column = replace(column, model=name, dataset=self.scale["pretrained_on"].get(column.dataset, column.dataset))
+        language = self.scale["pretrained_on"].get(column.dataset, column.dataset)
+        column = column.model_copy(update={"model": name, "dataset": language})
         data, data_name = self.dataset(column.dataset)
         spec = {
             "config": model["config"],
@@ -276,10 +277,12 @@ class Trainings:
     def _starts_from_sft(self, start: dict[str, str]) -> bool:
         return "init" in start and self.plan.nodes[start["init"]].kind == "sft"
 
-    def _training(self, method: Method, column: Column, given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    def _training(
+        self, method: Method, column: Column, given: dict[str, Any], own: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """A run's training fields; the batch fits its contrasts."""
         usual, planning = self._training_settings(column, given), self.reading.section("planning")
-        training = usual | own
+        training = usual | dict(own)
         is_smaller = training["contrast_size"] < usual["batch_size"]
         if training["contrast_size"] != usual["contrast_size"] and is_smaller and "batch_size" not in own:
             contrasts, size = usual["batch_size"] // usual["contrast_size"], training["contrast_size"]
@@ -308,14 +311,12 @@ class Trainings:
         self, row: Row, column: Column, inputs: dict[str, str], init: Hub, own: dict[str, Any], pairs: str | None,
         seed: int,
     ) -> str:  # fmt: skip
-        """Raises UserError where it is not said how many responses are sampled, or a number makes no sense."""
+        """Raises UserError where it is not said how many responses are sampled."""
         given = self.paper["rollout"]["reference"] | self.scale["rollout"]["reference"]
         where = f"{self.where}, row {row.key}: {row.method} wants responses of the reference"
-        if lacking := [name for name in REFERENCE_KEYS if name not in given]:
+        if lacking := [name for name in Reference.__annotations__ if name not in given]:
             spec = f"paper_tables/{self.table.paper}/paper.yaml"
             raise UserError(f"{where}, and {', '.join(lacking)} is not set; set it in {spec}, rollout, reference")
-        if not isinstance(given["samples"], int) or given["samples"] < 1:
-            raise UserError(f"{where}: samples is {given['samples']!r}; expected a whole number of at least 1")
         spec = own | given | {"init": init, "seed": seed}
         roles = {role: inputs[role] for role in ("data", "init") if role in inputs}
         roles["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)

@@ -16,8 +16,6 @@ from prefrepro.data.jsonl import read_jsonl
 from prefrepro.data.template import render_history, render_prompt
 from prefrepro.errors import UserError, nearest
 
-FIELDS = ("prompt", "prompt_id", "response", "responses")
-"""What a mapping may name. A prompt is told by its text or its id; `responses` is a list, one answer for each turn."""
 ENGINE = "imported"
 """What stands where a manifest names the engine that answered."""
 SHOWN = 3
@@ -33,19 +31,6 @@ def imported(path: Path, columns: dict[str, str], prompts_jsonl: Path, ignore_ex
     answers = answers_to(prompts, read_outputs(path, columns), path, ignore_extra)
     own = {"tokens": None, "finish": ENGINE, "draw": 0, "temperature": None}
     return [prompt | answer | own for prompt, answer in zip(prompts, answers, strict=True)]
-
-
-def mapping_problems(columns: Mapping[str, str]) -> list[str]:
-    """What is wrong with {our field: their column}."""
-    problems = [
-        f'"{field}" is no field. Known: {", ".join(FIELDS)}.{nearest(field, FIELDS)}'
-        for field in columns
-        if field not in FIELDS
-    ]
-    for pair in (("prompt", "prompt_id"), ("response", "responses")):
-        if sum(field in columns for field in pair) != 1:
-            problems.append(f"expected one of {' and '.join(pair)} to name a column of the file")
-    return problems
 
 
 def read_outputs(path: Path, columns: Mapping[str, str]) -> list[Row]:

@@ -24,6 +24,7 @@ from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.lines import Forecast, forecast
 from prefrepro.inspect.forecast.report import as_csv, as_json, as_markdown, as_text
 from prefrepro.plan.build import make_plan
+from prefrepro.specs.forecast import Rates
 
 PAPER = {"scale": "paper", "judge": "openai"}
 SECONDS = 3600
@@ -187,7 +188,7 @@ def test_a_built_data_set_is_counted_as_it_is() -> None:
 
 def test_what_is_not_known_is_said_and_is_no_zero() -> None:
     plan = make_plan(PAPER)
-    plan.scale = {**plan.scale, "forecast": None}
+    plan.scale = {**plan.scale, "forecast": Rates()}
     found = forecast(plan, ["table1"])
     total = found.lines[0].sum("all")
     assert total.amounts["calls"] == 5 * 256

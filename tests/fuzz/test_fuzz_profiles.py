@@ -16,12 +16,13 @@ from mutations import FEW, Case, cases, refusal, spoiled_bytes
 from prefrepro.files import ROOT
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.inspect.simulate.engine import Capacity, replay
-from prefrepro.inspect.simulate.profiles import check_profile, read_profile
 from prefrepro.inspect.simulate.tasks import Job, jobs_of, tasks_of
 from prefrepro.plan.build import empty_plan, make_plan
 from prefrepro.plan.resources import ScaleResources
-from prefrepro.specs.config import make_config, read_scale
+from prefrepro.specs.config import make_config
 from prefrepro.specs.files import read_mapping, read_yaml
+from prefrepro.specs.profile import check_profile, read_profile
+from prefrepro.specs.scale import check_scale, read_scale
 
 pytestmark = pytest.mark.fuzz
 
@@ -29,7 +30,7 @@ PROFILES = sorted((ROOT / "profiles").glob("*/profile.yaml"))
 RESOURCES = {
     path.stem: read_scale(path.stem)["resources"]
     for path in sorted((ROOT / "config" / "scales").glob("*.yaml"))
-    if "resources" in read_scale(path.stem)
+    if read_scale(path.stem)["resources"]
 }
 READ = {("executor",), ("jobs",), ("groups",), ("group-components",)}
 CONTENTS = {path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in PROFILES}
@@ -98,15 +99,16 @@ def test_bytes_of_profiles(tmp_path_factory: pytest.TempPathFactory, content: by
 def test_resources_of_a_scale(drawn: tuple[str, Case]) -> None:
     """What each kind of job asks a scheduler for: numbers that it can be given, at every attempt."""
     name, case = drawn
-    scale = read_scale(name) | {"resources": case.value}
+    scale = read_mapping(ROOT / f"config/scales/{name}.yaml") | {"resources": case.value}
 
     def call() -> None:
-        asked = ScaleResources(empty_plan(make_config({"scale": name}), scale))
+        checked = check_scale(scale, f"config/scales/{name}.yaml")
+        asked = ScaleResources(empty_plan(make_config({"scale": name}), checked))
         for attempt in (1, 4):
             found = asked.of(None, attempt)
             assert found.gpus >= 0 and min(found.cpus, found.mem_mb, found.runtime_min) >= 1
 
-    refusal(call, is_wrong=case.is_wrong, names=(f"config/scales/{name}.yaml, resources",))
+    refusal(call, is_wrong=case.is_wrong, names=(f"config/scales/{name}.yaml",))
 
 
 def test_the_shipped_profiles_are_taken() -> None:

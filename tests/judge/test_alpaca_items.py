@@ -12,7 +12,7 @@ from judge_helpers import make_config
 
 from prefrepro.errors import UserError
 from prefrepro.judge.alpaca.difficulty import check_canonical, load_gamed
-from prefrepro.judge.alpaca.evaluate import evaluate, settings
+from prefrepro.judge.alpaca.evaluate import evaluate
 from prefrepro.judge.alpaca.shield import MARK, shield, unshield
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
@@ -91,11 +91,6 @@ def test_without_a_column_instruction_a_single_turn_is_the_instruction(open_clie
     assert evaluate(rows, client, client.config, {}, "v").frame.equals(with_column)
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     assert "[user, assistant, user]" in refused(client, [{**rows[0], "prompt": turns}])
-
-
-def test_settings_that_are_unknown_are_told_together() -> None:
-    with pytest.raises(UserError, match=r"(?s)annotator: found 'weigted', expected one of weighted.*difficulty: found"):
-        settings({"annotator": "weigted", "difficulty": "hard", "judge": "ours is another's business"})
 
 
 def test_length_control_wants_the_published_instructions_in_their_order(nobody: JudgeClient) -> None:

@@ -195,7 +195,7 @@ def test_extensions_are_in_no_table_of_a_paper() -> None:
         ({"policy": {"batch_size": 10, "minibatches": 4}}, "batch_size 10 does not divide into 4 minibatches"),
         ({"policy": {"hparams": {"cliprange": 2.0}}}, "cliprange is 2.0"),
         ({"reference": {"sample": 2}}, "Did you mean samples?"),
-        ({"reference": {"samples": 0}}, "samples is 0; expected a whole number of at least 1"),
+        ({"reference": {"samples": 0}}, "rollout.reference.samples: found 0, expected a whole number of at least 1"),
     ],
 )
 def test_rollout_settings_are_checked_before_anything_runs(checkout: Checkout, change: Any, said: str) -> None:

@@ -11,8 +11,8 @@ from shared import SHARED
 from methods import contract as _contract  # noqa: F401  the methods' own folder is what is read below
 from prefrepro.files import ROOT
 from prefrepro.plan.build import make_plan
-from prefrepro.specs.config import read_paper, switch_sides
 from prefrepro.specs.method import method_names, read_method
+from prefrepro.specs.paper import read_paper, switch_sides
 
 PAPERS = {name: read_paper(ROOT / "paper_tables" / name / "paper.yaml") for name in ("rpo", "swepo")}
 SWITCHES = [(name, side) for name, sides in switch_sides().items() for side in sides]

@@ -8,7 +8,6 @@ from typing import Any
 
 from prefrepro.inspect.forecast.judging import calls_of, cost_of, label_of
 from prefrepro.inspect.forecast.measured import COUNTED, Measured
-from prefrepro.inspect.forecast.settings import BY_MODEL, Settings, read_settings
 from prefrepro.inspect.forecast.sizes import Size, size_of
 from prefrepro.inspect.forecast.work import (
     Work,
@@ -21,6 +20,7 @@ from prefrepro.inspect.forecast.work import (
 )
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.forecast import STAGES, Rates
 
 SCORED_ONCE = {"reference": reference_work, "reference_rewards": reference_reward_work, "embeddings": embedding_work}
 """Kind -> its work, of jobs that read their texts once, without a backward pass."""
@@ -50,7 +50,7 @@ class Forecaster:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.settings: Settings = read_settings(plan.scale, plan.config.scale)
+        self.settings: Rates = plan.scale["forecast"]
         self._sizes: dict[str, Size] = {}
         self._jobs: dict[str, Job] = {}
 
@@ -114,7 +114,7 @@ class Forecaster:
         model = node.model or ""
         if node.kind == "base":  # named by its own file; rates are by the name that tables give it
             model = next((name for name, file in self.plan.scale["models"].items() if file == model), model)
-        rates = {stage: self.settings.rate(stage, model) for stage in BY_MODEL}
+        rates = {stage: self.settings.rate(stage, model) for stage in STAGES}
         if node.kind == "embeddings":
             rates["training"] = self.settings.embedding_tokens_per_s
         elif node.kind in SCORED_ONCE:
@@ -146,4 +146,4 @@ class Forecaster:
 
     def call_tokens(self, spec: dict[str, Any]) -> tuple[float, float] | None:
         """Mean prompt and completion tokens of a call of this verdict spec."""
-        return self.measured.call_tokens(spec) or self.settings.judge_tokens.get(label_of(spec))
+        return self.measured.call_tokens(spec) or self.settings.judge_tokens.per_call.get(label_of(spec))

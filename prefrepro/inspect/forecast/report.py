@@ -160,8 +160,10 @@ def _judge_notes(forecast: Forecast) -> list[str]:
     labels = {
         label_of(spec): maker.measured.call_tokens(spec) for spec in (plan.nodes[job.id].spec for job in verdicts)
     }
-    if assumed := [label for label, tokens in labels.items() if tokens is None and label in settings.judge_tokens]:
-        found.append(f"Tokens of a call ({', '.join(assumed)}): {settings.judge_tokens_source}.")
+    if assumed := [
+        label for label, tokens in labels.items() if tokens is None and label in settings.judge_tokens.per_call
+    ]:
+        found.append(f"Tokens of a call ({', '.join(assumed)}): {settings.judge_tokens.source}.")
     if verdicts:
         found.append("Replies that have to be asked again come on top of calls and USD.")
         if (plan.results / CACHE).is_file():

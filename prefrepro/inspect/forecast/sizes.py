@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 from prefrepro.inspect import results
-from prefrepro.inspect.forecast.settings import DataSize, Settings
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.forecast import DataSize, Rates
 
 read_json = cache(results.read_json)
 """A plan asks for the same manifests again and again."""
@@ -49,7 +49,7 @@ class Size:
         return self.prompt_tokens + self.response_tokens
 
 
-def size_of(plan: Plan, node: Node, settings: Settings) -> Size:
+def size_of(plan: Plan, node: Node, settings: Rates) -> Size:
     """The size of a data node of the plan. Raises UserError where its manifest cannot be read."""
     name, source = node.id.rpartition("_")[0], node.spec["source"]
     known = settings.data.get(name, DataSize())
@@ -81,7 +81,7 @@ def _planned_rows(source: dict[str, Any], known: DataSize) -> dict[str, int]:
     """Rows of each part: a world's are its own setting; of others the data set's file says how they are shared out."""
     if "rows" in source:
         return dict(source["rows"])
-    rows = dict(known.rows)
+    rows: dict[str, int] = {**known.rows}
     if "train" in rows:
         released = rows["train"]
         rows |= {part: round(released * share) for part, share in source.get("parts", {}).items()}

@@ -10,9 +10,9 @@ from tabulate import tabulate
 
 from prefrepro.inspect.forecast.jobs import HOUR
 from prefrepro.inspect.simulate.engine import Capacity, Span, Task, longest_path
-from prefrepro.inspect.simulate.profiles import Profile
 from prefrepro.inspect.simulate.tasks import API_CALLS_PER_S, TABLE_S, Job
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.profile import Profile
 
 TOGETHER = "together"
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from prefrepro.inspect.forecast.jobs import HOUR, Forecaster
 from prefrepro.inspect.simulate.engine import Task
-from prefrepro.inspect.simulate.profiles import Profile
 from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.resources import ScaleResources
+from prefrepro.specs.profile import Profile
 
 TABLE_S = 3.0
 """A table on one core, where none was measured."""
@@ -72,7 +72,7 @@ def tasks_of(jobs: Iterable[Job], profile: Profile) -> tuple[list[Task], dict[st
     of_task: dict[str, list[Job]] = {}
     counts: dict[str, int] = {}
     for job in jobs:
-        group = profile.group_of.get(job.rule)
+        group = profile.groups.get(job.rule)
         if group is None:
             of_task[job.node.id] = [job]
         else:

@@ -21,7 +21,6 @@ from prefrepro.judge.alpaca.difficulty import check_canonical, load_gamed
 from prefrepro.judge.alpaca.items import Item, read_draws
 from prefrepro.judge.alpaca.length_control import REPLICATES, LengthControlled, length_controlled
 from prefrepro.judge.alpaca.package import (
-    ANNOTATORS,
     Comparison,
     annotate,
     comparisons,
@@ -57,21 +56,8 @@ class Settings:
 
 
 def settings(spec: Mapping[str, Any]) -> Settings:
-    """The settings in a spec, whose other keys are for others. Raises UserError with all problems."""
+    """The settings in a spec, whose other keys are for others."""
     values = {key: spec[key] for key in Settings.__dataclass_fields__ if spec.get(key) is not None}
-    allowed = {
-        "annotator": list(ANNOTATORS),
-        "difficulty": list(DIFFICULTIES),
-        "empty_response": ["refuse", "judge"],
-        "length_controlled": [True, False],
-    }
-    problems = [
-        f"{key}: found {values[key]!r}, expected one of {', '.join(map(str, known))}."
-        for key, known in allowed.items()
-        if key in values and values[key] not in known
-    ]
-    if problems:
-        raise UserError("AlpacaEval settings:\n" + "\n".join(problems))
     if "gamed" in values:
         values["gamed"] = Path(values["gamed"])
     return Settings(**values)
