@@ -1,4 +1,4 @@
-"""prefrepro import-samples: answers that were made elsewhere become a row of a table, which trains nothing."""
+"""prefrepro import-samples: judge and table answers that were made elsewhere."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 
 import yaml
 
-from prefrepro.cli.parser import add_command, parse_config
+from prefrepro.cli.parser import add_config, plan_of
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show, write_text
-from prefrepro.plan.build import make_plan
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.sample.outputs import imported, read_outputs
@@ -29,9 +28,8 @@ Remove that to take the row out. Exit codes: 0 the row is in, 2 an error, and no
 HEAD = "# A row whose samples were made elsewhere; by `prefrepro import-samples`. Remove this file to take it out.\n"
 
 
-def add_parser(commands: Any) -> None:
-    """Add `import-samples` to the subcommands of `prefrepro`."""
-    parser = add_command(commands, "import-samples", "judge and table answers that were made elsewhere", EXAMPLES, MORE)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("file", type=Path, metavar="FILE", help="one answer to each prompt of the evaluation")
     place = "paper/table/row/column; the row is new, the column may be left out where there is one"
     parser.add_argument("--as", dest="place", required=True, metavar="CELL", help=place)
@@ -40,15 +38,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--label", help="what the table calls the row (default: its key)")
     parser.add_argument("--reported", type=float, metavar="NUMBER", help="what was printed for it")
     parser.add_argument("--ignore-extra", action="store_true", help="leave out answers to other prompts")
-    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for snakemake --config")
+    add_config(parser, "--config", default=[])
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the row's file, or nothing. Raises UserError."""
     columns = _mapping(arguments.map)
     rows = read_outputs(arguments.file, columns)
-    config = parse_config(arguments.config)
-    plan = make_plan(config)
+    plan = plan_of(arguments.config)
     target, table, row, column = _place(plan, arguments.place)
     given = {"file": _stored(arguments.file), "map": columns}
     given |= {"ignore_extra": True} if arguments.ignore_extra else {}

@@ -180,7 +180,7 @@ def test_a_set_of_another_form_is_a_clear_error(tmp_path: Path, spoil: Any, told
 
 def test_without_data_the_command_says_what_it_wants(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "prefrepro.studies.calibration", f"published={tmp_path}/nowhere"],
+        [sys.executable, "-m", "prefrepro", "calibration", f"published={tmp_path}/nowhere"],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" not in done.stderr

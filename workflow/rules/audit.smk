@@ -26,6 +26,6 @@ rule audit:
     params:
         python=python,
         config=config_arguments,
-        code=lambda wildcards: code_digest("prefrepro.studies.audit.__main__"),
+        code=lambda wildcards: code_digest("prefrepro.studies.audit.page"),
     shell:
-        "exec {params.python} -m prefrepro.studies.audit {params.config} > {log} 2>&1"
+        "exec {params.python} -m prefrepro audit {params.config} > {log} 2>&1"

@@ -38,11 +38,11 @@ class Job:
     kind: str
     id: str
     is_done: bool
-    """Its last file is there. Of a table that does not say that it is of this plan."""
+    """Its last file is there; a table's file may come from another plan."""
     amounts: dict[str, float | None] = field(default_factory=dict)
-    """Of AMOUNTS, those that it has; None: not known."""
+    """Those of AMOUNTS that the kind has; None: unknown."""
     basis: str = ""
-    """What its hours rest on: measured, config, or nothing where it has none."""
+    """Source of its hours: measured, config, or empty where it has none."""
 
 
 class Forecaster:

@@ -24,7 +24,7 @@ def calls_of(spec: dict[str, Any], answers: int) -> int:
 
 
 def price_of(judge: dict[str, Any]) -> tuple[float, float] | None:
-    """USD per million prompt and completion tokens; None where nobody said. A local judge without a price is free."""
+    """USD per million prompt and completion tokens; None where it is unknown. A local judge without a price is free."""
     price = judge.get("price_usd_per_mtok")
     if price is None:
         return (0.0, 0.0) if judge["kind"] == "local" else None

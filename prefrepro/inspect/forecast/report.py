@@ -1,4 +1,4 @@
-"""A forecast as a person reads it (text, Markdown) and as a program does (JSON, CSV)."""
+"""A forecast as text, Markdown, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _table(forecast: Forecast, columns: dict[str, Column], tablefmt: str) -> str
 
 
 def _cell(line: Line, column: Column) -> str:
-    """Of what is still to do: « ≥ » where it is not known of some jobs, «unknown» where it is of none."""
+    """The amount that is still to do: « ≥ » where some jobs' amounts are unknown, «unknown» where all are."""
     amount, kinds, form = column
     total = line.sum("to_do", kinds)
     if amount == "jobs":

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from prefrepro.errors import UserError
+from prefrepro.inspect import results
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.forecast import DataSize, Rates
+
+read_json = cache(results.read_json)
+"""A plan asks for the same manifests again and again."""
 
 EVALUATED_TURNS = {"mt_bench": 2}
 """Prompt set -> answers to one prompt; 1 for all others."""
 
 RANKED_RESPONSES = 4
-"""Of UltraFeedback and of the embedded world's groups."""
+"""Responses to a prompt in UltraFeedback and in the embedded world's groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of one data node. Tokens are means of a sequence as it is trained on; None: not known."""
+    """The size of one data node. Tokens are means over sequences as trained on; None: unknown."""
 
     name: str
-    """Of its file in config/datasets."""
+    """Its file in config/datasets"""
     rows: dict[str, int]
     """Part -> rows; `prompts`: what every model answers. A part that is missing is not known."""
     unique_share: float
@@ -34,7 +35,7 @@ class Size:
     prompt_tokens: float | None
     response_tokens: float | None
     answer_tokens: float | None
-    """Of one answer of a model."""
+    """Tokens of one answer of a model"""
     turns: int
     """Answers to one prompt."""
     is_built: bool
@@ -87,12 +88,3 @@ def _planned_rows(source: dict[str, Any], known: DataSize) -> dict[str, int]:
     if "eval" in rows:
         rows["eval"] = min(rows["eval"], source.get("eval_rows", rows["eval"]))
     return rows
-
-
-@cache
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that a stage left behind. Raises UserError that names it."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no readable JSON ({error}); delete its folder and run its rule again") from error

@@ -1,13 +1,13 @@
 """What a node of the plan has to do, counted from its spec and the size of its data; `Work` says in which units.
 
 Counts are of the first attempt and follow prefrepro/model/batches.py: full batches only, every response of a group.
-None is what is not known. Knows nothing of hours or prices.
+None means unknown.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefrepro.inspect.forecast.sizes import Size
@@ -17,25 +17,25 @@ from prefrepro.specs.method import read_method
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Of one job. Tokens are of prompts and responses, as runs.csv counts them."""
+    """The work of one job. Tokens count prompts and responses, as runs.csv does."""
 
     sequences: int | None = 0
     """Trained on, or scored or embedded once for all."""
     tokens: float | None = 0.0
-    """Of these sequences."""
+    """Tokens of these sequences."""
     scored_tokens: float | None = 0.0
     """Through the policy without a backward pass, beside `tokens`: held-out accuracy, rollouts."""
     passes: float = 1.0
-    """Of `tokens` through the policy with a backward pass."""
+    """How often `tokens` go through the policy with a backward pass."""
     sampled_tokens: float | None = 0.0
     """Generated: answers of a sample set, rollouts of a policy."""
     answers: int | None = 0
     steps: int | None = None
-    """Of a training"""
+    """Steps of a training"""
 
 
 def training_work(node: Node, size: Size) -> Work:
-    """Of SFT, a reward model, an alignment method, or a base model made here."""
+    """The work of SFT, a reward model, an alignment method, or a base model made here."""
     spec, training = node.spec, node.spec["training"]
     rows = size.rows.get(spec["part"])
     if rows is None:
@@ -69,13 +69,11 @@ def training_work(node: Node, size: Size) -> Work:
     if not rollout or tokens is None or scored is None:
         return work
     # Old log-probs and the reference's, and where the policy answers, the reward model's scores.
-    return Work(
-        sequences=sequences,
-        tokens=tokens,
+    return replace(
+        work,
         scored_tokens=scored + tokens * (3 if is_sampled else 2),
         passes=float(rollout["ppo_epochs"]),
         sampled_tokens=_times(sequences, answer) if is_sampled else 0.0,
-        steps=steps,
     )
 
 

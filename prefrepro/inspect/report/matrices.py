@@ -1,4 +1,4 @@
-"""Every table as a matrix of cells, labelled as its spec has it. Knows nothing of colours or HTML."""
+"""Every table as a matrix of cells, labelled as its spec has it."""
 
 from __future__ import annotations
 

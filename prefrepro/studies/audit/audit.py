@@ -1,4 +1,4 @@
-"""From printed numbers to audit.csv and audit.md. Knows nothing of the plan."""
+"""From printed numbers to audit.csv and audit.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""audit.md: findings first, then one section per table. Knows nothing of how they were found."""
+"""audit.md: findings first, then one section per table."""
 
 from __future__ import annotations
 

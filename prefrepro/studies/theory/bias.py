@@ -61,7 +61,7 @@ class Bias:
         return self.mean_bias * np.sqrt(COUNTS) / self.attribute.deviation
 
     def slope(self) -> tuple[float, float, float]:
-        """Of log E[B^(k)] over log k, and its 95 % interval (least squares)."""
+        """Slope of log E[B^(k)] over log k, and its 95 % interval (least squares)."""
         fit = sm.OLS(np.log(self.mean_bias), sm.add_constant(np.log(COUNTS))).fit()
         low, high = fit.conf_int(alpha=0.05)[1]
         return float(fit.params[1]), float(low), float(high)

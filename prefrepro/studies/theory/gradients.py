@@ -25,7 +25,7 @@ WEIGHTS: list[tuple[str, str, float]] = [
     for weight, strength in (("power", 0), ("power", 1), ("power", 2), ("exp", 0.5))
 ]
 STEP = 1e-4
-"""Of descent, where only its sign is asked for."""
+"""Size of a descent step where only the sign of the change matters"""
 EXACT = 1e-12
 """Tolerance of float64 where formula and autograd are the same function."""
 

@@ -1,4 +1,4 @@
-"""All checks, one CSV, one page. Knows nothing of the plan."""
+"""All checks, one CSV, one page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def measure(seed: int = SEED) -> Measured:
     )
 
 
-def run(folder: Path) -> None:
+def check_claims(folder: Path) -> None:
     """Write claims.csv and theory.png below `folder`. Raises UserError without matplotlib."""
     plot.require()
     measured = measure()

@@ -1,0 +1,26 @@
+"""prefrepro audit: check which printed numbers are possible."""
+
+from __future__ import annotations
+
+import argparse
+
+from prefrepro.cli.parser import add_config, plan_of, recorded
+from prefrepro.files import write_text
+
+EXAMPLES = """
+prefrepro audit                            results/embedded/audit.{csv,md}
+"""
+add_arguments = add_config
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write audit.csv and audit.md. Raises UserError."""
+    from prefrepro.studies.audit.audit import audit, write  # pandas: not needed for a help page
+    from prefrepro.studies.audit.page import page
+    from prefrepro.studies.audit.printed import read_printed
+
+    results = plan_of(arguments.config).results
+    with recorded(results, "audit", ["audit.csv", "audit.md"]):
+        audited = audit(read_printed())
+        write(audited, results / "audit.csv")
+        write_text(results / "audit.md", page(audited))
