@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 from tqdm import tqdm
 
 from prefrepro.data.hub import checkpoint_of
-from prefrepro.files import replacing, write_json
+from prefrepro.data.spool import text_of
+from prefrepro.files import write_json, write_text
 from prefrepro.model.decode import Answer
 from prefrepro.model.examples import read_rows
 from prefrepro.model.load import load_tokenizer
@@ -39,12 +39,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
     ):
         engine.advance = bar.update
         rows = answers(engine, tokenizer, prompts, sampling, spec["seed"])
-    with (
-        replacing(out / "samples.jsonl") as temporary,
-        temporary.open("w", encoding="utf-8", newline="\n") as file,
-    ):
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    write_text(out / "samples.jsonl", "".join(map(text_of, rows)))
     finishes = [row["finish"] for row in rows]
     manifest = {
         "spec": spec,
