@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 ORDERS = {"paper": 1, "robust": 2}
@@ -31,13 +32,7 @@ def price_of(judge: dict[str, Any]) -> tuple[float, float] | None:
     return price["input"], price["output"]
 
 
-def cost_of(judge: dict[str, Any], prompt_tokens: float | None, completion_tokens: float | None) -> float | None:
-    """USD; None where price or tokens are not known, which is not 0."""
-    price = price_of(judge)
-    if price is None:
-        return None
-    if not any(price):
-        return 0.0
-    if prompt_tokens is None or completion_tokens is None:
-        return None
-    return (price[0] * prompt_tokens + price[1] * completion_tokens) / MILLION
+def cost_of(judge: dict[str, Any], prompt_tokens: float, completion_tokens: float) -> float:
+    """USD; NaN where price or tokens are not known, which is not 0."""
+    price = price_of(judge) or (math.nan, math.nan)
+    return (price[0] * prompt_tokens + price[1] * completion_tokens) / MILLION if any(price) else 0.0
