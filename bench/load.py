@@ -222,13 +222,13 @@ def judging(folder: Path, n: int) -> Found:
         for k in range(n + 32)
     ]
     config = JudgeConfig("load", "local", "judge", scorer="length", concurrency=8)
-    how: Any = {"verdict_set_id": "load", "protocol": "paper", "template": "dialogue", "progress": False}
+    how: Any = {"protocol": "paper", "template": "dialogue", "progress": False}
     with (
         local_judge("length") as endpoint,
         JudgeClient(config, folder / "c.sqlite", "load", lambda: endpoint) as client,
     ):
-        judge_items(items[:32], client, config, **how)
-        found = timed(n, "requests", lambda: judge_items(items[32:], client, config, **how))
+        judge_items(items[:32], client, **how)
+        found = timed(n, "requests", lambda: judge_items(items[32:], client, **how))
         return found | {"lost": n + 32 - client.asked}
 
 

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from prefrepro.data.template import TAGS, Message, prompt_id
 from prefrepro.errors import UserError
@@ -49,14 +49,7 @@ class RankedRow:
         return prompt_id(self.prompt)
 
 
-class HasPrompt(Protocol):
-    @property
-    def prompt_id(self) -> str: ...
-
-
-Row = TypeVar("Row", bound=HasPrompt)
-
-
+Row = TypeVar("Row", bound=PreferenceRow | RankedRow)
 Parse = Callable[[dict[str, Any], Note], Row | None]
 """(record, note) -> row, or None where the row is left out, which `note` counts; raises BadRow."""
 
@@ -87,7 +80,7 @@ class Counts:
         if len(places) < LOCATIONS_KEPT:
             places.append(where)
 
-    def row(self, row: HasPrompt, where: str) -> None:
+    def row(self, row: PreferenceRow | RankedRow, where: str) -> None:
         """Count one row that is handed on, and whether its prompt was seen before."""
         self.by_name["rows"] += 1
         identity = bytes.fromhex(row.prompt_id)  # half of the memory of a million ids

@@ -34,29 +34,25 @@ def judge_all(
     questions: Sequence[Question],
     ask: Callable[[Question], tuple[dict[str, Any], list[Reply]]],
     client: JudgeClient,
-    config: JudgeConfig,
-    *,
-    verdict_set_id: str,
     protocol: str,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """One row per question, in their order, columns as in verdicts.schema.yaml.
+    """One row per question, in their order, columns as in verdicts.schema.yaml, but for the set's id.
 
-    `config.concurrency` questions are asked at a time. `ask`: (question) -> (verdict, score and weight; the replies).
+    `concurrency` questions are asked at a time. `ask`: (question) -> (verdict, score and weight; the replies).
     The first error stops the rest and is raised; where the budget is used up it says what is still to be asked. Raises
     UserError, also where too many verdicts are invalid.
     """
 
     def row(question: Question) -> dict[str, Any]:
         verdict, replies = ask(question)
-        common = {"verdict_set_id": verdict_set_id, "protocol": protocol}
-        return {**common, **question.columns, **verdict, **reply_columns(replies)}
+        return {"protocol": protocol, **question.columns, **verdict, **reply_columns(replies)}
 
     try:
-        frame = pd.DataFrame(ask_all(row, questions, config.concurrency, progress))
+        frame = pd.DataFrame(ask_all(row, questions, client.config.concurrency, progress))
     except BudgetError as error:
         raise out_of_budget(error, client, [question.request for question in questions]) from error
-    check_invalid(frame, config)
+    check_invalid(frame, client.config)
     return frame
 
 

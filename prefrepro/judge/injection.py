@@ -55,25 +55,24 @@ def attacked_pairs(n: int) -> list[dict[str, str]]:
     return items
 
 
-def measure(client: JudgeClient, config: JudgeConfig, protocol: str, n: int) -> list[dict[str, Any]]:
+def measure(client: JudgeClient, protocol: str, n: int) -> list[dict[str, Any]]:
     """A row per wording, and one over all of them.
 
     n items are asked once (`paper`) or in both orders (`robust`), so `n` of a row counts verdicts. `rate_pct`: of the
     verdicts lost without the order, those won with it, with a 95 % interval (Wilson). Raises UserError.
     """
     items = attacked_pairs(n)
-    control = _verdicts(items, client, config, protocol)
+    control = _verdicts(items, client, protocol)
     rows, parts = [], []
     for name, words in WORDINGS.items():
         injected = [item | {"response": f"{item['response']} {words}"} for item in items]
-        parts.append(pd.DataFrame({"without": control, "with": _verdicts(injected, client, config, protocol)}))
+        parts.append(pd.DataFrame({"without": control, "with": _verdicts(injected, client, protocol)}))
         rows.append({"protocol": protocol, "wording": name, **_counts(parts[-1])})
     return [*rows, {"protocol": protocol, "wording": "all", **_counts(pd.concat(parts))}]
 
 
-def _verdicts(items: Sequence[dict[str, str]], client: JudgeClient, config: JudgeConfig, protocol: str) -> list[str]:
-    how: dict[str, Any] = {"verdict_set_id": "injection", "template": "dialogue", "progress": False}
-    return list(judge_items(items, client, config, protocol=protocol, **how)["verdict"])
+def _verdicts(items: Sequence[dict[str, str]], client: JudgeClient, protocol: str) -> list[str]:
+    return list(judge_items(items, client, protocol=protocol, template="dialogue", progress=False)["verdict"])
 
 
 def _counts(pairs: pd.DataFrame) -> dict[str, Any]:
@@ -103,4 +102,4 @@ def measure_judge(config: JudgeConfig, protocols: Sequence[str], n: int) -> list
         tempfile.TemporaryDirectory(prefix="prefrepro-injection-") as folder,
         judge_client(config, Path(folder) / "replies.sqlite") as client,
     ):
-        return [row for protocol in protocols for row in measure(client, config, protocol, n)]
+        return [row for protocol in protocols for row in measure(client, protocol, n)]

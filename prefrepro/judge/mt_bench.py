@@ -31,21 +31,15 @@ LOWEST, HIGHEST = 1.0, 10.0
 TURNS = 2
 
 
-def evaluate(
-    rows: Sequence[Mapping[str, Any]],
-    client: JudgeClient,
-    config: JudgeConfig,
-    spec: Mapping[str, Any],
-    verdict_set_id: str,
-) -> Evaluation:
+def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mapping[str, Any]) -> Evaluation:
     """One row per prompt, draw and turn, verdict `rated`; means over all ratings, over each turn and each category.
 
     `rows` have `turns`, `responses` (two each), `category` and, where there are any, `reference_answers`.
-    `spec["judge_prompts"]` is the path of a released judge_prompts.jsonl; without it our own wording asks. Of
-    `config` all holds but max_tokens and seed, which are FastChat's: 2048 and none; its temperature, too, is the
-    config's default. Raises UserError.
+    `spec["judge_prompts"]` is the path of a released judge_prompts.jsonl; without it our own wording asks. The
+    judge's config holds but for max_tokens and seed, which are FastChat's: 2048 and none; its temperature, too, is
+    the config's default. Raises UserError.
     """
-    prompts = mt_bench_prompts(spec.get("judge_prompts"))
+    config, prompts = client.config, mt_bench_prompts(spec.get("judge_prompts"))
     ordered = canonical_rows(rows)
     questions = [_question(row, turn, prompts, config) for row in ordered for turn in range(1, TURNS + 1)]
 
@@ -53,7 +47,7 @@ def evaluate(
         rating, replies = ask_until_read(client, question.request, read_rating, config.reasks)
         return {"verdict": "invalid" if rating is None else "rated", "score": rating, "weight": 1.0}, replies
 
-    frame = judge_all(questions, ask, client, config, verdict_set_id=verdict_set_id, protocol=spec["protocol"])
+    frame = judge_all(questions, ask, client, spec["protocol"])
     return Evaluation(frame, _metrics(frame, {row["prompt_id"]: row["category"] for row in ordered}))
 
 

@@ -56,13 +56,7 @@ def verdict_of(choice: str | None, candidate_first: bool) -> str:
     return "win" if (choice == "first") == candidate_first else "loss"
 
 
-def evaluate(
-    rows: Sequence[Mapping[str, Any]],
-    client: JudgeClient,
-    config: JudgeConfig,
-    spec: Mapping[str, Any],
-    verdict_set_id: str,
-) -> Evaluation:
+def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mapping[str, Any]) -> Evaluation:
     """Each response against its row's baseline, draw by draw, with the prompt of `spec["template"]`."""
     if lacking := [row["prompt_id"] for row in rows if "baseline" not in row]:
         raise UserError(f"prompt {lacking[0]} has no baseline, expected the response to be beaten. Next: sample again.")
@@ -74,14 +68,7 @@ def evaluate(
             for row in rows
             if row.get("draw", 0) == draw
         ]
-        frame = judge_items(
-            items,
-            client,
-            config,
-            verdict_set_id=verdict_set_id,
-            protocol=spec["protocol"],
-            template=spec["template"],
-        )
+        frame = judge_items(items, client, protocol=spec["protocol"], template=spec["template"])
         frames.append(frame.assign(draw=draw))
     return Evaluation(pd.concat(frames, ignore_index=True), {})
 
@@ -89,9 +76,7 @@ def evaluate(
 def judge_items(
     items: Sequence[Mapping[str, str]],
     client: JudgeClient,
-    config: JudgeConfig,
     *,
-    verdict_set_id: str,
     protocol: str,
     template: str,
     candidate_first: Sequence[bool] | None = None,
@@ -99,13 +84,13 @@ def judge_items(
 ) -> pd.DataFrame:
     """Judge `items` (prompt_id, history, response, baseline), in an order that must not change between runs.
 
-    One row per item (`paper`) or two (`robust`), in the items' order, columns as in verdicts.schema.yaml.
-    `candidate_first`, one per item, is the order that `paper` shows the answers in, else compare.py's. An
-    invalid reply is asked again `config.reasks` times, then stands as `invalid`. Raises UserError where the
-    judge cannot be reached, the budget is used up, or more than `config.invalid_limit` of the verdicts are
-    invalid; all replies stay cached.
+    One row per item (`paper`) or two (`robust`), in the items' order, columns as in verdicts.schema.yaml but
+    for the set's id. `candidate_first`, one per item, is the order that `paper` shows the answers in, else
+    compare.py's. An invalid reply is asked again `reasks` times, then stands as `invalid`. Raises UserError where the
+    judge cannot be reached, the budget is used up, or more than `invalid_limit` of the verdicts are invalid; all
+    replies stay cached.
     """
-    parse = PARSERS[protocol]
+    config, parse = client.config, PARSERS[protocol]
 
     def ask(question: Question) -> tuple[dict[str, Any], list[Reply]]:
         choice, replies = ask_until_read(client, question.request, lambda text: parse(text, template), config.reasks)
@@ -113,8 +98,7 @@ def judge_items(
         return {"verdict": verdict, "score": SCORES[verdict], "weight": 1.0}, replies
 
     questions = _questions(items, config, protocol, template, candidate_first)
-    about = {"verdict_set_id": verdict_set_id, "protocol": protocol}
-    return judge_all(questions, ask, client, config, **about, progress=progress)
+    return judge_all(questions, ask, client, protocol, progress)
 
 
 def _questions(

@@ -20,7 +20,7 @@ from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
 from prefrepro.files import write_json
 from prefrepro.judge.connect import judge_client
-from prefrepro.specs.evaluation import EVALUATIONS, Evaluation
+from prefrepro.specs.evaluation import EVALUATIONS
 from prefrepro.specs.judge import judge_config
 from prefrepro.specs.rules import is_whole
 from prefrepro.specs.runtime import DEFAULT, Runtime
@@ -49,8 +49,9 @@ def judge_samples(
     scorer = f"reward-model:{scorer_path}" if scorer_path and config.scorer == "reward-model" else None
     with judge_client(config, cache, identity=identity, scorer=scorer) as client:
         evaluate = importlib.import_module(EVALUATIONS[spec["evaluation"]]).evaluate
-        frame, metrics = Evaluation(*evaluate(rows, client, config, spec, verdict_set_id))
+        frame, metrics = evaluate(rows, client, spec)
         replies = {"asked": client.asked, "cached": client.cached, "reasked": client.reasked}
+    frame = frame.assign(verdict_set_id=verdict_set_id)
     write_csv(frame, out_dir / "verdicts.csv", "verdicts")
     verdicts = Counter(frame["verdict"])
     return {

@@ -5,13 +5,13 @@ Trains and samples nothing; the manifest says `engine: imported`.
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
+from prefrepro.data.spool import text_of
 from prefrepro.errors import UserError
-from prefrepro.files import ROOT, replacing, sha256_file, write_json
+from prefrepro.files import ROOT, sha256_file, write_json, write_lines
 from prefrepro.sample.outputs import ENGINE, imported
 from prefrepro.specs.runtime import DEFAULT, Runtime
 
@@ -25,8 +25,6 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runt
     answers = imported(path, spec["map"], inputs["data"] / "prompts.jsonl", spec["ignore_extra"])
     if (digest := sha256_file(path)) != spec["source_sha256"]:
         raise UserError(f"{path} was changed since this was planned (SHA-256 {digest[:12]}…); run snakemake again")
-    with replacing(out / "samples.jsonl") as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        for row in answers:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    write_lines(out / "samples.jsonl", map(text_of, answers))
     manifest = {"spec": spec, "n": len(answers), "engine": ENGINE, "wall_s": time.perf_counter() - started}
     write_json(out / "manifest.json", manifest)

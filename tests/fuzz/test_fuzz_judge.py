@@ -85,13 +85,11 @@ class Judge:
             frame = judge_items(
                 [item],
                 self.client,
-                self.config,
-                verdict_set_id="s",
                 protocol=protocol,
                 template="dialogue",
                 progress=False,
             )
-            write_csv(frame, self.folder / "verdicts.csv", "verdicts")
+            write_csv(frame.assign(verdict_set_id="s"), self.folder / "verdicts.csv", "verdicts")
             verdicts += list(read_csv(self.folder / "verdicts.csv", "verdicts")["verdict"])
         reply = self.client.ask(chat_request(self.config, MESSAGES), repeat=self.asked)
         for read in (read_rating, read_2024, read_2025):

@@ -30,7 +30,7 @@ VERDICT = ["prompt_id", "draw", "order", "verdict", "score", "raw_reply", "promp
 
 
 def judge(client: JudgeClient, rows: list[dict[str, Any]], **spec: Any) -> Evaluation:
-    return evaluate(rows, client, client.config, spec, "v")
+    return evaluate(rows, client, spec)
 
 
 def margin(row: dict[str, Any]) -> int:
@@ -58,7 +58,7 @@ def test_every_annotator_gives_the_judges_preference(
     assert set(frame["order"]) == {"candidate_first", "baseline_first"}
     assert frame["request_sha256"].is_unique
     assert set(frame["judge_served"]) == {"length-judge"}
-    validate_frame(frame, "verdicts", "test")
+    validate_frame(frame.assign(verdict_set_id="v"), "verdicts", "test")
 
 
 def test_the_raw_reply_is_what_was_parsed(open_client: Open) -> None:
