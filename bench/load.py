@@ -208,7 +208,7 @@ def cache_paid(folder: Path, n: int) -> Found:
 def judging(folder: Path, n: int) -> Found:
     """n pairwise questions through cache, threads and HTTP to the local judge's server, to verdicts."""
     from prefrepro.judge.client import JudgeClient
-    from prefrepro.judge.local import local_judge
+    from prefrepro.judge.connect import local_judge
     from prefrepro.judge.pairwise import judge_items
     from prefrepro.specs.judge import JudgeConfig
 

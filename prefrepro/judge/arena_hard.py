@@ -20,10 +20,8 @@ import pandas as pd
 
 from prefrepro.errors import UserError
 from prefrepro.judge.asking import Question, ask_until_read, judge_all
-from prefrepro.judge.benchmark import canonical_rows, mean_by_question
-from prefrepro.judge.benchmark_prompts import JudgePrompt, arena_hard_prompt
-from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.request import chat_request
+from prefrepro.judge.benchmark import JudgePrompt, arena_hard_prompt, canonical_rows, mean_by_question
+from prefrepro.judge.client import JudgeClient, Reply, chat_request
 from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
 

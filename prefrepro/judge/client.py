@@ -9,7 +9,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +52,23 @@ class Reply:
     attempts: int
     http_status: int | None = None
     """For an error: the HTTP status that the judge refused with, where it did."""
+
+
+def chat_request(config: JudgeConfig, messages: Sequence[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    """`messages` with the config's model, temperature, limit of tokens, seed and effort.
+
+    `changes` replace or add fields, None leaves one out; `max_tokens` goes by the name that the judge knows.
+    """
+    settings = {
+        "temperature": config.temperature,
+        "max_tokens": config.max_tokens,
+        "seed": config.seed,
+        "reasoning_effort": config.reasoning_effort,
+        **changes,
+    }
+    settings[config.token_limit_field] = settings.pop("max_tokens")
+    given = {name: value for name, value in settings.items() if value is not None}
+    return {"model": config.model, "messages": list(messages), **given}
 
 
 class BudgetError(UserError):

@@ -17,10 +17,8 @@ import pandas as pd
 from prefrepro.data.benchmarks import REFERENCE_CATEGORIES
 from prefrepro.errors import UserError
 from prefrepro.judge.asking import Question, ask_until_read, judge_all
-from prefrepro.judge.benchmark import canonical_rows, mean_by_question
-from prefrepro.judge.benchmark_prompts import JudgePrompt, mt_bench_prompts
-from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.request import chat_request
+from prefrepro.judge.benchmark import JudgePrompt, canonical_rows, mean_by_question, mt_bench_prompts
+from prefrepro.judge.client import JudgeClient, Reply, chat_request
 from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
 

@@ -5,6 +5,7 @@ Knows nothing of files or servers: items go in, one row per verdict comes out.
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,10 +15,8 @@ import pandas as pd
 from prefrepro.data.template import render_history
 from prefrepro.errors import UserError
 from prefrepro.judge.asking import Question, ask_until_read, judge_all
-from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.order import paper_order
+from prefrepro.judge.client import JudgeClient, Reply, chat_request
 from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
-from prefrepro.judge.request import chat_request
 from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
 
@@ -99,6 +98,21 @@ def judge_items(
 
     questions = _questions(items, config, protocol, template, candidate_first)
     return judge_all(questions, ask, client, protocol, progress)
+
+
+def paper_order(n: int, seed: int = 0) -> list[bool]:
+    """Whether the candidate is Response 1 in each of n comparisons, as the released compare.py (82-90, 114).
+
+    One two-element list is shuffled in place again and again, so each answer depends on all earlier ones and
+    every model meets the same sequence. The generator is our own: the global one stays as it was.
+    """
+    generator = random.Random(seed)
+    candidate_here = [True, False]
+    order = []
+    for _ in range(n):
+        generator.shuffle(candidate_here)
+        order.append(candidate_here[0])
+    return order
 
 
 def _questions(

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.errors import UserError
-from prefrepro.judge.client import JudgeClient, Reply
+from prefrepro.judge.client import JudgeClient, Reply, chat_request
 from prefrepro.judge.connect import judge_client
 from prefrepro.judge.dialects.probe import BETTER, MESSAGES, TOOL, WORSE
-from prefrepro.judge.request import chat_request
 from prefrepro.specs.judge import TOKEN_LIMIT_FIELDS, JudgeConfig, Price
 
 KINDS = ("weighted", "fn", "text")

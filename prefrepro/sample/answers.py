@@ -10,7 +10,8 @@ from typing import Any
 
 from prefrepro.data.template import render_for
 from prefrepro.model.seeds import seed_for
-from prefrepro.sample.padded import Engine, Request
+from prefrepro.sample.engines import Engine
+from prefrepro.sample.padded import Request
 
 
 def answers(

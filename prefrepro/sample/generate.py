@@ -16,8 +16,8 @@ from prefrepro.files import write_json, write_lines
 from prefrepro.model.examples import read_rows
 from prefrepro.model.load import load_tokenizer
 from prefrepro.sample.answers import answers, seeds_of, temperatures
-from prefrepro.sample.engines import engine_of
-from prefrepro.sample.padded import Engine, Padded
+from prefrepro.sample.engines import Engine, engine_of
+from prefrepro.sample.padded import Padded
 from prefrepro.sample.processes import Processes, visible_devices
 from prefrepro.specs.runtime import DEFAULT, Runtime
 

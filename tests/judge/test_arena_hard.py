@@ -24,8 +24,7 @@ from prefrepro.data.world.questions import arena_questions
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError
 from prefrepro.judge.arena_hard import CONTINUE, evaluate, read_2024, read_2025
-from prefrepro.judge.benchmark import DRAWS, mean_by_question
-from prefrepro.judge.benchmark_prompts import arena_hard_prompt
+from prefrepro.judge.benchmark import DRAWS, arena_hard_prompt, mean_by_question
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.dialects.arena_hard import label
 from prefrepro.judge.endpoint import Endpoint

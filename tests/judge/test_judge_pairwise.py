@@ -12,8 +12,7 @@ from judge_helpers import make_items
 from prefrepro.csv_schema.schema import validate_frame
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.order import paper_order
-from prefrepro.judge.pairwise import clean_response, judge_items, parse_paper, parse_robust, verdict_of
+from prefrepro.judge.pairwise import clean_response, judge_items, paper_order, parse_paper, parse_robust, verdict_of
 
 Open = Callable[..., JudgeClient]
 

@@ -19,7 +19,7 @@ from prefrepro.data.template import render_history
 from prefrepro.data.world.questions import mt_bench_questions
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError
-from prefrepro.judge.benchmark_prompts import mt_bench_prompts
+from prefrepro.judge.benchmark import mt_bench_prompts
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.dialects.mt_bench import rating
 from prefrepro.judge.endpoint import Endpoint

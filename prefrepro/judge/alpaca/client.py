@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from prefrepro.judge.alpaca.shield import unshield
 from prefrepro.judge.cache import canonical
-from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.request import chat_request
+from prefrepro.judge.client import JudgeClient, Reply, chat_request
 from prefrepro.specs.judge import JudgeConfig
 
 TOKENS = ("m", "M")
