@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from prefrepro.data.alpaca_eval import alpaca_eval_prompts, prompt_order
+from prefrepro.data.benchmarks import arena_hard_prompts, mt_bench_prompts
 from prefrepro.data.hh import parse_hh
 from prefrepro.data.hub import Resolved, named_files, resolve
 from prefrepro.data.local import Paths, data_files, load_rows
@@ -28,6 +29,7 @@ from prefrepro.data.spool import Line, Spool
 from prefrepro.data.tldr import parse_tldr
 from prefrepro.data.ultrafeedback import parse_ultrafeedback
 from prefrepro.data.world import generate
+from prefrepro.data.world.questions import arena_questions, instruction_set, mt_bench_questions
 from prefrepro.errors import UserError
 
 PARTS = ("train", "eval", "judge")
@@ -54,7 +56,8 @@ class Built(NamedTuple):
 
 def read(source: Source) -> Built:
     """The rows of `source`. Raises UserError for bad rows, missing files and sources that are no use."""
-    return BUILDERS[source["kind"]](source)
+    builders = {"world": _world, "instructions": _instructions}
+    return builders.get(source["kind"], _from_files)(source)
 
 
 def _world(source: Source) -> Built:
@@ -95,21 +98,18 @@ def _canonical(source: Source) -> Parse[Any]:
     return parse_ranked if source.get("form") == "ranked" else parse_preference
 
 
-QUESTIONS = {"instructions": "instruction_set", "mt_bench": "mt_bench_questions", "arena_hard": "arena_questions"}
-"""Form of a world's set of questions -> the function of world/questions.py that writes it.
+QUESTIONS = {"instructions": instruction_set, "mt_bench": mt_bench_questions, "arena_hard": arena_questions}
+"""Form of a world's set of questions -> what writes it.
 
 Its prompts are those of the dialogue world, so those that may be in a training part there are left out.
 """
 
 
 def _questions(source: Source) -> Built:
-    from prefrepro.data.world import questions
-
     def is_held_out(identity: str) -> bool:
         return split_of(identity, source["parts"], SALT) != "train"
 
-    write = getattr(questions, QUESTIONS[source["form"]])
-    return _prompts_only(write(source["seed"], source["n_prompts"], is_held_out), {})
+    return _prompts_only(QUESTIONS[source["form"]](source["seed"], source["n_prompts"], is_held_out), {})
 
 
 def _prompts_only(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Built:
@@ -185,29 +185,14 @@ def _documents(lines: Iterable[Line]) -> Iterator[Line]:
         yield from ({"prompt": line["prompt"], "completion": text} for text in responses)
 
 
-BENCHMARKS = {"mt_bench": "mt_bench_prompts", "arena_hard": "arena_hard_prompts"}
-"""Set of instructions -> the function (questions, answers) of data/benchmarks.py that reads it."""
-
-
 def _instructions(source: Source) -> Built:
     if source["set"] == "alpaca_eval":
         return _prompts_only(*alpaca_eval_prompts(source))
-    from prefrepro.data import benchmarks
-
     names = {name: source.get(name, name) for name in ("questions", "answers")}
     paths, record = named_files(source, names)
     if missing := [name for name in names if name not in paths]:
         raise UserError(f"files of {source['set']} name no {missing[0]}; expected {' and '.join(names)}: path")
-    rows = getattr(benchmarks, BENCHMARKS[source["set"]])(paths["questions"], paths["answers"])
+    read_set = {"mt_bench": mt_bench_prompts, "arena_hard": arena_hard_prompts}[source["set"]]
+    rows = read_set(paths["questions"], paths["answers"])
     kept = sorted(prompt_order(len(rows), source["n_prompts"]))
     return _prompts_only([rows[place] for place in kept], {"from": record, "left_out": len(rows) - len(kept)})
-
-
-BUILDERS: dict[str, Callable[[Source], Built]] = {
-    "world": _world,
-    "hh": _from_files,
-    "tldr": _from_files,
-    "ultrafeedback": _from_files,
-    "instructions": _instructions,
-    "rows": _from_files,
-}
