@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from prefrepro.data.jsonl import Line, Spool, text_of
 from prefrepro.data.sources import read
 from prefrepro.data.splits import eval_prompt_order
-from prefrepro.data.spool import Line, Spool, text_of
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file, write_json, write_lines
 from prefrepro.specs.runtime import DEFAULT, Runtime

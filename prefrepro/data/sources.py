@@ -22,10 +22,10 @@ from prefrepro.data.alpaca_eval import alpaca_eval_prompts, prompt_order
 from prefrepro.data.benchmarks import arena_hard_prompts, mt_bench_prompts
 from prefrepro.data.hh import parse_hh
 from prefrepro.data.hub import Resolved, named_files, resolve
+from prefrepro.data.jsonl import Line, Spool
 from prefrepro.data.local import Paths, data_files, load_rows
 from prefrepro.data.rows import Counts, Parse, PreferenceRow, RankedRow, checked_rows, parse_preference, parse_ranked
 from prefrepro.data.splits import split_of
-from prefrepro.data.spool import Line, Spool
 from prefrepro.data.tldr import parse_tldr
 from prefrepro.data.ultrafeedback import parse_ultrafeedback
 from prefrepro.data.world import generate

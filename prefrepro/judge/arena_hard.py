@@ -52,7 +52,7 @@ SHARES_2025: dict[str, Share] = SHARES_2024 | {
 """show_result.py (2025), label_to_score."""
 
 
-Play = Callable[[JudgeClient, dict[str, Any], int], tuple[Share | None, list[Reply]]]
+Play = Callable[[JudgeClient, dict[str, Any]], tuple[Share | None, list[Reply]]]
 
 
 def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mapping[str, Any]) -> Evaluation:
@@ -72,7 +72,7 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
     games = [_game(row, candidate_first, prompt, reference, config) for row, candidate_first in both]
 
     def ask(game: Question) -> tuple[dict[str, Any], list[Reply]]:
-        share, replies = play(client, game.request, config.reasks)
+        share, replies = play(client, game.request)
         return _verdict(share, game.columns["order"] == "candidate_first"), replies
 
     frame = judge_all(games, ask, client, spec["protocol"])
@@ -95,10 +95,10 @@ def read_2025(judgment: str) -> Share | None:
     return SHARES_2025.get(labels[-1]) if labels else None
 
 
-def _play_2024(client: JudgeClient, request: dict[str, Any], reasks: int) -> tuple[Share | None, list[Reply]]:
+def _play_2024(client: JudgeClient, request: dict[str, Any]) -> tuple[Share | None, list[Reply]]:
     """A judgment without any label is continued once (number_of_judgment_attempts: 2); both parts are read as one."""
     replies: list[Reply] = []
-    for repeat in range(reasks + 1):
+    for repeat in range(client.config.reasks + 1):
         replies.append(client.ask(request, repeat))
         judgment = replies[-1].text
         if replies[-1].status == "ok" and not LABEL.search(judgment):
@@ -112,11 +112,10 @@ def _play_2024(client: JudgeClient, request: dict[str, Any], reasks: int) -> tup
     return None, replies
 
 
-def _play_2025(client: JudgeClient, request: dict[str, Any], reasks: int) -> tuple[Share | None, list[Reply]]:
-    return ask_until_read(client, request, read_2025, reasks)
-
-
-PLAYS: dict[str, Play] = {"2024": _play_2024, "2025": _play_2025}
+PLAYS: dict[str, Play] = {
+    "2024": _play_2024,
+    "2025": lambda client, request: ask_until_read(client, request, read_2025),
+}
 
 
 def _game(

@@ -64,7 +64,7 @@ def out_of_budget(error: BudgetError, client: JudgeClient, requests: Sequence[di
 
 
 def ask_until_read(
-    client: JudgeClient, request: dict[str, Any], read: Callable[[str], Read | None], reasks: int
+    client: JudgeClient, request: dict[str, Any], read: Callable[[str], Read | None]
 ) -> tuple[Read | None, list[Reply]]:
     """Ask until `read` makes something of the reply, at most 1 + `reasks` times; None where it never did.
 
@@ -72,7 +72,7 @@ def ask_until_read(
     """
     replies: list[Reply] = []
     found = None
-    while found is None and len(replies) <= reasks:
+    while found is None and len(replies) <= client.config.reasks:
         replies.append(client.ask(request, repeat=len(replies)))
         if replies[-1].status == "error":
             break

@@ -55,9 +55,6 @@ CREATE TRIGGER IF NOT EXISTS add_cost AFTER INSERT ON replies
 class OverBudgetError(Exception):
     """What was spent and what is on the way leave too little for another call."""
 
-    def __init__(self, spent_usd: float, on_the_way_usd: float) -> None:
-        super().__init__(f"spent {spent_usd:.4f}, on the way {on_the_way_usd:.4f}")
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -177,7 +174,7 @@ class ReplyCache:
                 spent = self._db.execute("SELECT cost_usd FROM spent").fetchone()[0]
                 on_the_way = self._db.execute("SELECT total(usd) FROM reservations").fetchone()[0]
                 if spent + on_the_way + usd > budget_usd:
-                    raise OverBudgetError(spent, on_the_way)
+                    raise OverBudgetError(f"spent {spent:.4f}, on the way {on_the_way:.4f}")
                 values = (usd, platform.node(), os.getpid(), now + RESERVED_FOR_S)
                 added = self._db.execute(
                     "INSERT INTO reservations (usd, host, pid, expires) VALUES (?, ?, ?, ?)", values

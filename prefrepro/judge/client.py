@@ -156,11 +156,10 @@ class JudgeClient:
         with self._reserved(estimate):
             transport = self._connected()
             self._wait_for_slot()
-            answer = transport.post(request)
-            usage = json.loads(answer.body).get("usage") or {}
+            body, attempts = transport.post(request)
+            usage = json.loads(body).get("usage") or {}
             cost = cost_usd(self.config.price_usd_per_mtok, *_tokens(usage))
-            created = datetime.now(UTC).isoformat(timespec="milliseconds")
-            row = Row(answer.body, cost if usage else estimate, answer.attempts, created)
+            row = Row(body, cost if usage else estimate, attempts, utc_now())
             return self._cache.put(key, self.identity, repeat, request, row)
 
     @contextlib.contextmanager
@@ -241,5 +240,11 @@ def _tokens(usage: dict[str, Any]) -> tuple[int, int]:
 
 
 def _failure(error: JudgeFailedError, request: dict[str, Any], key: str) -> Reply:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Reply("error", str(error), "", request["model"], "", "", "", 0, 0, 0.0, now, key, False, 0, error.status)
+    return Reply(
+        "error", str(error), "", request["model"], "", "", "", 0, 0, 0.0, utc_now(), key, False, 0, error.status
+    )
+
+
+def utc_now() -> str:
+    """ISO-8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -45,6 +45,16 @@ def judge_client(
 
 
 @contextlib.contextmanager
+def forgetful_client(config: JudgeConfig) -> Iterator[JudgeClient]:
+    """A client for a look at a judge: no reply is kept."""
+    with (
+        tempfile.TemporaryDirectory(prefix="prefrepro-judge-") as folder,
+        judge_client(config, Path(folder) / "replies.sqlite") as client,
+    ):
+        yield client
+
+
+@contextlib.contextmanager
 def local_judge(scorer: str, program: Sequence[str] = ("-m", "prefrepro.judge.server")) -> Iterator[Endpoint]:
     """Yield the endpoint of a server that scores with `scorer`; it is stopped in any case.
 

@@ -42,7 +42,7 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
     questions = [_question(row, turn, prompts, config) for row in ordered for turn in range(1, TURNS + 1)]
 
     def ask(question: Question) -> tuple[dict[str, Any], list[Reply]]:
-        rating, replies = ask_until_read(client, question.request, read_rating, config.reasks)
+        rating, replies = ask_until_read(client, question.request, read_rating)
         return {"verdict": "invalid" if rating is None else "rated", "score": rating, "weight": 1.0}, replies
 
     frame = judge_all(questions, ask, client, spec["protocol"])

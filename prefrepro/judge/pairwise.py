@@ -89,14 +89,14 @@ def judge_items(
     judge cannot be reached, the budget is used up, or more than `invalid_limit` of the verdicts are invalid; all
     replies stay cached.
     """
-    config, parse = client.config, PARSERS[protocol]
+    parse = PARSERS[protocol]
 
     def ask(question: Question) -> tuple[dict[str, Any], list[Reply]]:
-        choice, replies = ask_until_read(client, question.request, lambda text: parse(text, template), config.reasks)
+        choice, replies = ask_until_read(client, question.request, lambda text: parse(text, template))
         verdict = verdict_of(choice, question.columns["order"] == "candidate_first")
         return {"verdict": verdict, "score": SCORES[verdict], "weight": 1.0}, replies
 
-    questions = _questions(items, config, protocol, template, candidate_first)
+    questions = _questions(items, client.config, protocol, template, candidate_first)
     return judge_all(questions, ask, client, protocol, progress)
 
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient, Reply, chat_request
-from prefrepro.judge.connect import judge_client
+from prefrepro.judge.connect import forgetful_client
 from prefrepro.judge.dialects.probe import BETTER, MESSAGES, TOOL, WORSE
 from prefrepro.specs.judge import TOKEN_LIMIT_FIELDS, JudgeConfig, Price
 
@@ -88,10 +86,7 @@ class Abilities:
 @cache
 def abilities(config: JudgeConfig) -> Abilities:
     """Probe the judge of `config` once in this process; no reply is kept. Raises UserError where none comes."""
-    with (
-        tempfile.TemporaryDirectory(prefix="prefrepro-probe-") as folder,
-        judge_client(config, Path(folder) / "replies.sqlite") as client,
-    ):
+    with forgetful_client(config) as client:
         return probe(client)
 
 

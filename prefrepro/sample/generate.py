@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from prefrepro.data.hub import checkpoint_of
-from prefrepro.data.spool import text_of
+from prefrepro.data.jsonl import text_of
 from prefrepro.files import write_json, write_lines
 from prefrepro.model.examples import read_rows
 from prefrepro.model.load import load_tokenizer

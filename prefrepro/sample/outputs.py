@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.jsonl import read_jsonl
-from prefrepro.data.spool import text_of
+from prefrepro.data.jsonl import read_jsonl, text_of
 from prefrepro.data.template import render_history, render_prompt
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, sha256_file, write_json, write_lines

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from prefrepro.inspect.forecast.judging import calls_of, cost_of, label_of
 from prefrepro.inspect.forecast.measured import COUNTED, Measured
 from prefrepro.inspect.forecast.sizes import Size, size_of
 from prefrepro.inspect.forecast.work import (
     Work,
+    calls_of,
+    cost_of,
     device_seconds,
     embedding_work,
+    label_of,
     reference_reward_work,
     reference_work,
     sampling_work,

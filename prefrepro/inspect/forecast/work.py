@@ -1,7 +1,7 @@
-"""What a node of the plan has to do, counted from its spec and the size of its data; `Work` says in which units.
+"""What a node of the plan has to do, counted from its spec and the size of its data; what calls to a judge cost.
 
-Counts are of the first attempt and follow prefrepro/model/batches.py: full batches only, every response of a group.
-NaN means unknown, and so is all that follows from it.
+`Work` says in which units. Counts are of the first attempt and follow prefrepro/model/batches.py: full batches only,
+every response of a group. NaN means unknown, and so is all that follows from it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ class Work:
     """Steps of a training"""
 
 
+ORDERS = {"paper": 1, "robust": 2}
+"""Calls of a pairwise verdict (prefrepro/judge/pairwise.py)."""
+CALLS = {"alpaca_eval": 1, "mt_bench": 2, "arena_hard": 2}
+"""Calls of one answer: one order; two turns; two games (JUDGING.md §1.4, §3)."""
+MILLION = 1e6
 UNKNOWN = Work(sequences=math.nan, tokens=math.nan, sampled_tokens=math.nan, answers=math.nan)
 
 
@@ -143,3 +148,29 @@ def device_seconds(work: Work, training: float | None, scoring: float | None, sa
         if tokens:
             seconds += tokens / (rate or math.nan)
     return seconds
+
+
+def label_of(spec: dict[str, Any]) -> str:
+    """What makes judge calls alike in length: the evaluation, with its template or annotator."""
+    more = spec.get("template") or spec.get("annotator")
+    return f"{spec['evaluation']}_{more}" if more else spec["evaluation"]
+
+
+def calls_of(spec: dict[str, Any], answers: int) -> int:
+    """Calls of a verdict node's spec on `answers` sample rows."""
+    each = ORDERS[spec["protocol"]] if spec["evaluation"] == "pairwise" else CALLS[spec["evaluation"]]
+    return each * answers
+
+
+def price_of(judge: dict[str, Any]) -> tuple[float, float] | None:
+    """USD per million prompt and completion tokens; None where it is unknown. A local judge without a price is free."""
+    price = judge.get("price_usd_per_mtok")
+    if price is None:
+        return (0.0, 0.0) if judge["kind"] == "local" else None
+    return price["input"], price["output"]
+
+
+def cost_of(judge: dict[str, Any], prompt_tokens: float, completion_tokens: float) -> float:
+    """USD; NaN where price or tokens are not known, which is not 0."""
+    price = price_of(judge) or (math.nan, math.nan)
+    return (price[0] * prompt_tokens + price[1] * completion_tokens) / MILLION if any(price) else 0.0

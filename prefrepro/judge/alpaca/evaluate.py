@@ -6,7 +6,6 @@ Every draw of a sample set is judged as one evaluation set of the package.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,11 @@ from prefrepro.judge.alpaca.client import Route, has_logprobs, raw_text, sent
 from prefrepro.judge.alpaca.difficulty import check_canonical, load_gamed
 from prefrepro.judge.alpaca.items import Item, read_draws
 from prefrepro.judge.alpaca.length_control import REPLICATES, length_controlled
-from prefrepro.judge.alpaca.package import (
-    annotate,
-    comparisons,
-    open_annotator,
-    prompt_sha256,
-    quiet,
-    single,
-)
+from prefrepro.judge.alpaca.package import annotate, comparisons, open_annotator, prompt_sha256, quiet, single
 from prefrepro.judge.alpaca.shield import shield
 from prefrepro.judge.asking import check_invalid, out_of_budget, reply_columns
 from prefrepro.judge.cache import cache_key
-from prefrepro.judge.client import BudgetError, JudgeClient
+from prefrepro.judge.client import BudgetError, JudgeClient, utc_now
 from prefrepro.specs.evaluation import Evaluation
 
 DEFAULTS = {
@@ -116,10 +108,7 @@ def _judge(draw: int, items: Sequence[Item], client: JudgeClient, kind: str, bar
     frame = pd.DataFrame(rows)
     # A tie that was not asked for is as old as the set, so that a second, cached judging gives the same file.
     latest = frame["created"].dropna()
-    frame["created"] = frame["created"].fillna(
-        latest.max() if len(latest) else datetime.now(UTC).isoformat(timespec="milliseconds")
-    )
-    return frame
+    return frame.assign(created=frame["created"].fillna(latest.max() if len(latest) else utc_now()))
 
 
 def _check_logprobs(request: dict[str, Any] | None, route: Route, client: JudgeClient) -> None:
