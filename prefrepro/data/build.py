@@ -5,7 +5,6 @@ data, {prompt_id, prompt, completions, scores}) · prompts.jsonl {prompt_id, pro
 every model answers · manifest.json: counts and hashes. A benchmark has prompts alone; the other files are empty.
 Prompts are drawn from the whole evaluation part; eval.jsonl, of which trainings measure their reward accuracy, may hold
 fewer of its rows.
-Knows nothing of models or methods.
 """
 
 from __future__ import annotations

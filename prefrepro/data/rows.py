@@ -1,7 +1,4 @@
-"""Canonical rows, the checks each row passes, and the counts that end in the data manifest.
-
-Knows nothing of files, of any one data set, or of tokenisation.
-"""
+"""Canonical rows, the checks each row passes, and the counts that end in the data manifest."""
 
 from __future__ import annotations
 

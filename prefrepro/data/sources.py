@@ -6,8 +6,6 @@ tldr          OpenAI's comparisons of summaries
 ultrafeedback groups of scored responses
 instructions  a benchmark's prompts, nothing to train on
 rows          anything in canonical columns
-
-Knows nothing of files that are written, of models or methods.
 """
 
 from __future__ import annotations
@@ -56,8 +54,7 @@ class Built(NamedTuple):
 
 def read(source: Source) -> Built:
     """The rows of `source`. Raises UserError for bad rows, missing files and sources that are no use."""
-    builders = {"world": _world, "instructions": _instructions}
-    return builders.get(source["kind"], _from_files)(source)
+    return BUILDERS[source["kind"]](source)
 
 
 def _world(source: Source) -> Built:
@@ -196,3 +193,10 @@ def _instructions(source: Source) -> Built:
     rows = read_set(paths["questions"], paths["answers"])
     kept = sorted(prompt_order(len(rows), source["n_prompts"]))
     return _prompts_only([rows[place] for place in kept], {"from": record, "left_out": len(rows) - len(kept)})
+
+
+BUILDERS: dict[str, Callable[[Source], Built]] = {
+    "world": _world,
+    "instructions": _instructions,
+    **dict.fromkeys(("hh", "tldr", "ultrafeedback", "rows"), _from_files),
+}

@@ -1,7 +1,4 @@
-"""Many questions to one judge, one row of verdicts.csv each: threads, asking again, and what stops everything.
-
-Knows nothing of prompts, or of what a verdict means.
-"""
+"""Many questions to one judge, one row of verdicts.csv each: threads, asking again, and what stops everything."""
 
 from __future__ import annotations
 

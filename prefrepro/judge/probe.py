@@ -1,7 +1,6 @@
 """What a judge can do, found out with a few cheap requests, and which kind of annotator that makes it fit for.
 
-Every request goes through a JudgeClient: it is cached and counts against the budget like any other. Knows nothing of
-what is judged afterwards.
+Every request goes through a JudgeClient: it is cached and counts against the budget like any other.
 """
 
 from __future__ import annotations

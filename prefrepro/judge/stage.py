@@ -1,7 +1,4 @@
-"""Judge one sample set: samples.jsonl in, verdicts.csv and manifest.json out, by the evaluation that the spec names.
-
-Knows nothing of Snakemake, scales or tables: the caller says who judges, how, and where the replies are kept.
-"""
+"""Judge one sample set: samples.jsonl in, verdicts.csv and manifest.json out, by the evaluation that the spec names."""
 
 from __future__ import annotations
 

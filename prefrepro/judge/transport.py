@@ -1,7 +1,4 @@
-"""HTTP to a judge through the `openai` client: retries, time-outs, and which failures end the whole judging.
-
-Knows nothing of caches, prompts or verdicts.
-"""
+"""HTTP to a judge through the `openai` client: retries, time-outs, and which failures end the whole judging."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What turns the token ids of prompts into answers in one process: padded batches, continuous batching, or vLLM.
 
-All of them end an answer by the rules of model/decode.py. Knows nothing of files, turns or temperatures by row.
+All of them end an answer by the rules of model/decode.py.
 """
 
 from __future__ import annotations

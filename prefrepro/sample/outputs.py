@@ -1,7 +1,4 @@
-"""Answers that were made elsewhere: CSV, JSON Lines or JSON with columns of any name, held against the prompts here.
-
-Knows nothing of models, tables or judges.
-"""
+"""Answers that were made elsewhere: CSV, JSON Lines or JSON with columns of any name, held against the prompts here."""
 
 from __future__ import annotations
 

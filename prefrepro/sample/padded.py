@@ -1,6 +1,6 @@
 """Answers of a transformers model to the token ids of prompts, in padded batches.
 
-An answer ends by the rules of model/decode.py. Knows nothing of files, turns or temperatures by row.
+An answer ends by the rules of model/decode.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from importlib import metadata
 from typing import Any
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from prefrepro.model.decode import Answer, decode, sampling_arguments
 from prefrepro.model.seeds import seed_for
@@ -67,15 +66,12 @@ Answered = Callable[[list[Batch]], Iterator[list[Answer]]]
 
 @torch.inference_mode()
 def answer_batch(model: Any, tokenizer: Any, batch: Batch) -> list[Answer]:
-    """Answers to the prompts of a batch, padded on the left, with a key-value cache."""
+    """Answers to the prompts of a batch, with a key-value cache."""
     if batch.seed is not None:
         torch.manual_seed(batch.seed)
-    rows, request = [torch.tensor(prompt, dtype=torch.long) for prompt in batch.prompts], batch.request
-    ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id, padding_side="left")
-    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
+    request = batch.request
     settings = sampling_arguments(request.temperature, request.top_p)
-    place = model.device
-    return decode(model, tokenizer, ids.to(place), mask.to(place), request.room, request.max_length, settings)
+    return decode(model, tokenizer, batch.prompts, request.room, request.max_length, settings)
 
 
 def batches(prompts: list[list[int]], request: Request, size: int, seed_per: str) -> list[Batch]:

@@ -2,7 +2,7 @@
 
 Each is a function of (seed, n), with every prompt once; a longer set begins with the shorter one. The answers that
 models are held against are drawn from the world at a stated quality. The prompts are those of the dialogue world, so
-`is_held_out` must keep what the models were trained on away. Knows nothing of models or judges.
+`is_held_out` must keep what the models were trained on away.
 """
 
 from __future__ import annotations
