@@ -75,7 +75,7 @@ class BudgetError(UserError):
     """The next call may cost more than is left."""
 
 
-class JudgeClient:
+class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
     """Thread-safe. `identity` names the judge in the cache; `connect` is called at the first missing reply.
 
     So a judging that is all cached starts no server and wants no key.
@@ -97,9 +97,6 @@ class JudgeClient:
         self._connecting = threading.Lock()
         self._one_at_a_time = [threading.Lock() for _ in range(4096)]
         self._next_slot = 0.0
-
-    def __enter__(self) -> JudgeClient:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -102,7 +102,13 @@ class VLLM(Engine):
                 "in an environment of its own (docs/sampling.md), or set engine: transformers"
             ) from error
         self.version, self.tokenizer = metadata.version("vllm"), tokenizer
-        self.model = self.vllm.LLM(**vllm_arguments(checkpoint, dtype, max_length))
+        self.model = self.vllm.LLM(
+            model=str(checkpoint),
+            dtype=dtype,
+            max_model_len=max_length,
+            enable_prefix_caching=True,
+            generation_config="vllm",  # nothing is left to a checkpoint's generation_config.json
+        )
 
     def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
         stops = stop_ids(self.tokenizer)
@@ -112,17 +118,6 @@ class VLLM(Engine):
         )
         self.advance(len(prompts))
         return [answer_of(self.tokenizer, list(output.outputs[0].token_ids), stops) for output in outputs]
-
-
-def vllm_arguments(checkpoint: Path, dtype: str, max_length: int) -> dict[str, Any]:
-    """Arguments of vllm.LLM. Nothing is left to a checkpoint's generation_config.json."""
-    return {
-        "model": str(checkpoint),
-        "dtype": dtype,
-        "max_model_len": max_length,
-        "enable_prefix_caching": True,
-        "generation_config": "vllm",
-    }
 
 
 def vllm_sampling(prompts: list[list[int]], request: Request, stops: list[int]) -> list[dict[str, Any]]:
