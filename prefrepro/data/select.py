@@ -1,7 +1,4 @@
-"""Preference pairs from groups of K scored responses: the DPO baselines of Swepo's Appendix D.
-
-Which pairs are made is a choice about data, not about a loss. Knows nothing of methods, texts or tokens.
-"""
+"""Preference pairs from groups of K scored responses: the DPO baselines of Swepo's Appendix D."""
 
 from __future__ import annotations
 
