@@ -26,6 +26,8 @@ from prefrepro.specs.table import Column, Row, Table
 HH_FILES = "hh-files"
 SWITCHED = {"hh": ("reading", "turns"), "tldr": ("reading",), "ultrafeedback": ("score_field",)}
 """Kind of dataset -> what of its file a switch may set."""
+PRETRAINING = {"dtype": "float32", "schedule": "constant"}
+"""Of base models made here, whatever a paper says"""
 Hub = str | dict[str, Any]
 """{repo, revision, template} of a model on the hub; empty where a node makes the model."""
 
@@ -107,7 +109,7 @@ class Trainings:
             "config": model["config"],
             "vocab_size": model["vocab_size"],
             "seed": model["seed"],
-            "training": without(self._training_settings(column, {"dtype": "float32"}, model["pretraining"])),
+            "training": without(self._training_settings(column, PRETRAINING, model["pretraining"])),
             "hparams": {},
             "part": "pretrain",
             "pairs": None,

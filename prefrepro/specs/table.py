@@ -92,7 +92,10 @@ class Setting(Spec):
 
     label: Text
     value: Text
-    """A path such as training.lr"""
+    """A path such as training.lr; plan/settings.py says what there is"""
+    row: Name | None = None
+    column: Name | None = None
+    """Whose value it is; None: that of the first"""
     printed: Annotated[Finite | Text, expecting("a number or text")]
 
 
@@ -128,7 +131,7 @@ class Table(Spec):
     columns: Columns
     rows: Rows
     settings: list[Setting] = []
-    """Of kind configuration, which shows those of its first row and column"""
+    """Of kind configuration"""
 
     @field_validator("baseline")
     @classmethod
