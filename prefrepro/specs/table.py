@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, Strict, ValidationInfo, field_validator, model_validator
 
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show
@@ -38,6 +38,8 @@ class Row(_Entry):
     embedder: Name | None = None
     pairs: Selection | None = None
     """Which pairs a pairwise method is trained on where the data are ranked groups (data/select.py)"""
+    k: Annotated[int, Strict(), Field(ge=2), expecting("a whole number of at least 2")] | None = None
+    """Responses of each group that are trained on, where the data are ranked groups; None: all"""
     external: Name | None = None
     """A released model in place of a training: cited, or run (--config external=run)"""
     samples: dict[str, dict[str, Any]] = Field(default={}, validation_alias=READER)
@@ -169,7 +171,7 @@ def target_of(path: Path) -> str:
 
 def table_files() -> list[Path]:
     """Every table spec of every paper."""
-    return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem != "paper")
+    return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem not in ("paper", "claims"))
 
 
 def read_table(path: Path) -> Table:

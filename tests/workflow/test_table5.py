@@ -65,3 +65,13 @@ def test_mt_bench_has_two_judges_in_name() -> None:
     plan = make_plan({"scale": "paper"})
     cells = plan.tables["swepo_mtbench"].spec["cells"]
     assert {cell["column"] for cell in cells} == {"gpt-4", "gpt-4-preview"}
+
+
+def test_swepo_of_fewer_responses_shares_everything_but_the_training() -> None:
+    plan = make_plan({"scale": "paper"})
+    runs = [node for node in plan.needed_by(["swepo_responses"]) if node.kind == "run"]
+    assert sorted(node.spec.get("k", 4) for node in runs) == [2, 3, 3, 3, 4, 4, 4]
+    assert len({node.inputs["reference"] for node in runs}) == 1
+    of_table4 = {node.id for node in plan.needed_by(["swepo_table4"]) if node.kind == "run"}
+    assert of_table4 == {node.id for node in runs if "k" not in node.spec}
+    assert "swepo_responses" not in plan.printed
