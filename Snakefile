@@ -1,4 +1,4 @@
-# Every table of both papers, from training to printed number. README.md: how to use it; DESIGN in docs/.
+# Every table of both papers, from training to printed number. Use: README.md; build: docs/architecture.md.
 from snakemake.utils import min_version
 
 min_version("9.27")

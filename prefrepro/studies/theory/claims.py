@@ -1,7 +1,7 @@
 """One statement of a paper beside what we measured, and whether they agree.
 
-A source ends in one of: [stated], PROTOCOL.md §5.2 or issue #3 gives the statement (formulas did not survive in
-our copy of the text, so §5.2 rebuilt them from its words); [inferred], the statement or a part of it is ours;
+A source ends in one of: [stated], docs/protocol.md#swepo-equations gives the statement (formulas did not survive in
+our copy of the text and were rebuilt from its words); [inferred], the statement or a part of it is ours;
 [tables], the printed tables or prose show it.
 """
 

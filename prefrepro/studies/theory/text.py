@@ -1,4 +1,4 @@
-"""Where the Swepo text contradicts itself outside its theory: PROTOCOL.md §5.5. Nothing is simulated here."""
+"""Where the Swepo text contradicts itself outside its theory: docs/protocol.md#swepo-contradictions."""
 
 from __future__ import annotations
 
