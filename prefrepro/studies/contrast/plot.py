@@ -22,7 +22,7 @@ def matrices(panels: Sequence[Contrasts], title: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * len(panels), 5.2), layout="constrained")
+        figure = Figure(figsize=(5.2 * len(panels), 5.6), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True):
             _matrix(axes, panel)
         figure.suptitle(title, fontsize=10)
@@ -40,8 +40,8 @@ def _matrix(axes: Any, panel: Contrasts) -> None:
             axes.text(j, i, shown, ha="center", va="center", fontsize=6, color="white" if weight > 0.5 else "black")
     for i, j in panel.own:
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=OWN, linewidth=1.5))
-    axes.set_xticks(range(len(panel.rejected)), [_short(text, 26) for text in panel.rejected], rotation=60, ha="right")
-    axes.set_yticks(range(len(panel.chosen)), [_short(text, 26) for text in panel.chosen])
+    axes.set_xticks(range(len(panel.rejected)), [_short(text, 36) for text in panel.rejected], rotation=60, ha="right")
+    axes.set_yticks(range(len(panel.chosen)), [_short(text, 40) for text in panel.chosen])
     axes.tick_params(labelsize=6, length=0)
     axes.set(title=panel.title, xlabel="rejected response to …", ylabel="chosen response to …")
 
@@ -58,10 +58,9 @@ def one_response(dpo: Contrasts, rpo: Contrasts, path: Path) -> None:
         axes = figure.subplots()
         colours = [OWN if (row, j) in rpo.own else OTHER for j in order]
         places = range(len(order))
-        axes.barh([place + 0.2 for place in places], rpo.weights[row][order], 0.38, color=colours, label="RPO")
-        axes.barh(
-            [place - 0.2 for place in places], dpo.weights[row][order], 0.38, color="none", edgecolor="black", label="DPO"
-        )
+        held = (dpo.weights[row][order], rpo.weights[row][order])
+        axes.barh([place - 0.2 for place in places], held[0], 0.38, color="none", edgecolor="black", label="DPO")
+        axes.barh([place + 0.2 for place in places], held[1], 0.38, color=colours, label="RPO")
         axes.set_yticks(places, [_short(rpo.rejected[j], LONGEST) for j in order])
         axes.invert_yaxis()
         axes.set(xlabel="weight of the contrast", xlim=(0, 1.02), ylabel="rejected response to …")

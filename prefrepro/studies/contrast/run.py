@@ -20,7 +20,7 @@ FILES = [f"{FOLDER}/{name}.svg" for name in FIGURES]
 def draw(plan: Plan) -> None:
     """Write figures_rpo/*.svg. Raises UserError where data or embeddings are missing."""
     if missing := [node.id for node in needed(plan) if not (plan.results / node.done).is_file()]:
-        raise UserError(f"{', '.join(missing)}: not in {plan.results}. Make them and the figures: snakemake figures_rpo")
+        raise UserError(f"{', '.join(missing)}: not in {plan.results}. To make them: snakemake figures_rpo")
     dpo, paired, unpaired = (first_batch(panel, plan.results) for panel in panels(plan, METHODS))
     embedders = [first_batch(panel, plan.results) for panel in panels(plan, EMBEDDERS)]
     folder = plan.results / FOLDER
