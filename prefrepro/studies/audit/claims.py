@@ -173,7 +173,7 @@ def write(judged: Sequence[Judged], path: Path) -> None:
 
 
 def _row(one: Judged, pair: Pair | None) -> dict[str, object]:
-    about = {"paper": one.paper, "claim": one.name, "where": one.claim.where, "says": one.claim.says}
+    about: dict[str, object] = {"paper": one.paper, "claim": one.name, "where": one.claim.where, "says": one.claim.says}
     if pair is None:
         return about
     words = {True: "yes", False: "no", None: None}
