@@ -1,7 +1,4 @@
-"""Fewer responses, or preference pairs, from groups of K scored ones: Swepo's K, and the DPO baselines of Appendix D.
-
-Which pairs are made is a choice about data, not about a loss. Knows nothing of methods, texts or tokens.
-"""
+"""Fewer responses, or preference pairs, from groups of K scored ones: Swepo's K, and the DPO baselines of Appendix D."""
 
 from __future__ import annotations
 

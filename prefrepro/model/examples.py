@@ -1,6 +1,6 @@
 """Rows of text as token ids: encode, truncate, count.
 
-Knows nothing of methods, losses or models. Truncation: PROTOCOL of the released code, see data/truncate.py.
+Truncation: PROTOCOL of the released code, see data/truncate.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The optimiser and its learning rate. Knows nothing of models, batches or methods."""
+"""The optimiser and its learning rate."""
 
 from __future__ import annotations
 

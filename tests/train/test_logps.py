@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import get_scheduler
 
+from bench.full_logps import IGNORED, sequence_logps
 from prefrepro.errors import UserError
-from prefrepro.model.logps import IGNORED, sequence_logps, summed, token_logps
+from prefrepro.model.logps import summed, token_logps
 from prefrepro.model.optimizer import build_optimizer, warmup_lr
 
 

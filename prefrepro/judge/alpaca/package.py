@@ -120,11 +120,7 @@ def annotate(annotator: PairwiseAnnotator, pairs: pd.DataFrame, route: object, c
     import pandas as pd
 
     annotated = annotator.annotate_pairs(
-        pairs,
-        chunksize=None,
-        num_procs=concurrency,
-        client_config_path=CLIENTS,
-        client_kwargs={"route": route},
+        pairs, chunksize=None, num_procs=concurrency, client_config_path=CLIENTS, client_kwargs={"route": route}
     )
     found = pd.DataFrame(annotated)
     keys = list(pairs.columns)
