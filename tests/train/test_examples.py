@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from train_helpers import tokenizer, world_rows
+from train_helpers import method_of, tokenizer, world_rows
 
 from prefrepro.data.template import render_prompt
 from prefrepro.data.truncate import Mode, TruncationCounts
@@ -29,6 +29,7 @@ from prefrepro.model.examples import (
     mismatched,
     pairs_of_groups,
 )
+from prefrepro.model.inputs import training_inputs
 
 WIDE = Limits(max_length=1000, max_prompt_length=500, truncation_mode="keep_end")
 
@@ -191,3 +192,20 @@ def test_encoded_pairs_take_little_memory() -> None:
     tracemalloc.stop()
     assert 8 * sum(len(tokens.response_ids) for tokens in (pairs.chosen[0], pairs.rejected[n - 1])) > 2000
     assert held / n < 300
+
+
+def test_a_training_of_k_responses_reads_k_of_each_group(tmp_path: Path) -> None:
+    drawn = itertools.islice(generate.ranked_groups("dialogue", 0), 6)
+    rows = [{"prompt_id": str(n), **row} for n, row in enumerate(drawn)]
+    for part in ("train", "eval"):
+        (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    limits = {"max_length": 1000, "max_prompt_length": 500, "truncation_mode": "keep_end"}
+    spec = {"training": limits, "part": "train", "pairs": "best_vs_each", "seed": 1}
+    for name, count in (("swepo", 6), ("dpo", 2 * 6)):
+        needs = method_of(name).NEEDS
+        found, _ = training_inputs(spec | {"k": 3}, {"data": tmp_path}, needs, tokenizer())
+        assert len(found.groups.scores if found.groups else found.pairs.prompt_ids) == count
+        assert found.groups is None or found.groups.width == 3
+    whole, held_out = training_inputs(spec, {"data": tmp_path}, method_of("swepo").NEEDS, tokenizer())
+    assert whole.groups is not None and whole.groups.width == 4
+    assert held_out is not None and len(held_out.pairs.prompt_ids) == 6
