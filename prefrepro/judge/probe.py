@@ -65,7 +65,7 @@ class Abilities:
 
     def _no_letters(self) -> str | None:
         if not self.logprobs:
-            return "it gives no log-probabilities: " + self.refusals.get("logprobs", "asked for them, it sent none")
+            return "it gives no log-probabilities: " + (self.refusals.get("logprobs") or "asked for them, it sent none")
         if self.top_logprobs < TOP_LOGPROBS:
             return f"it gives {self.top_logprobs} alternatives of a token, {TOP_LOGPROBS} are wanted"
         if self.letters == "with a space":
