@@ -15,6 +15,13 @@ EVALUATIONS = {
 }
 """Evaluation -> the module whose `evaluate(rows, client, spec)` gives an Evaluation."""
 
+ANNOTATORS = {
+    "weighted": "weighted_alpaca_eval_gpt4_turbo",  # AlpacaEval 2, log-probs of one token
+    "fn": "alpaca_eval_gpt4_turbo_fn",  # AlpacaEval 2, tool call; RPO's (Table 5; README.md:61)
+    "ae1": "alpaca_eval_gpt4",  # AlpacaEval 1, text
+}
+"""AlpacaEval's annotators by the names that paper.yaml has for them"""
+
 
 class Evaluation(NamedTuple):
     """The result of judging one sample set."""

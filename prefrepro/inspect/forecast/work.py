@@ -54,14 +54,15 @@ def training_work(node: Node, size: Size) -> Work:
     is_sampled = bool(rollout) and rollout["responses"] == "policy"
     if is_sampled:
         drawn = "demonstrations"
-    factor = _pairs_of_group(spec["pairs"], size.responses)
+    responses = min(size.responses, spec.get("k") or size.responses)
+    factor = _pairs_of_group(spec["pairs"], responses)
     universe, per_row = {
         "pretrain": (rows, 1),
         "pairs": (rows * factor, 2),
         "balanced": (rows * factor, 2),
         "mixed": (2 * rows * factor, 1),
         "demonstrations": (round(rows * size.unique_share), 1),
-        "groups": (rows, size.responses),
+        "groups": (rows, responses),
     }[drawn]
     batch = training["batch_size"]
     steps = max(1, math.floor(universe // batch * training["epochs"]))

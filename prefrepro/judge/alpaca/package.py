@@ -15,15 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from prefrepro.specs.evaluation import ANNOTATORS
+
 if TYPE_CHECKING:
     import pandas as pd
     from alpaca_eval.annotators import PairwiseAnnotator
 
-ANNOTATORS = {
-    "weighted": "weighted_alpaca_eval_gpt4_turbo",  # AlpacaEval 2, log-probs of one token
-    "fn": "alpaca_eval_gpt4_turbo_fn",  # AlpacaEval 2, tool call; what RPO ran (README.md:61)
-    "ae1": "alpaca_eval_gpt4",  # AlpacaEval 1, text
-}
 SEED = 0
 """Of the order in which the two answers are shown, together with the instruction."""
 CLIENTS = Path(__file__).parent / "clients.yaml"
