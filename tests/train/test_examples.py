@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from train_helpers import tokenizer, world_rows
 
 from prefrepro.data.template import render_prompt
