@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable
 
-from prefrepro.data.spool import Line
+from prefrepro.data.jsonl import Line
 
 
 def prompt_sha256(text: str) -> str:
