@@ -57,8 +57,8 @@ def first_batch(panel: Panel, results: Path) -> Contrasts:
         for j, b in enumerate(group.rejected)
         if rows[a]["prompt_id"] == rows[b]["prompt_id"]
     ]
-    texts = [[rows[place]["prompt"][-1]["content"] for place in side] for side in (group.chosen, group.rejected)]
-    return Contrasts(panel.title, weights, *texts, own)
+    chosen, rejected = ([rows[at]["prompt"][-1]["content"] for at in side] for side in (group.chosen, group.rejected))
+    return Contrasts(panel.title, weights, chosen, rejected, own)
 
 
 def weights_of(method: Any, hparams: dict[str, Any], m: int, n: int, sides: Sequence[Tensor | None]) -> Tensor:

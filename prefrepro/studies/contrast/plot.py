@@ -10,7 +10,7 @@ from typing import Any
 from prefrepro.files import replacing
 from prefrepro.studies.contrast.batch import Contrasts
 
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "prefrepro", "font.size": 8, "font.family": "sans-serif"}
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "prefrepro", "font.size": 8, "font.family": "sans-serif"}
 """Text stays text, and the same batch gives the same bytes."""
 OWN, OTHER = "#d95f02", "#2c7fb8"
 LONGEST = 46
