@@ -34,7 +34,7 @@ def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Ru
     shown: dict[str, Any] = {}
     if wanted := spec["source"].get("prompt_sha256"):  # a few prompts, and nothing to train on
         some, shown["shown"] = _shown(built, prompts, wanted)
-        texts = {**dict.fromkeys(FILES, ()), "prompts": map(text_of, some)}
+        texts = {name: map(text_of, some if name == "prompts" else ()) for name in FILES}
     rows = {name: write_lines(out / f"{name}.jsonl", texts[name]) for name in FILES}
     manifest = {
         "spec": spec,

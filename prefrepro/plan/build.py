@@ -186,6 +186,8 @@ def _shown(expander: Expander) -> list[dict[str, Any]]:
     """A table of answers: what each row answers to each column's prompt. Prompts of one evaluation are one data set."""
     together: dict[tuple[str, str], list[Column]] = {}
     for column in expander.table.columns:
+        if not column.prompt_sha256:
+            raise UserError(f"{expander.where}, column {column.key}: kind samples wants prompt_sha256 (data/shown.py)")
         together.setdefault((column.dataset, column.evaluation), []).append(column)
     found = []
     for columns in together.values():

@@ -19,6 +19,7 @@ from prefrepro.files import write_text
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.stats.paired import holm
 from prefrepro.tables.escape import csv_text, fill_template
+from prefrepro.tables.shown import PROMPT, Shown
 from prefrepro.tables.view import MARK, View, number, view
 
 CSV_PARTS = {
@@ -109,14 +110,12 @@ def table_meta(
 def settings_meta(spec: Mapping[str, Any]) -> TableMeta:
     """Meta of a table of settings, or of answers, from its node's spec."""
     shown = spec.get("shown", ())
-    rows = ["Prompt"] * bool(shown) + [
-        one.get("row_label") or one["label"] for one in (*spec.get("settings", ()), *shown)
-    ]
+    labels = [one.get("row_label") or one["label"] for one in (*spec.get("settings", ()), *shown)]
     return TableMeta(
         **{key: spec[key] for key in ("paper", "table", "scale", "reading", "protocol")},
         title=f"{spec['where']}: {spec['title']}",
         judges={},
-        row_labels={label: label for label in rows},
+        row_labels={label: label for label in ([PROMPT] if shown else []) + labels},
         column_labels={one["column_label"]: one["column_label"] for one in shown} or {"ours": "Ours"},
         comparable=spec["scale_is_comparable"],
         judge_is_substitute=False,
@@ -147,10 +146,8 @@ def write_settings(settings: Sequence[Mapping[str, Any]], meta: TableMeta, folde
     return _write(views, lines, text, meta, folder)
 
 
-def write_shown(
-    texts: Mapping[tuple[str, str], str], notes: Sequence[str], meta: TableMeta, folder: Path
-) -> list[Path]:
-    """The same files of a table of texts {(row, column): text}; the CSV has a line for each text."""
+def write_shown(texts: Shown, notes: Sequence[str], meta: TableMeta, folder: Path) -> list[Path]:
+    """The same files of a table of answers; the CSV has a line for each text."""
     views = {place: View(text, "", "", "") for place, text in texts.items()}
     rows = [
         [column, row, texts[row, column], meta.scale, meta.reading]

@@ -28,7 +28,5 @@ def read_shown(spec: Mapping[str, Any], results: Path) -> tuple[Shown, list[str]
         texts[one["row_label"], column] = row["response"]
         if not manifest["shown"][one["place"]]:
             absent[column] = None
-    said = (
-        "the data of this scale do not hold the paper's prompt; the first evaluation prompts of the data set stand in"
-    )
-    return texts, [f"{', '.join(absent)}: {said} for it."] if absent else []
+    lacking = "the data of this scale do not hold the paper's prompt, and the first evaluation prompts stand in for it"
+    return texts, [f"{', '.join(absent)}: {lacking}."] if absent else []

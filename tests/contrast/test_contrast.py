@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from methods import dpo, rpo_paired, rpo_uniform, rpo_unpaired
+from prefrepro.inspect.report import page
 from prefrepro.model.tensors import save_tensors
 from prefrepro.plan.build import make_plan
 from prefrepro.studies.contrast import plot
@@ -60,6 +61,14 @@ def test_the_batch_is_the_runs_first_and_is_drawn_alike_each_time(tmp_path: Path
     assert drawn[0] == drawn[1]
     text = (tmp_path / "a2.svg").read_text(encoding="utf-8")
     assert "costs $5" in text and ">1.00<" in text
+
+
+def test_the_report_shows_them_in_order(tmp_path: Path) -> None:
+    for name in ("embedders", "figure1", "figure2"):
+        (tmp_path / f"{name}.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>", encoding="utf-8")
+    images = [block for block in page._figures(tmp_path)["blocks"] if block["kind"] == "image"]
+    assert [image["alt"].rpartition(" ")[2] for image in images] == ["figure1", "figure2", "embedders"]
+    assert all(image["source"].startswith("data:image/svg+xml;base64,") for image in images)
 
 
 def test_no_training_is_needed() -> None:

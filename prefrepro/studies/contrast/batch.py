@@ -57,9 +57,7 @@ def first_batch(panel: Panel, results: Path) -> Contrasts:
         for j, b in enumerate(group.rejected)
         if rows[a]["prompt_id"] == rows[b]["prompt_id"]
     ]
-    chosen, rejected = (
-        [rows[place]["prompt"][-1]["content"] for place in side] for side in (group.chosen, group.rejected)
-    )
+    chosen, rejected = ([rows[at]["prompt"][-1]["content"] for at in side] for side in (group.chosen, group.rejected))
     return Contrasts(panel.title, weights, chosen, rejected, own)
 
 

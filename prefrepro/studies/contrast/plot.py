@@ -58,7 +58,7 @@ def one_response(dpo: Contrasts, rpo: Contrasts, path: Path) -> None:
         axes = figure.subplots()
         colours = [OWN if (row, j) in rpo.own else OTHER for j in order]
         places = range(len(order))
-        held = (dpo.weights[row][order], rpo.weights[row][order])
+        held = (dpo.weights[row][order].tolist(), rpo.weights[row][order].tolist())
         axes.barh([place - 0.2 for place in places], held[0], 0.38, color="none", edgecolor="black", label="DPO")
         axes.barh([place + 0.2 for place in places], held[1], 0.38, color=colours, label="RPO")
         axes.set_yticks(places, [_short(rpo.rejected[j], LONGEST) for j in order])
