@@ -55,6 +55,7 @@ def judge_samples(
     verdicts = Counter(frame["verdict"])
     return {
         "n": len(frame),
+        "prompts_cut": sum(row.get("prompts_cut", 0) for row in rows),
         "verdicts": dict(sorted(verdicts.items())),
         "metrics": metrics,
         "cost_usd": sum(frame["cost_usd"]),
@@ -96,7 +97,8 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
         raise TypeError(f"found {type(row).__name__}, expected an object")
     if row["prompt_id"] == "" or not isinstance(row["prompt"], list) or not row["prompt"]:
         raise ValueError("an empty prompt_id, or a prompt that is no list of messages")
-    texts = {key: row[key] for key in ("prompt_id", "response", "baseline") if key in row or key != "baseline"}
+    optional = [key for key in ("baseline", "history") if key in row]
+    texts = {key: row[key] for key in ("prompt_id", "response", *optional)}
     for place, message in enumerate(row["prompt"]):
         if message["role"] not in list(TAGS):  # a list, because any JSON value may stand there
             raise ValueError(f"a message of role {message['role']!r:.40}; known roles: {', '.join(TAGS)}")

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from methods.contract import Needs
+from prefrepro.data.truncate import limits_of
 from prefrepro.errors import UserError
 from prefrepro.model.batches import Inputs
 from prefrepro.model.examples import (
@@ -16,7 +17,6 @@ from prefrepro.model.examples import (
     encode_groups,
     encode_pairs,
     is_ranked,
-    limits_of,
     mismatched,
     pairs_of_groups,
 )

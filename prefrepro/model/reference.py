@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefrepro.model.examples import RowFile, encode_groups, encode_pairs, is_ranked, limits_of, mismatched
+from prefrepro.data.truncate import limits_of
+from prefrepro.model.examples import RowFile, encode_groups, encode_pairs, is_ranked, mismatched
 from prefrepro.model.load import load_model
 from prefrepro.model.policy import Policy
 

@@ -50,6 +50,8 @@ class Training:
     max_length: int
     max_prompt_length: int
     truncation_mode: str
+    cut_prompts: str
+    """data/truncate.py says what this and the three limits before it mean."""
     dtype: str
     log_every: int
     eval_every: int

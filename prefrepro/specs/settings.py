@@ -37,6 +37,7 @@ class Training(TypedDict, total=False):
     max_length: Count
     max_prompt_length: Count
     truncation_mode: End
+    cut_prompts: Literal["always", "with_response"]
     dtype: Dtype
     compute_dtype: Dtype
     lora_rank: Seed
