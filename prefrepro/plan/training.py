@@ -296,8 +296,11 @@ class Trainings:
         if method.needs.get("rows") == "balanced" and (balanced := planning.get("balanced")):
             training["batch_size"] //= balanced["batch_divisor"]
             training["contrast_size"] //= balanced["contrast_divisor"]
-        if method.needs.get("rows") == "mixed" and planning.get("mixed_group") == "batch":
-            training["contrast_size"] = training["batch_size"]
+        if method.needs.get("rows") == "mixed":
+            if planning.get("mixed_group") == "batch":
+                training["contrast_size"] = training["batch_size"]
+            if method.needs["shape"] == "unpaired" and "mixed_rows" in planning:
+                training["rows"] = planning["mixed_rows"]
         return training
 
     def _embeddings(

@@ -92,27 +92,29 @@ class Asked:
 
     def __init__(self, tokenizer: Any, messages: list[Message], row: dict[str, Any], limits: Limits) -> None:
         """`row`: of prompts.jsonl; empty where no response is known, whose prompt is then cut to its own limit."""
-        known = row.get("baseline") or _reference(row)
-        if not known:
-            limits = replace(limits, cut_prompts="always")
+        known = row["baseline"] if "baseline" in row else _reference(row)
+        text, response = render_for(tokenizer, messages), known or ""
         counts = TruncationCounts()
-        (tokens,) = encode(tokenizer, [render_for(tokenizer, messages)], [known], limits, counts)
+        (tokens,) = encode(tokenizer, [text], [response], limits, counts)
+        if known is None or len(tokens.prompt_ids) == limits.max_length:  # with no room for an answer
+            limits, counts = replace(limits, cut_prompts="always"), TruncationCounts()
+            (tokens,) = encode(tokenizer, [text], [response], limits, counts)
         self.ids = tokens.prompt_ids
         self.cut: dict[str, Any] = {"prompts_cut": counts.prompts_cut}
         """What samples.jsonl says of it: prompts_cut and, where anything was cut, what a pairwise judge is shown."""
         if counts.prompts_cut:  # role tags, whatever template the model has: judges see no other
-            (seen,) = encode(tokenizer, [render_prompt(messages)], [known], limits, TruncationCounts())
-            text = tokenizer.decode(seen.prompt_ids, skip_special_tokens=True)
-            self.cut["history"] = text.removesuffix(TAGS["assistant"])
+            (seen,) = encode(tokenizer, [render_prompt(messages)], [response], limits, TruncationCounts())
+            shown = tokenizer.decode(seen.prompt_ids, skip_special_tokens=True)
+            self.cut["history"] = shown.removesuffix(TAGS["assistant"])
         if counts.responses_cut and "baseline" in row:
             self.cut["baseline"] = tokenizer.decode(tokens.response_ids, skip_special_tokens=True)
 
 
-def _reference(row: dict[str, Any]) -> str:
+def _reference(row: dict[str, Any]) -> str | None:
     """The response of a benchmark that decides with its prompt what is cut: that which RPO's loader of AlpacaEval has
-    (dataloader.py:119), else the first; empty for none."""
+    (dataloader.py:119), else the first; None for none."""
     references = row.get("references") or {}
-    return references.get("davinci003") or next(iter(references.values()), "")
+    return references.get("davinci003", next(iter(references.values()), None))
 
 
 def _joined(answers: list[dict[str, Any]], has_turns: bool) -> dict[str, Any]:

@@ -131,5 +131,7 @@ class Planning(TypedDict, total=False):
     methods: dict[MethodName, MethodName]
     """Method -> the method whose file takes its place"""
     mixed_group: Literal["batch"]
+    mixed_rows: Literal["balanced"]
+    """How a method that draws chosen and rejected responses together draws them instead"""
     contrast_batch: Literal["held", "moved"]
     balanced: Balanced
