@@ -57,7 +57,7 @@ def training_inputs(
             reference.get("mismatched"),
             reference_rewards=rewards.get("train"),
         )
-    is_measured = needs.reference or needs.output == "score"
+    is_measured = held_out.prompt_ids and (needs.reference or needs.output == "score")
     return data, Inputs(held_out, held_out_reference if needs.reference else None) if is_measured else None
 
 

@@ -104,7 +104,7 @@ class Policy:
         """(rows, 2) as `score_all`: chosen, then rejected."""
         sides = pairs.chosen, pairs.rejected
         in_turn = Lazy(2 * len(pairs.chosen), lambda i: sides[i % 2][i // 2])
-        return self.score_all(in_turn, batch_size).view(-1, 2)
+        return self.score_all(in_turn, batch_size).view(len(pairs.chosen), 2)
 
     def _logps(self, hidden: Tensor, targets: Tensor) -> Tensor:
         head = self.model.get_output_embeddings()

@@ -60,6 +60,8 @@ class Trainings:
             spec["files"] = self.config.hh_files
         if files := local_files(spec):
             spec["files_sha256"] = {show(path): content_hash(path) for path in files}
+        if "parts" in spec and spec["kind"] != "world":  # a world makes as many rows of each part as are wanted
+            spec["parts"] = kept(spec["parts"], (self.plan.parts or {}).get(name, set()))
         sampling = self.settings("sampling", self._of_prompt_set(name))
         chosen = self.reading.section("source")
         spec |= {key: chosen[key] for key in SWITCHED.get(spec["kind"], ()) if key in chosen} | {
@@ -330,6 +332,13 @@ class Trainings:
         roles["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
         of = {"model": column.model, "dataset": column.dataset}
         return self.plan.add("reference_rewards", f"sft_{column.model}_{column.dataset}", spec, roles, **of)
+
+
+def kept(shares: dict[str, float], used: set[str]) -> dict[str, float]:
+    """A data set's shares where of its parts only `train` and `used` are wanted: train takes the others', which are 0."""
+    unused = {part: shares[part] for part in shares if part not in {"train", *used}}
+    train = round(shares.get("train", 0.0) + sum(unused.values()), 12)
+    return shares | dict.fromkeys(unused, 0.0) | {"train": train}
 
 
 def content_hash(path: Path) -> str:
