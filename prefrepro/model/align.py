@@ -67,6 +67,6 @@ def start(spec: dict[str, Any], inputs: dict[str, Path], init: Path, tokenizer: 
     needs = needs_in(training, method.NEEDS)
     objective = Objective(method.loss, method.Hparams(**spec["hparams"]), needs)
     data, held_out = training_inputs(spec, inputs, needs, tokenizer)
-    policy = Policy(model, tokenizer.pad_token_id, output)
+    policy = Policy(model, tokenizer.pad_token_id, output, logp_dtype=training.logp_dtype)
     order = seed_for(spec["seed"], "order")
     return Start(policy, tokenizer, objective, data, held_out, training, order, adapters, load)

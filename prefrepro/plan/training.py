@@ -265,6 +265,7 @@ class Trainings:
         if method.needs.get("reference", True):
             spec = limits | {"dtype": _computed_in(training), "micro_batch": training["micro_batch"], "init": init}
             spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
+            spec |= {name: training[name] for name in ("logp_dtype",) if name in training}
             readable = f"{self.paper.get('start', 'sft')}_{column.model}_{data_name}"
             of = {"model": column.model, "dataset": column.dataset}
             inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start}, **of)

@@ -130,7 +130,8 @@ def generate(engine: Engine, prompts: list[list[int]], sampling: dict[str, Any],
     """
     room = sampling["max_new_tokens"] or sampling["max_length"]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
-    request = Request(sampling["temperature"], sampling["top_p"], room, sampling["max_length"], seed)
+    stop_at = sampling.get("stop_at", "role_tag")
+    request = Request(sampling["temperature"], sampling["top_p"], room, sampling["max_length"], seed, stop_at)
     results: list[dict[str, Any]] = [{} for _ in prompts]
     for row, answer in zip(order, engine.answers([prompts[i] for i in order], request), strict=True):
         results[row] = {"response": answer.text, "tokens": answer.tokens, "finish": answer.finish}

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from prefrepro.model.decode import Answer, decode, sampling_arguments
+from prefrepro.model.decode import Answer, StopAt, decode, sampling_arguments
 from prefrepro.model.seeds import seed_for
 
 
@@ -29,6 +29,7 @@ class Request:
     max_length: int
     """The most tokens of prompt and answer together"""
     seed: int
+    stop_at: StopAt = "role_tag"
 
     def room_after(self, prompt: list[int]) -> int:
         """The most tokens of an answer to this prompt."""
@@ -58,7 +59,8 @@ def answer_batch(model: Any, tokenizer: Any, batch: Batch) -> list[Answer]:
     mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
     settings = sampling_arguments(request.temperature, request.top_p)
     place = model.device
-    return decode(model, tokenizer, ids.to(place), mask.to(place), request.room, request.max_length, settings)
+    limits = request.room, request.max_length
+    return decode(model, tokenizer, ids.to(place), mask.to(place), *limits, settings, request.stop_at)
 
 
 def batches(prompts: list[list[int]], request: Request, size: int, seed_per: str) -> list[Batch]:

@@ -40,6 +40,7 @@ class Training(TypedDict, total=False):
     cut_prompts: Literal["always", "with_response"]
     dtype: Dtype
     compute_dtype: Dtype
+    logp_dtype: Literal["float32", "bfloat16"]
     lora_rank: Seed
     quantize: Literal["none", "nf4"]
     on_nan: Literal["stop", "skip"]
@@ -87,6 +88,7 @@ class Sampling(TypedDict, total=False):
     batch_size: Count
     engine: Literal["transformers", "continuous", "vllm"]
     seed_per: Literal["draw", "batch"]
+    stop_at: Literal["role_tag", "eos"]
     order_seed: Seed
     dtype: Dtype
     threads: Count

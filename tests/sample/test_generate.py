@@ -18,6 +18,7 @@ from prefrepro.model.examples import encode_pairs
 from prefrepro.model.load import save_model
 from prefrepro.sample.answers import Asked, generate
 from prefrepro.sample.generate import run
+from prefrepro.sample.engines import Continuous
 from prefrepro.sample.padded import Padded
 
 ANSWERS = {"a": "b", "b": "EOS", "m": "n", "n": "<|user|>", "x": "y", "y": "x", "z": "EOS"}
@@ -49,6 +50,16 @@ def test_what_ends_a_response(chain: Chain, tokenizer: Any) -> None:
         {"response": "yxyxyxyx", "tokens": 8, "finish": "length"},
         {"response": "", "tokens": 0, "finish": "eos"},
     ]
+
+
+def test_eos_alone_ends_a_response_where_the_release_is_followed(chain: Chain, tokenizer: Any) -> None:
+    """trainers.py:199-206 has no stop strings: a model that goes on as the user is judged by that too."""
+    model = chain(tokenizer, ANSWERS | {"<|user|>": "b"})
+    for engine in (Padded(model, tokenizer, 2), Continuous(model, tokenizer, 2)):
+        ids = tokenizer(["22m", "333x"])["input_ids"]
+        first, second = generate(engine, ids, settings(stop_at="eos"), 0)
+        assert (first["tokens"], first["finish"]) == (3, "eos") and first["response"].endswith("b")
+        assert second["finish"] == "length"
 
 
 @pytest.mark.parametrize("tag", [tag.strip() for tag in TAGS.values()])
