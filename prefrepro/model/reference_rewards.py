@@ -47,7 +47,12 @@ def sampled_rewards(
         )
     place = {pairs.prompt_ids[row]: number for number, row in enumerate(firsts)}
     tokens = [len(sequence.response_ids) for responses, _ in drawn for sequence in responses]
-    facts = {"prompts": len(prompts), "truncation": pairs.counts, "mean_tokens": sum(tokens) / len(tokens), **noise(rewards)}
+    facts = {
+        "prompts": len(prompts),
+        "truncation": pairs.counts,
+        "mean_tokens": sum(tokens) / len(tokens),
+        **noise(rewards),
+    }
     return rewards[[place[prompt] for prompt in pairs.prompt_ids]], facts
 
 

@@ -336,7 +336,7 @@ class Trainings:
 
 
 def kept(shares: dict[str, float], used: set[str]) -> dict[str, float]:
-    """A data set's shares where of its parts only `train` and `used` are wanted: train takes the others', which are 0."""
+    """A data set's shares where only `train` and `used` are wanted: train takes those of the other parts, now 0."""
     unused = {part: shares[part] for part in shares if part not in {"train", *used}}
     train = round(shares.get("train", 0.0) + sum(unused.values()), 12)
     return shares | dict.fromkeys(unused, 0.0) | {"train": train}

@@ -129,7 +129,9 @@ class VLLM:
             [self.vllm.SamplingParams(**arguments) for arguments in vllm_sampling(prompts, request, stops)],
         )
         self.advance(len(prompts))
-        return [answer_of(self.tokenizer, list(output.outputs[0].token_ids), stops, request.stop_at) for output in outputs]
+        return [
+            answer_of(self.tokenizer, list(output.outputs[0].token_ids), stops, request.stop_at) for output in outputs
+        ]
 
 
 def vllm_arguments(checkpoint: Path, dtype: str, max_length: int) -> dict[str, Any]:

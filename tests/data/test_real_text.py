@@ -23,7 +23,7 @@ from prefrepro.data.rows import one_blank
 from prefrepro.data.sources import line_of
 from prefrepro.data.template import TAGS, prompt_id, render_prompt
 from prefrepro.data.truncate import CutPrompts, Limits, Mode
-from prefrepro.model.examples import encode_groups, encode_pairs
+from prefrepro.model.examples import encode_pairs
 from prefrepro.sample.answers import Asked
 
 DATA = SHARED / "data"
@@ -46,7 +46,9 @@ def pair(text: str, chosen: str, rejected: str) -> Row:
 @cache
 def rows_of(name: str) -> list[Row]:
     if name == "hh":
-        found = (parse_hh(json.loads(one), lambda _: None) for one in lines(DATA / "hh_rlhf/harmless-base_test.jsonl.gz"))
+        found = (
+            parse_hh(json.loads(one), lambda _: None) for one in lines(DATA / "hh_rlhf/harmless-base_test.jsonl.gz")
+        )
         return [line_of(row) for row in found if row]
     if name == "tldr":
         (path,) = (DATA / "tldr").glob("*.csv.gz")
@@ -98,7 +100,11 @@ def shares(rows: list[Row], limits: Limits, tokenizer: Any) -> tuple[float, floa
         if one.cut["prompts_cut"]:
             text, seen = render_prompt(row["prompt"]), one.cut["history"]
             whole = tokenizer(text)["input_ids"]
-            kept = whole[1 - limits.max_prompt_length :] if limits.truncation_mode == "keep_end" else whole[1 : len(one.ids)]
+            kept = (
+                whole[1 - limits.max_prompt_length :]
+                if limits.truncation_mode == "keep_end"
+                else whole[1 : len(one.ids)]
+            )
             assert one.ids[1:] == kept
             # What a judge is shown; a cut may fall into a character.
             if limits.truncation_mode == "keep_end":

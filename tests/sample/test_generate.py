@@ -17,8 +17,8 @@ from prefrepro.model.decode import cut_at_role_tag
 from prefrepro.model.examples import encode_pairs
 from prefrepro.model.load import save_model
 from prefrepro.sample.answers import Asked, generate
-from prefrepro.sample.generate import run
 from prefrepro.sample.engines import Continuous
+from prefrepro.sample.generate import run
 from prefrepro.sample.padded import Padded
 
 ANSWERS = {"a": "b", "b": "EOS", "m": "n", "n": "<|user|>", "x": "y", "y": "x", "z": "EOS"}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from methods.contract import Needs
+from prefrepro.data.truncate import LIMITS
 from prefrepro.model.batches import step_rows, steps_per_epoch
 from prefrepro.model.training import needs_in, training_of
 from prefrepro.plan.build import make_plan
@@ -36,7 +37,9 @@ def volume(run: Node) -> tuple[int, float]:
 def runs_of(plan: Plan, target: str, column: str) -> dict[str, Node]:
     """Row -> its training, where pairs are trained on as they stand."""
     cells = plan.tables[target].spec["cells"]
-    runs = {cell["row"]: plan.nodes[cell["run_ids"][0]] for cell in cells if cell["column"] == column and cell["run_ids"]}
+    runs = {
+        cell["row"]: plan.nodes[cell["run_ids"][0]] for cell in cells if cell["column"] == column and cell["run_ids"]
+    }
     return {row: run for row, run in runs.items() if run.kind == "run" and "rollout" not in run.spec["training"]}
 
 
@@ -75,7 +78,9 @@ def test_table_3_moves_the_batch_with_the_contrasts() -> None:
 
 def test_nothing_is_kept_from_training_that_no_node_uses() -> None:
     def parts(**config: Any) -> dict[str, dict[str, float]]:
-        sources = [node.spec["source"] for node in plan_of(scale="paper", **config).nodes.values() if node.kind == "data"]
+        sources = [
+            node.spec["source"] for node in plan_of(scale="paper", **config).nodes.values() if node.kind == "data"
+        ]
         return {source["kind"]: source["parts"] for source in sources if "parts" in source}
 
     full = {"train": 1.0, "judge": 0.0}
@@ -100,7 +105,7 @@ def test_training_reference_embeddings_and_sampling_have_one_rule(switch: str, c
         for node in plan.needed_by([target]):
             limits = node.spec.get("training") or node.spec.get("sampling") or node.spec
             if "cut_prompts" in limits:
-                rule = limits["max_length"], limits["max_prompt_length"], limits["truncation_mode"], limits["cut_prompts"]
+                rule = tuple(limits[name] for name in LIMITS)
                 rules.setdefault((node.dataset or "", node.kind), set()).add(rule)
     kinds = {"sft", "reward_model", "reference", "embeddings", "run", "sample"}
     assert {kind for dataset, kind in rules if dataset == "tldr"} == kinds
