@@ -36,8 +36,12 @@ def alpaca_eval_prompts(source: Mapping[str, Any]) -> tuple[list[dict[str, Any]]
     asked. Raises UserError where the references do not answer the same instructions in the same order.
     """
     paths, record = named_files(source, HUB_FILES)
-    if "commit" in record:
-        _check_hashes(paths)
+    for path in paths.values() if "commit" in record else ():
+        if (found := sha256_file(path)) != SHA256[path.name]:
+            raise UserError(
+                f"{path}: sha256 {found}, expected {SHA256[path.name]} (revision 2edc6fa). The hub's file has changed, "
+                "or came damaged: fetch it again, or pin another revision and check what it holds."
+            )
     outputs = {name: _outputs(path) for name, path in paths.items()}
     first = next(iter(outputs))
     for name in outputs:
@@ -59,15 +63,6 @@ def prompt_order(n: int, wanted: int, seed: int = 1) -> list[int]:
     if wanted >= n:
         return list(range(n))
     return eval_prompt_order(n, wanted, min(RELEASED_BATCH, wanted), seed)[:wanted]
-
-
-def _check_hashes(paths: Mapping[str, Path]) -> None:
-    for path in paths.values():
-        if (found := sha256_file(path)) != SHA256[path.name]:
-            raise UserError(
-                f"{path}: sha256 {found}, expected {SHA256[path.name]} (revision 2edc6fa). The hub's file has changed, "
-                "or came damaged: fetch it again, or pin another revision and check what it holds."
-            )
 
 
 def _outputs(path: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ data, {prompt_id, prompt, completions, scores}) · prompts.jsonl {prompt_id, pro
 every model answers · manifest.json: counts and hashes. A benchmark has prompts alone; the other files are empty.
 Prompts are drawn from the whole evaluation part; eval.jsonl, of which trainings measure their reward accuracy, may hold
 fewer of its rows.
-Knows nothing of models or methods.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from prefrepro.data.jsonl import Line, Spool, text_of
 from prefrepro.data.sources import read
 from prefrepro.data.splits import eval_prompt_order
-from prefrepro.data.spool import Line, Spool, text_of
 from prefrepro.errors import UserError
-from prefrepro.files import replacing, sha256_file, write_json
+from prefrepro.files import sha256_file, write_json, write_lines
 from prefrepro.specs.runtime import DEFAULT, Runtime
 
 FILES = ("pretrain", "train", "eval", "judge", "prompts")
@@ -34,7 +33,7 @@ def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Ru
     texts: dict[str, Iterable[str]] = {name: lines.texts() for name, lines in built.parts.items()}
     texts |= {"pretrain": map(text_of, built.pretrain), "prompts": map(text_of, prompts)}
     texts["eval"] = _spread(built.parts["eval"], spec["source"].get("eval_rows"))
-    rows = {name: _write(out / f"{name}.jsonl", texts[name]) for name in FILES}
+    rows = {name: write_lines(out / f"{name}.jsonl", texts[name]) for name in FILES}
     manifest = {
         "spec": spec,
         "rows": rows,
@@ -75,19 +74,8 @@ def _prompts(lines: Spool, spec: dict[str, Any]) -> list[Line]:
 
 
 def _prompt(line: Line) -> Line:
-    baseline = line["chosen"] if "chosen" in line else _best(line)
+    if "chosen" in line:
+        baseline = line["chosen"]
+    else:
+        baseline = max(zip(line["scores"], line["completions"], strict=True), key=lambda pair: pair[0])[1]
     return {"prompt_id": line["prompt_id"], "prompt": line["prompt"], "baseline": baseline}
-
-
-def _best(line: Line) -> str:
-    return max(zip(line["scores"], line["completions"], strict=True), key=lambda pair: pair[0])[1]
-
-
-def _write(path: Path, lines: Iterable[str]) -> int:
-    """How many lines were written."""
-    count = 0
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        for line in lines:
-            file.write(line)
-            count += 1
-    return count

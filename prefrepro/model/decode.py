@@ -1,14 +1,16 @@
 """What a causal model answers to token ids, and what ends an answer: EOS, a role tag, or no room.
 
-The rules that samples for a judge and rollouts of a policy share. Knows nothing of files, methods or rewards.
+The rules that samples for a judge and rollouts of a policy share.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import Tensor
+import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from prefrepro.data.template import TAGS
 
@@ -47,26 +49,28 @@ def sampling_arguments(temperature: float, top_p: float) -> dict[str, Any]:
 def decode(
     model: Any,
     tokenizer: Any,
-    prompts: Tensor,
-    mask: Tensor,
+    prompts: Sequence[list[int]],
     room: int,
     max_length: int,
     arguments: dict[str, Any],
     stop_at: StopAt = "role_tag",
 ) -> list[Answer]:
-    """Answers to left-padded prompts (S, T) with their mask, of up to `room` tokens, `max_length` with the prompt."""
-    stops, used = stop_ids(tokenizer, stop_at), mask.sum(dim=1).tolist()
+    """Answers to a batch of prompts, of up to `room` tokens, `max_length` with the prompt. Prompts are padded left."""
+    rows = [torch.tensor(prompt, dtype=torch.long) for prompt in prompts]
+    ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id, padding_side="left")
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
+    stops, used = stop_ids(tokenizer, stop_at), list(map(len, prompts))
     out = model.generate(
-        input_ids=prompts,
-        attention_mask=mask,
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
         max_new_tokens=min(room, max_length - min(used)),
         eos_token_id=stops,
         pad_token_id=tokenizer.pad_token_id,
         **arguments,
     )
     # A short prompt leaves more room than its batch's longest: each response has its own.
-    rows = zip(out[:, prompts.shape[1] :].tolist(), used, strict=True)
-    return [answer_of(tokenizer, ids[: min(room, max_length - taken)], stops, stop_at) for ids, taken in rows]
+    sampled = zip(out[:, ids.shape[1] :].tolist(), used, strict=True)
+    return [answer_of(tokenizer, own[: min(room, max_length - taken)], stops, stop_at) for own, taken in sampled]
 
 
 def stop_ids(tokenizer: Any, stop_at: StopAt = "role_tag") -> list[int]:

@@ -1,7 +1,4 @@
-"""What a model says of a response: its summed log-prob, or one score.
-
-Knows nothing of methods, optimisers or files.
-"""
+"""What a model says of a response: its summed log-prob, or one score."""
 
 from __future__ import annotations
 

@@ -61,6 +61,8 @@ class Training:
     """CPU threads of the trainer: a field of the run, because sums depend on it in the last bit."""
     rows: Literal["balanced"] | None = None
     """In place of the method's own `Needs.rows`: as many chosen as rejected responses in a batch."""
+    schedule: str = "constant"
+    """constant | linear | cosine: the learning rate after the warm-up; optimizer.py."""
     rollout: RolloutSettings | None = None
     """Where the shape is rollout."""
     on_nan: str = "stop"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.errors import UserError
-from prefrepro.plan import notes
+from prefrepro.plan import notes, settings
 from prefrepro.plan.evaluation import Expander
 from prefrepro.plan.parts import parts_in_use
 from prefrepro.plan.plan import Plan
@@ -96,7 +96,7 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
         "switches": reading.lines,
     }
     if table.settings:
-        spec, inputs = shared | _configuration(expander, table.notes), {}
+        spec, inputs = shared | settings.of_table(expander), {}
     else:
         cells = [
             _cell(expander, row, column)
@@ -179,20 +179,3 @@ def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
         "scale": expander.config.scale,
         "reading": expander.config.reading,
     }
-
-
-def _configuration(expander: Expander, said: list[str]) -> dict[str, Any]:
-    """A table of settings: what the first row × column really runs with, beside what is printed."""
-    row, column = expander.table.rows[0], expander.table.columns[0]
-    run = expander.plan.nodes[expander.run(row, column, 1)]
-    sample = expander.plan.nodes[expander.sample(column, run.id, None, 1)]
-    lines = []
-    for setting in expander.table.settings:
-        value: Any = run.spec | {"sampling": sample.spec["sampling"]}
-        for part in setting.value.split("."):
-            if not isinstance(value, dict) or part not in value:
-                raise UserError(f'{expander.where}, settings, {setting.label}: no setting "{setting.value}"')
-            value = value[part]
-        lines.append(dict(setting) | {"ours": value})
-    said = [*said, *notes.of_rows(expander.plan, {row.label: [run.id]})]
-    return {"cells": [], "trained": [], "settings": lines, "notes": said}

@@ -28,7 +28,15 @@ def answers(
     rows = []
     draws = zip(temperatures(sampling), seeds_of(sampling, seed), strict=True)
     for draw, (temperature, own_seed) in enumerate(draws):
-        rows += _answer_all(engine, tokenizer, prompts, sampling, temperature, draw, own_seed)
+        own = [prompt.get("temperature", temperature) for prompt in prompts]
+        found: list[dict[str, Any]] = [{} for _ in prompts]
+        for number, value in enumerate(sorted(set(own))):
+            places = [place for place, one in enumerate(own) if one == value]
+            warm = sampling | {"temperature": value}
+            answers = _converse(engine, tokenizer, [prompts[place] for place in places], warm, own_seed + number)
+            for place, answer in zip(places, answers, strict=True):
+                found[place] = prompts[place] | answer | {"draw": draw, "temperature": value}
+        rows += found
     return rows
 
 
@@ -41,28 +49,6 @@ def temperatures(sampling: dict[str, Any]) -> list[float]:
 def seeds_of(sampling: dict[str, Any], seed: int) -> list[int]:
     """The seed of each draw; the first has the same for any number of draws."""
     return [seed_for(seed, f"sampling/{draw}" if draw else "sampling") for draw in range(len(temperatures(sampling)))]
-
-
-def _answer_all(
-    engine: Engine,
-    tokenizer: Any,
-    prompts: list[dict[str, Any]],
-    sampling: dict[str, Any],
-    temperature: float,
-    draw: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """One draw of every prompt, in the prompts' order."""
-    rows: list[dict[str, Any]] = [{} for _ in prompts]
-    own = [prompt.get("temperature", temperature) for prompt in prompts]
-    for number, value in enumerate(sorted(set(own))):
-        places = [place for place, one in enumerate(own) if one == value]
-        answers = _converse(
-            engine, tokenizer, [prompts[p] for p in places], sampling | {"temperature": value}, seed + number
-        )
-        for place, answer in zip(places, answers, strict=True):
-            rows[place] = prompts[place] | answer | {"draw": draw, "temperature": value}
-    return rows
 
 
 def _converse(
@@ -84,7 +70,12 @@ def _converse(
         answers = generate(engine, [one.ids for one in asked], sampling, seed + 1000 * turn)
         for place, answer, one in zip(places, answers, asked, strict=True):
             given[place].append(answer | one.cut)
-    return [_joined(answers, "turns" in prompt) for prompt, answers in zip(prompts, given, strict=True)]
+    rows = []
+    for prompt, answers in zip(prompts, given, strict=True):
+        rows.append(answers[-1] | {key: sum(answer[key] for answer in answers) for key in ("tokens", "prompts_cut")})
+        if "turns" in prompt:
+            rows[-1]["responses"] = [answer["response"] for answer in answers]
+    return rows
 
 
 class Asked:
@@ -115,11 +106,6 @@ def _reference(row: dict[str, Any]) -> str | None:
     (dataloader.py:119), else the first; None for none."""
     references = row.get("references") or {}
     return references.get("davinci003", next(iter(references.values()), None))
-
-
-def _joined(answers: list[dict[str, Any]], has_turns: bool) -> dict[str, Any]:
-    row = answers[-1] | {key: sum(answer[key] for answer in answers) for key in ("tokens", "prompts_cut")}
-    return row | {"responses": [answer["response"] for answer in answers]} if has_turns else row
 
 
 def generate(engine: Engine, prompts: list[list[int]], sampling: dict[str, Any], seed: int) -> list[dict[str, Any]]:

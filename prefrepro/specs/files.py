@@ -46,15 +46,6 @@ def collecting(problems: list[str]) -> Iterator[None]:
         problems += error.problems
 
 
-def unknown_keys(mapping: dict[str, Any], known: list[str], where: str) -> list[str]:
-    """One problem for each key that nobody reads."""
-    return [
-        f'{where}: "{key}" is unknown. Known: {", ".join(known)}.{nearest(str(key), known)}'
-        for key in mapping
-        if key not in known
-    ]
-
-
 @cache
 def read_yaml(path: Path) -> Any:
     """A YAML file's content. Raises UserError naming file, line and column."""

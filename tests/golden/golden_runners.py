@@ -13,6 +13,7 @@ import torch
 from released_orders import paired_order, unpaired_order
 from torch import Tensor
 
+from bench.full_logps import IGNORED, sequence_logps
 from methods import (
     bco,
     cdpo,
@@ -34,8 +35,8 @@ from methods import (
 )
 from methods.contract import LossOutput, PairedBatch, RankedBatch, RolloutBatch, UnpairedBatch
 from prefrepro.data.splits import eval_prompt_order
-from prefrepro.judge.order import paper_order
-from prefrepro.model.logps import IGNORED, sequence_logps, summed, token_logps
+from prefrepro.judge.pairwise import paper_order
+from prefrepro.model.logps import summed, token_logps
 from prefrepro.model.optimizer import build_optimizer, warmup_lr
 
 Case = dict[str, Any]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from prefrepro.judge.order import paper_order
+from prefrepro.judge.pairwise import paper_order
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7])

@@ -15,13 +15,12 @@ from faulty_judge import local_judge
 from judge_helpers import ROOT, child_environment, make_config
 
 from prefrepro.errors import UserError
-from prefrepro.judge.client import JudgeClient
+from prefrepro.judge.client import JudgeClient, chat_request
 from prefrepro.judge.dialects import dialects
 from prefrepro.judge.dialects import probe as dialect
 from prefrepro.judge.endpoint import Endpoint
 from prefrepro.judge.probe import KINDS, Abilities, abilities, probe
 from prefrepro.judge.prompts import compose
-from prefrepro.judge.request import chat_request
 from prefrepro.judge.server import Judge
 from prefrepro.specs.judge import JudgeConfig
 

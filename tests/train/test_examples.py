@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from train_helpers import tokenizer, world_rows
 
 from prefrepro.data.template import render_prompt
@@ -24,6 +25,7 @@ from prefrepro.model.examples import (
     encode,
     encode_groups,
     encode_pairs,
+    fewer_responses,
     mismatched,
     pairs_of_groups,
 )
@@ -152,6 +154,25 @@ def test_groups_are_those_of_their_rows() -> None:
     assert list(pairs.chosen) == [group[0] for group in groups.responses]
     worst = [scores.index(scores[-1]) for scores in groups.scores]
     assert list(pairs.rejected) == [group[place] for group, place in zip(groups.responses, worst, strict=True)]
+
+
+def test_fewer_responses_keep_their_scores_and_reference_log_probs() -> None:
+    rows = [
+        {"prompt_id": str(n), **row} for n, row in enumerate(itertools.islice(generate.ranked_groups("dialogue", 0), 9))
+    ]
+    groups = encode_groups(rows, tokenizer(), WIDE)
+    reference = torch.arange(9 * 4, dtype=torch.float32).reshape(9, 4)
+    two, two_reference = fewer_responses(groups, 2, 7, reference)
+    assert two.width == 2 and two_reference is not None and two_reference.shape == (9, 2)
+    for n in range(9):
+        places = [int(value) - 4 * n for value in two_reference[n]]
+        assert two.scores[n] == [groups.scores[n][place] for place in places]
+        assert list(two.responses[n]) == [groups.responses[n][place] for place in places]
+    three, _ = fewer_responses(groups, 3, 7, None)
+    assert all(set(few) <= set(more) for few, more in zip(two.scores, three.scores, strict=True))
+    assert len({tuple(int(value) % 4 for value in row) for row in two_reference}) > 1, "not the same places everywhere"
+    four, same = fewer_responses(groups, 4, 7, reference)
+    assert four.scores == groups.scores and same is not None and torch.equal(same, reference)
 
 
 def test_encoded_pairs_take_little_memory() -> None:

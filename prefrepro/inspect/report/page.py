@@ -95,7 +95,7 @@ def _pages(path: Path) -> list[dict[str, Any]]:
 
 def _theory(folder: Path) -> dict[str, Any]:
     claims = read_csv(folder / "claims.csv", "claims")
-    shown = ["claim", "statement", "source", "expected", "measured", "tolerance", "agrees", "note"]
+    shown = ["claim", "says", "tested", "source", "expected", "measured", "tolerance", "agrees", "note"]
     rows = [
         ["" if value is None or value != value else str(value) for value in row]
         for row in claims[shown].to_numpy(dtype=object).tolist()
