@@ -140,7 +140,7 @@ def run_rpo_unpaired(case: Case, dtype: torch.dtype) -> Outputs:
     is_chosen = torch.tensor(case["inputs"]["batch_is_chosen"], dtype=torch.bool)
     rows, columns = embeddings[is_chosen], embeddings[~is_chosen]
     actual = outputs(rpo_unpaired.loss(UnpairedBatch(*logps, rows, columns), hp), logps)
-    return actual | {"weights": rpo_unpaired.contrast_weights(rows, columns, hp.tau)}
+    return actual | {"weights": rpo_unpaired.contrast_weights(rows, columns, hp)}
 
 
 def run_rpo_integrated(case: Case, dtype: torch.dtype) -> Outputs:
