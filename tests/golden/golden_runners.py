@@ -41,7 +41,6 @@ from prefrepro.model.optimizer import build_optimizer, warmup_lr
 
 Case = dict[str, Any]
 Outputs = dict[str, Any]
-"""What a runner recomputes, under the names of the case's own outputs."""
 Sides = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 SIDES = ("policy_chosen_logps", "policy_rejected_logps", "reference_chosen_logps", "reference_rejected_logps")
 PAIRED: dict[str, Any] = {"dpo": dpo, "cdpo": cdpo, "ipo": ipo}
