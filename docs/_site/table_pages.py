@@ -47,10 +47,13 @@ def _page(plan: Plan, table: Table) -> str:
         f"# {table.paper}/{table.name}: {table.title}",
         f"{_paper(table)}, {table.where}. Spec: `paper_tables/{table.paper}/{table.name}.yaml`.",
     ]
-    if not table.is_printed:
+    if table.kind == "samples":
+        parts.append("The paper prints texts and no number, so `snakemake tables` leaves it out.")
+    elif not table.is_printed:
         parts.append("No paper prints it: all numbers are ours, and `snakemake tables` leaves it out.")
     parts.append(f"```bash\nsnakemake {table.target}\nprefrepro show {table.paper}/{table.name}\n```")
-    parts += ["## What is printed", _settings(table) if table.settings else _printed(table)]
+    heading = "## What answers" if table.kind == "samples" else "## What is printed"
+    parts += [heading, _settings(table) if table.settings else _printed(table)]
     parts += [_columns(table)] if not table.settings else []
     if table.baseline:
         label = next(row.label for row in table.rows if row.key == table.baseline)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.data.jsonl import Line, Spool, text_of
-from prefrepro.data.sources import read
+from prefrepro.data.shown import found
+from prefrepro.data.sources import Built, read
 from prefrepro.data.splits import eval_prompt_order
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file, write_json, write_lines
@@ -30,12 +31,17 @@ def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Ru
     texts: dict[str, Iterable[str]] = {name: lines.texts() for name, lines in built.parts.items()}
     texts |= {"pretrain": map(text_of, built.pretrain), "prompts": map(text_of, prompts)}
     texts["eval"] = _spread(built.parts["eval"], spec["source"].get("eval_rows"))
+    shown: dict[str, Any] = {}
+    if wanted := spec["source"].get("prompt_sha256"):  # a few prompts, and nothing to train on
+        some, shown["shown"] = _shown(built, prompts, wanted)
+        texts = {name: map(text_of, some if name == "prompts" else ()) for name in FILES}
     rows = {name: write_lines(out / f"{name}.jsonl", texts[name]) for name in FILES}
     manifest = {
         "spec": spec,
         "rows": rows,
         "eval_rows_left_out": len(built.parts["eval"]) - rows["eval"],
         "sha256": {name: sha256_file(out / f"{name}.jsonl") for name in FILES},
+        **shown,
         **built.manifest,
     }
     write_json(out / "manifest.json", manifest)
@@ -68,6 +74,15 @@ def _prompts(lines: Spool, spec: dict[str, Any]) -> list[Line]:
     kept = set(order)
     taken = {place: line for place, line in enumerate(lines) if place in kept}
     return [_prompt(taken[place]) for place in order]
+
+
+def _shown(built: Built, prompts: list[Line], wanted: list[str]) -> tuple[list[Line], list[bool]]:
+    """The prompts of these hashes, and which of them are there; the first of `prompts` stand in for the others."""
+    there = found(built.parts["eval"] if built.prompts is None else built.prompts, wanted)
+    if built.prompts is None:
+        there = {of_line: _prompt(line) for of_line, line in there.items()}
+    chosen = [there.get(one, prompts[place]) for place, one in enumerate(wanted)]
+    return chosen, [one in there for one in wanted]
 
 
 def _prompt(line: Line) -> Line:

@@ -1,9 +1,9 @@
 """The judge's prompts, and the way back: what a judge is shown and what a local judge reads out of it.
 
 Both directions follow the same text files in prompts/, so they cannot drift apart. The wording of `paper` is that of
-Appendix H of the RPO paper and of compare.py:114-130, 155-183 (PROTOCOL.md §1.9). `robust` asks the same, names the
-three answers that it takes, and fences each text: the fence is a hash of all texts, so that none of them can hold it,
-and what an answer says of itself, or to the judge, stands inside.
+Appendix H of the RPO paper and of compare.py:114-130, 155-183 (docs/judging.md#judge). `robust` asks the same, names
+the three answers that it takes, and fences each text: the fence is a hash of all texts, so that none of them can hold
+it, and what an answer says of itself, or to the judge, stands inside.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rows of text as token ids: encode, truncate, count.
 
-Truncation: PROTOCOL of the released code, see data/truncate.py.
+Truncation: data/truncate.py.
 """
 
 from __future__ import annotations

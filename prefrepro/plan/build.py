@@ -94,6 +94,10 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
     }
     if table.settings:
         spec, inputs = shared | settings.of_table(expander), {}
+    elif table.kind == "samples":
+        shown = _shown(expander)
+        spec = shared | {"cells": [], "trained": [], "shown": shown}
+        inputs = {one[key]: one[key] for one in shown for key in ("data_id", "sample_id")}
     else:
         cells = [
             _cell(expander, row, column)
@@ -176,3 +180,28 @@ def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
         "scale": expander.config.scale,
         "reading": expander.config.reading,
     }
+
+
+def _shown(expander: Expander) -> list[dict[str, Any]]:
+    """A table of answers: what each row answers to each column's prompt. Prompts of one evaluation are one data set."""
+    together: dict[tuple[str, str], list[Column]] = {}
+    for column in expander.table.columns:
+        if not column.prompt_sha256:
+            raise UserError(f"{expander.where}, column {column.key}: kind samples wants prompt_sha256 (data/shown.py)")
+        together.setdefault((column.dataset, column.evaluation), []).append(column)
+    found = []
+    for columns in together.values():
+        data = expander.shown(columns[0], [column.prompt_sha256 for column in columns])
+        for row in expander.table.rows:
+            sample = expander.sample(columns[0], expander.run(row, columns[0], 1), None, 1, data)
+            found += [
+                {
+                    "row_label": row.label,
+                    "column_label": column.label,
+                    "sample_id": sample,
+                    "data_id": data,
+                    "place": place,
+                }
+                for place, column in enumerate(columns)
+            ]
+    return found

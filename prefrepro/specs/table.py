@@ -80,6 +80,8 @@ class Column(_Entry):
     hparams: dict[str, Any] = {}
     training: Training = {}
     sampling: Sampling = {}
+    prompt_sha256: Text = ""
+    """Of kind samples: the prompt that is answered, data/shown.py"""
 
     @model_validator(mode="after")
     def _with_what_is_shared(self, info: ValidationInfo) -> Self:
@@ -119,7 +121,7 @@ class Table(Spec):
     path: Path = Field(default=Path(), validation_alias=READER)
     title: Text
     where: Text
-    kind: Literal["cells", "configuration"] = "cells"
+    kind: Literal["cells", "configuration", "samples"] = "cells"
     metric: Metric | None = None
     model: Name | None = None
     dataset: Name | None = None

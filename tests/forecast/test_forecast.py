@@ -58,7 +58,7 @@ def test_judge_calls_are_those_of_the_run_matrix() -> None:
 
 
 def test_table_4_costs_what_was_computed_from_published_token_counts() -> None:
-    """JUDGING.md §4: 20.7 USD at gpt-4.1's price, with AlpacaEval's fn annotator; 12 for Swepo Table 1, one decode."""
+    """docs/judging.md#prices: 20.7 USD at gpt-4.1's price, with the fn annotator; 12 for Swepo Table 1, one decode."""
     found = of("table4", "swepo_table1", **PAPER, alpaca_annotator="code", generations="greedy")
     table4, swepo = (line.sum("all").amounts["cost_usd"] for line in found.lines[:2])
     assert table4 == pytest.approx(20.7, rel=0.1)

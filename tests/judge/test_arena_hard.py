@@ -67,7 +67,7 @@ def continued(first: str, second: str, judgment: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("reply", "in_2024", "in_2025"),
-    [  # JUDGING.md §3; gen_judgment.py and show_result.py of both years
+    [  # docs/judging.md#other-benchmarks; gen_judgment.py and show_result.py of both years
         ("My final verdict is: [[A>>B]]", (1.0, 3), (1.0, 3)),
         ("[[A>B]]", (1.0, 1), (1.0, 1)),
         ("tie: [[A=B]].", (0.5, 1), (0.5, 1)),

@@ -23,7 +23,7 @@ def judge(client: JudgeClient, n: int = 30, protocol: str = "paper", template: s
 
 @pytest.mark.parametrize(
     ("reply", "choice"),
-    [  # PROTOCOL.md §1.9
+    [  # docs/judging.md#judge
         ("Response 1", "first"),
         ("response 2 is better", "second"),
         ("I pick RESPONSE 2.", "second"),

@@ -46,7 +46,7 @@ def judge(client: JudgeClient, rows: list[dict[str, Any]] = SAMPLES, **spec: Any
 
 @pytest.mark.parametrize(
     ("reply", "expected"),
-    [  # JUDGING.md §3; FastChat common.py
+    [  # docs/judging.md#other-benchmarks; FastChat common.py
         ("Rating: [[7]]", 7.0),
         ("[[7.5]]", 7.5),
         ("[[10]]", 10.0),

@@ -80,7 +80,7 @@ def test_a_judge_of_nonsense_is_refused_with_reasons(open_client: Open) -> None:
 
 
 def test_tokens_with_a_space_are_no_letters(open_client: Open, served: Callable[..., Endpoint]) -> None:
-    """JUDGING.md §1.4: « m» 0.9 against «M» 0.1 would be scored as a certain win for M."""
+    """docs/judging.md#requests: « m» 0.9 against «M» 0.1 would be scored as a certain win for M."""
     tokens = [{"token": token, "logprob": -1.0, "bytes": None} for token in (" m", "M", "a", "b", "c")]
     endpoint = served(_logprobs=lambda _n: {"content": [{**tokens[0], "top_logprobs": tokens}]})
     found = probe(open_client(endpoint))

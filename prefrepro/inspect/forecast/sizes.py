@@ -58,7 +58,7 @@ def size_of(plan: Plan, node: Node, settings: Rates) -> Size:
         counts = built.get("counts", {})
         share = counts["unique_prompts"] / counts["rows"] if counts.get("unique_prompts") else 1.0
     else:
-        rows = _planned_rows(source, known) | {"prompts": source["n_prompts"]}
+        rows = _planned_rows(source, known) | {"prompts": len(source.get("prompt_sha256", ())) or source["n_prompts"]}
         said = known.source
         total = known.rows.get("train") or rows.get("train")
         share = known.unique_prompts / total if known.unique_prompts and total else 1.0

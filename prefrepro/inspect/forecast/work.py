@@ -37,7 +37,7 @@ class Work:
 ORDERS = {"paper": 1, "robust": 2}
 """Calls of a pairwise verdict (prefrepro/judge/pairwise.py)."""
 CALLS = {"alpaca_eval": 1, "mt_bench": 2, "arena_hard": 2}
-"""Calls of one answer: one order; two turns; two games (JUDGING.md §1.4, §3)."""
+"""Calls of one answer: one order; two turns; two games (docs/judging.md#other-benchmarks)."""
 MILLION = 1e6
 UNKNOWN = Work(sequences=math.nan, tokens=math.nan, sampled_tokens=math.nan, answers=math.nan)
 
