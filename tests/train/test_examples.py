@@ -201,11 +201,11 @@ def test_a_training_of_k_responses_reads_k_of_each_group(tmp_path: Path) -> None
         (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     limits = {"max_length": 1000, "max_prompt_length": 500, "truncation_mode": "keep_end", "cut_prompts": "always"}
     spec = {"training": limits, "part": "train", "pairs": "best_vs_each", "seed": 1}
-    for name, count in (("swepo", 6), ("dpo", 2 * 6)):
-        needs = method_of(name).NEEDS
-        found, _ = training_inputs(spec | {"k": 3}, {"data": tmp_path}, needs, tokenizer())
-        assert len(found.groups.scores if found.groups else found.pairs.prompt_ids) == count
-        assert found.groups is None or found.groups.width == 3
+    three, _ = training_inputs(spec | {"k": 3}, {"data": tmp_path}, method_of("swepo").NEEDS, tokenizer())
+    assert three.groups is not None and [len(scores) for scores in three.groups.scores] == [3] * 6
+    pairs, _ = training_inputs(spec | {"k": 3}, {"data": tmp_path}, method_of("dpo").NEEDS, tokenizer())
+    below = [sum(score < max(scores) for score in scores) for scores in three.groups.scores]
+    assert len(pairs.pairs.prompt_ids) == sum(below)
     whole, held_out = training_inputs(spec, {"data": tmp_path}, method_of("swepo").NEEDS, tokenizer())
     assert whole.groups is not None and whole.groups.width == 4
     assert held_out is not None and len(held_out.pairs.prompt_ids) == 6
