@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from bench.clock import Clock
+from bench.full_logps import IGNORED, sequence_logps
 from bench.workload import BATCH, BETA, CLIP, LR, NEEDS, PAD, SEED, SWEPO_BETA, THREADS, Workload
 from prefrepro.model.batches import Inputs, Rows, make_batch, sequences_of
 from prefrepro.model.examples import Tokens
 from prefrepro.model.learner import Learner, Objective
 from prefrepro.model.load import load_model
-from prefrepro.model.logps import IGNORED, sequence_logps
 from prefrepro.model.optimizer import build_optimizer
 from prefrepro.model.packing import pad
 from prefrepro.model.policy import Layout, Policy
@@ -54,6 +54,7 @@ def training(workload: Workload) -> Training:
         max_length=1024,
         max_prompt_length=512,
         truncation_mode="keep_end",
+        cut_prompts="with_response",
         dtype="float32",
         log_every=1,
         eval_every=0,

@@ -70,7 +70,7 @@ class Checkout:
 
     def job(self, node_id: str, *config: str) -> Done:
         """Do one node, as the workflow does: of the plan that is written first, where it can be planned."""
-        planned = self.prefrepro("plan", "table1", "--write", *config)
+        planned = self.prefrepro("plan", "table1", *config, "--write")
         return planned if planned.returncode else self.python(*JOB, node_id)
 
     def snakemake(self, *arguments: str, timeout_s: float = 900) -> Done:

@@ -1,4 +1,4 @@
-"""LAYOUT.md and STYLE.md §1 as tests: which way imports point, what planning loads, what no module may do.
+"""docs/architecture.md as tests: which way imports point, what planning loads, what no module may do.
 
 Every import counts, wherever in a file it stands: in a function, because it is the same knowledge, only later; under
 TYPE_CHECKING too, because a type is knowledge as well. One test leaves the latter out: that of the digest.
@@ -67,9 +67,10 @@ LIGHT = {
 """What a Snakefile, parsed again in every job, or a help page loads."""
 FILE = re.compile(r"[a-z_/]+\.py\b")
 FILES_OF_OTHERS = {
-    "common.py", "compare.py", "dataloader.py", "decoders/openai.py", "eval.py", "fix_overall_score_issue.py",
-    "gen_judgment.py", "gen_model_answer.py", "glm_winrate.py", "judge_utils.py", "models.py", "my_dpo.py",
-    "preference_trainer.py", "processors.py", "reward_trainer.py", "show_result.py", "trainers.py", "utils.py", "x.py",
+    "common.py", "compare.py", "data_utils.py", "dataloader.py", "decoders/openai.py", "eval.py",
+    "fix_overall_score_issue.py", "gen_judgment.py", "gen_model_answer.py", "glm_winrate.py", "judge_utils.py",
+    "models.py", "my_dpo.py", "preference_trainer.py", "processors.py", "reward_trainer.py", "show_result.py",
+    "trainers.py", "utils.py", "x.py",
 }  # fmt: skip
 """Files of released code that comments point at, and names of examples."""
 HEAVY = {"torch", "transformers", "pandas", "pandera", "scipy", "matplotlib"}

@@ -8,9 +8,9 @@ from typing import Any
 
 from prefrepro.files import ROOT
 from prefrepro.plan.plan import Plan
-from prefrepro.specs.config import read_paper
 from prefrepro.specs.method import Field, Method, method_names, read_method
 from prefrepro.specs.method_text import method_text
+from prefrepro.specs.paper import read_paper
 
 NEEDS = {
     "shape": "input of the loss",

@@ -6,7 +6,7 @@ from collections import Counter
 
 from prefrepro.files import ROOT
 from prefrepro.plan.plan import Plan
-from prefrepro.specs.config import read_paper
+from prefrepro.specs.paper import read_paper
 from prefrepro.specs.table import Row, Table, read_table, table_files
 
 METRICS = {
@@ -38,7 +38,7 @@ def _paper(table: Table) -> str:
 
 
 def _n_printed(table: Table) -> int:
-    settings = sum(line["printed"] is not None for line in table.settings)
+    settings = sum(line.printed is not None for line in table.settings)
     return settings + sum(value is not None for row in table.rows for value in row.reported.values())
 
 
@@ -47,10 +47,13 @@ def _page(plan: Plan, table: Table) -> str:
         f"# {table.paper}/{table.name}: {table.title}",
         f"{_paper(table)}, {table.where}. Spec: `paper_tables/{table.paper}/{table.name}.yaml`.",
     ]
-    if not table.is_printed:
+    if table.kind == "samples":
+        parts.append("The paper prints texts and no number, so `snakemake tables` leaves it out.")
+    elif not table.is_printed:
         parts.append("No paper prints it: all numbers are ours, and `snakemake tables` leaves it out.")
     parts.append(f"```bash\nsnakemake {table.target}\nprefrepro show {table.paper}/{table.name}\n```")
-    parts += ["## What is printed", _settings(table) if table.settings else _printed(table)]
+    heading = "## What answers" if table.kind == "samples" else "## What is printed"
+    parts += [heading, _settings(table) if table.settings else _printed(table)]
     parts += [_columns(table)] if not table.settings else []
     if table.baseline:
         label = next(row.label for row in table.rows if row.key == table.baseline)
@@ -85,7 +88,7 @@ def _made_of(row: Row) -> str:
 
 
 def _settings(table: Table) -> str:
-    rows = [f"| {line['label']} | {line['printed']} | `{line['value']}` |" for line in table.settings]
+    rows = [f"| {line.label} | {line.printed} | `{line.value}` |" for line in table.settings]
     return "\n".join(["| setting | printed | field of a run |", "|---|---|---|", *rows])
 
 

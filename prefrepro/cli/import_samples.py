@@ -1,4 +1,4 @@
-"""prefrepro import-samples: answers that were made elsewhere become a row of a table, which trains nothing."""
+"""prefrepro import-samples: judge and table answers that were made elsewhere."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 
 import yaml
 
-from prefrepro.cli.parser import add_command, parse_config
+from prefrepro.cli.parser import add_config, plan_of
 from prefrepro.errors import UserError, nearest
-from prefrepro.files import ROOT, show, write_text
-from prefrepro.plan.build import make_plan
+from prefrepro.files import show, write_text
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
-from prefrepro.sample.outputs import FIELDS, imported, mapping_problems, read_outputs
-from prefrepro.specs.files import read_mapping, report
-from prefrepro.specs.imported_rows import folder
+from prefrepro.sample.outputs import imported, read_outputs
+from prefrepro.specs.files import checked, read_mapping
+from prefrepro.specs.imported_rows import FIELDS, Mapping, folder
 
 EXAMPLES = """
 prefrepro import-samples outputs.csv --as rpo/table1/their-dpo --map prompt=question,response=answer
@@ -29,9 +28,8 @@ Remove that to take the row out. Exit codes: 0 the row is in, 2 an error, and no
 HEAD = "# A row whose samples were made elsewhere; by `prefrepro import-samples`. Remove this file to take it out.\n"
 
 
-def add_parser(commands: Any) -> None:
-    """Add `import-samples` to the subcommands of `prefrepro`."""
-    parser = add_command(commands, "import-samples", "judge and table answers that were made elsewhere", EXAMPLES, MORE)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("file", type=Path, metavar="FILE", help="one answer to each prompt of the evaluation")
     place = "paper/table/row/column; the row is new, the column may be left out where there is one"
     parser.add_argument("--as", dest="place", required=True, metavar="CELL", help=place)
@@ -40,17 +38,16 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--label", help="what the table calls the row (default: its key)")
     parser.add_argument("--reported", type=float, metavar="NUMBER", help="what was printed for it")
     parser.add_argument("--ignore-extra", action="store_true", help="leave out answers to other prompts")
-    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for snakemake --config")
+    add_config(parser, "--config", default=[])
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the row's file, or nothing. Raises UserError."""
     columns = _mapping(arguments.map)
     rows = read_outputs(arguments.file, columns)
-    config = parse_config(arguments.config)
-    plan = make_plan(config)
+    plan = plan_of(arguments.config)
     target, table, row, column = _place(plan, arguments.place)
-    given = {"file": _stored(arguments.file), "map": columns}
+    given = {"file": show(arguments.file.resolve()), "map": columns}
     given |= {"ignore_extra": True} if arguments.ignore_extra else {}
     path = folder() / f"{table.spec['paper']}_{table.spec['table']}_{row}.yaml"
     content: dict[str, Any] = dict(read_mapping(path)) if path.is_file() else {"label": arguments.label or row}
@@ -75,14 +72,8 @@ def _mapping(text: str) -> dict[str, str]:
     if wrong := [field for field, sign, column in pairs if not (sign and column)]:
         raise UserError(f'--map: "{wrong[0]}" is no FIELD=COLUMN, such as prompt=instruction,response=output')
     columns = {field.strip(): column for field, _, column in pairs}
-    report([f"--map: {problem}" for problem in mapping_problems(columns)])
+    checked(Mapping, columns, "--map")
     return columns
-
-
-def _stored(path: Path) -> str:
-    """As the checkout finds it again: below it a relative path, else an absolute one."""
-    whole = path.resolve()
-    return str(whole.relative_to(ROOT)) if whole.is_relative_to(ROOT) else str(whole)
 
 
 def _place(plan: Plan, place: str) -> tuple[str, Node, str, str]:

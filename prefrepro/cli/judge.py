@@ -1,15 +1,14 @@
-"""prefrepro judge probe, injection: what a judge can do, and what it can be made to do, as a table or as JSON."""
+"""prefrepro judge: look at a judge: judge probe, judge injection."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from prefrepro.cli.parser import add_command
+from prefrepro.cli.parser import Parser, add_command, write_json
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.judge.prompts import PROTOCOLS
@@ -31,24 +30,20 @@ prefrepro judge injection embedded-world --json
 """
 
 
-def add_parser(commands: Any) -> None:
-    """Add `judge probe` and `judge injection` to the subcommands of `prefrepro`."""
-    judge = add_command(commands, "judge", "look at a judge: judge probe, judge injection", EXAMPLES)
-    does = judge.add_subparsers(dest="judge_command", required=True, metavar="COMMAND", title="commands")
+def add_arguments(parser: Parser) -> None:
+    """Add `judge probe` and `judge injection`."""
+    does = parser.add_subparsers(dest="judge_command", required=True, metavar="COMMAND", title="commands")
     probe = add_command(does, "probe", "say what a judge can do, with a few cheap requests", EXAMPLES)
-    injection = add_command(does, "injection", "count how often it follows orders in a response", INJECTION_EXAMPLES)
+    about = "count how often it follows orders in a response"
+    injection = add_command(does, "injection", about, INJECTION_EXAMPLES)
     injection.add_argument("--protocol", choices=[*PROTOCOLS, "both"], default="both", help="default: both")
     injection.add_argument("--n", type=int, default=20, help="pairs per wording; asked 10 n times, or 20 n (robust)")
-    for parser in (probe, injection):
+    for parser, run_command in ((probe, run), (injection, _injection)):
+        parser.set_defaults(run_command=run_command)
         parser.add_argument("judge", help="a name in config/judges/, or the URL of an endpoint, http://…/v1")
         parser.add_argument("--model", help="with a URL: the model to ask")
         parser.add_argument("--api-key-env", help="with a URL: the environment variable that holds the key")
         parser.add_argument("--json", action="store_true", help="everything found, as JSON")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Do the subcommand that was asked for. Raises UserError."""
-    (_injection if arguments.judge_command == "injection" else _probe)(arguments)
 
 
 def _injection(arguments: argparse.Namespace) -> None:
@@ -59,13 +54,12 @@ def _injection(arguments: argparse.Namespace) -> None:
     protocols = PROTOCOLS if arguments.protocol == "both" else [arguments.protocol]
     rows = measure_judge(_config(arguments), protocols, arguments.n)
     if arguments.json:
-        json.dump(rows, sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        write_json(rows)
     else:
         sys.stdout.write(tabulate(rows, headers="keys", tablefmt="github", floatfmt=".1f") + "\n")
 
 
-def _probe(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print, and exit with 1 where the judge fits no annotator or not its config."""
     from prefrepro.judge.probe import KINDS, abilities  # openai: not needed for a help page
 
@@ -73,8 +67,7 @@ def _probe(arguments: argparse.Namespace) -> None:
     if arguments.json:
         why_not = {kind: found.why_not(kind) for kind in KINDS}
         more = {"annotator": found.annotator, "why_not": why_not, "warnings": found.warnings()}
-        json.dump({**dataclasses.asdict(found), **more}, sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        write_json({**dataclasses.asdict(found), **more})
     else:
         sys.stdout.write(_table(found))
     if found.annotator is None or found.config_problems:

@@ -1,74 +1,54 @@
-"""prefrepro simulate: how long tables take on so many GPUs or cores, with a profile's submissions and a queue."""
+"""prefrepro simulate: replay tables on so many GPUs or cores: makespan, idle share."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from prefrepro.cli.parser import add_command, parse_config
+from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.inspect.simulate.engine import Capacity, Task, replay
-from prefrepro.inspect.simulate.profiles import read_profile
-from prefrepro.inspect.simulate.recorded import read_log
 from prefrepro.inspect.simulate.report import Replay, as_json, as_text
 from prefrepro.inspect.simulate.tasks import cores, jobs_of, tasks_of
-from prefrepro.plan.build import make_plan
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.profile import read_profile
 
 ASSUMED_QUEUE_MIN = 1.0
-"""Of a cluster that is free: submission, start, and until Snakemake has seen the end."""
+"""Minutes on an idle cluster: submission, start, and until Snakemake has seen the end."""
 EXAMPLES = """
 prefrepro simulate --gpus 64 --profile slurm --scale paper   every table on a cluster
-prefrepro simulate table1 --cores 2 --against FILE           against a log of .snakemake/log
+prefrepro simulate table1 --cores 2
 """
-WITHIN = 0.2
-"""What a prediction may be off by, of the measured makespan."""
 
 
-def add_parser(commands: Any) -> None:
-    """Add `simulate` to the subcommands of `prefrepro`."""
-    parser = add_command(commands, "simulate", "replay tables on so many GPUs or cores: makespan, idle share", EXAMPLES)
-    parser.add_argument(
-        "words", nargs="*", metavar="TARGET | KEY=VALUE", help="table4 …, default: tables; settings as for --config"
-    )
-    parser.add_argument("--scale", help="the same as scale=…")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_targets(parser)
     parser.add_argument("--profile", default="default", help="of profiles/ (default: default, this machine)")
-    parser.add_argument("--gpus", type=_count, default=0, help="how many there are (default: 0)")
-    parser.add_argument("--cores", type=_count, help="how many there are (default: this machine's; cluster: no limit)")
+    parser.add_argument("--gpus", type=int, default=0, help="how many there are (default: 0)")
+    parser.add_argument("--cores", type=int, help="how many there are (default: this machine's; cluster: no limit)")
     queue = parser.add_mutually_exclusive_group()
     queue.add_argument("--queue-min", type=float, help="minutes that each submission waits beside what devices take")
     queue.add_argument(
         "--queue-delays", type=Path, metavar="FILE", help="drawn from: sacct -X -n -P -S now-30days -o Submit,Start"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the delays that are drawn (default: 0)")
-    parser.add_argument(
-        "--against", type=Path, metavar="LOG", help="a log of .snakemake/log: exit code 1 where it is off by over 20 %%"
-    )
     parser.add_argument("--json", action="store_true", help="every start and end as JSON")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the replay. Raises UserError for what is unknown, and exits with 1 where it is not `--against` its log."""
-    config = parse_config([word for word in arguments.words if "=" in word])
-    if arguments.scale:
-        config["scale"] = arguments.scale
-    plan = make_plan(config)
-    targets = plan.targets([word for word in arguments.words if "=" not in word])
+    """Print the replay. Raises UserError for unknown targets or profiles, and for too few GPUs or cores."""
+    plan, targets = plan_and_targets(arguments)
     done = _replay(plan, targets, arguments)
     if arguments.json:
-        json.dump(as_json(done), sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        write_json(as_json(done))
     else:
         sys.stdout.write(as_text(done))
-    if arguments.against:
-        _compare(done, arguments.against)
 
 
 def _replay(plan: Plan, targets: list[str], arguments: argparse.Namespace) -> Replay:
@@ -123,29 +103,3 @@ def read_delays(path: Path) -> list[float]:
             f"{path} holds no line SUBMIT|START; make it with: sacct -X -n -P -S now-30days -o Submit,Start"
         )
     return delays
-
-
-def _compare(done: Replay, log: Path) -> None:
-    """Say how far off the makespan is."""
-    recorded = read_log(log)
-    if done.capacity.cpus != recorded.cores:
-        raise UserError(
-            f"{log} is of a run on {recorded.cores} cores, not {done.capacity.cpus}: --cores {recorded.cores}"
-        )
-    off = done.makespan / recorded.seconds - 1
-    sys.stderr.write(
-        f"measured {recorded.seconds:.0f} s, {recorded.jobs} jobs on {recorded.cores} cores; predicted "
-        f"{done.makespan:.0f} s: {100 * off:+.1f} %\n"
-    )
-    if abs(off) > WITHIN:
-        sys.exit(1)
-
-
-def _count(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number of at least 0")
-    return value

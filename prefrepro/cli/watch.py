@@ -1,44 +1,35 @@
-"""prefrepro watch: the live view, beside a workflow that runs elsewhere or around the command that runs it."""
+"""prefrepro watch: show the jobs as they run: progress, loss, time left."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from prefrepro.cli.parser import add_command, parse_config
+from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
 from prefrepro.errors import UserError
-from prefrepro.plan.build import make_plan
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from prefrepro.inspect.watch.follow import Follower, Glance
+    from prefrepro.inspect.watch.follow import Follower
 
+EXAMPLES = """
+prefrepro watch table1                     beside a workflow, from another terminal
+prefrepro watch table1 --run snakemake table1
+prefrepro watch table4 scale=pocket --json  one look, for a program
+"""
 PAUSE_S = 0.5
 SHOWN = 20
 """Last lines of a command that failed"""
 
 
-def add_parser(commands: Any) -> None:
-    """Add `watch` to the subcommands of `prefrepro`."""
-    parser = add_command(
-        commands,
-        "watch",
-        "show the jobs as they run: progress, loss, time left",
-        """
-        prefrepro watch table1                     beside a workflow, from another terminal
-        prefrepro watch table1 --run snakemake table1
-        prefrepro watch table4 scale=pocket --json  one look, for a program
-        """,
-    )
-    parser.add_argument(
-        "words", nargs="*", metavar="TARGET | KEY=VALUE", help="table4 …, default: tables; settings as for --config"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_targets(parser)
     parser.add_argument("--once", action="store_true", help="one look, then end")
     parser.add_argument("--json", action="store_true", help="one look as JSON: every job and its state")
     parser.add_argument("--jobs", type=int, metavar="N", help="at a time, for the time left; default: CPUs")
@@ -52,34 +43,23 @@ def run(arguments: argparse.Namespace) -> None:
     from rich.console import Console  # not needed for a help page
 
     from prefrepro.inspect.watch.follow import Follower
+    from prefrepro.inspect.watch.view import picture
 
-    plan = make_plan(parse_config([word for word in arguments.words if "=" in word]))
-    targets = [word for word in arguments.words if "=" not in word]
-    follower = Follower(plan, plan.needed_by(plan.targets(targets)), time.time(), arguments.jobs)
+    plan, targets = plan_and_targets(arguments)
+    follower = Follower(plan, plan.needed_by(targets), time.time(), arguments.jobs)
     if arguments.json:
-        json.dump(follower.glance(time.time()).as_json(), sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        write_json(follower.glance(time.time()).as_json())
         return
-    console, title = Console(highlight=False), " ".join(targets) or "tables"
+    console = Console(highlight=False)
+    title = " ".join(word for word in arguments.words if "=" not in word) or "tables"
     if arguments.once:
-        _show_once(console, follower.glance(time.time()), title)
+        console.print(picture(follower.glance(time.time()), title))
     elif arguments.run:
         sys.exit(_around(console, follower, title, arguments.run))
     else:
-        _beside(console, follower, title)
-
-
-def _show_once(console: Console, glance: Glance, title: str) -> None:
-    from prefrepro.inspect.watch.view import picture
-
-    console.print(picture(glance, title))
-
-
-def _beside(console: Console, follower: Follower, title: str) -> None:
-    """Until every job is done, or Ctrl-C."""
-    with _Screen(console, follower, title) as screen:
-        while not screen.show():
-            time.sleep(PAUSE_S)
+        with _Screen(console, follower, title) as screen:  # until every job is done, or Ctrl-C
+            while not screen.show():
+                time.sleep(PAUSE_S)
 
 
 def _around(console: Console, follower: Follower, title: str, command: list[str]) -> int:

@@ -1,19 +1,21 @@
-"""The numbered records of one JSON Lines file, plain or gzipped."""
+"""JSON Lines: the numbered records of one file, plain or gzipped, and lines that wait on disk to be written."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from prefrepro.data.rows import Counts, OnBadRow, refuse
+from prefrepro.data.rows import BadRow, Counts, OnBadRow, refuse
 from prefrepro.errors import UserError
 
 GZIP_MAGIC = b"\x1f\x8b"
 LFS_POINTER = b"version https://git-lfs"
+Line = dict[str, Any]
 
 
 def read_jsonl(
@@ -34,7 +36,7 @@ def read_jsonl(
                 any_line = True
                 try:
                     yield number, _object(line)
-                except _BadLine as bad:
+                except BadRow as bad:
                     refuse(f"{path}, line {number}", str(bad), on_bad_row, counts)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
@@ -45,10 +47,6 @@ def read_jsonl(
         raise UserError(f"{path}: cannot be read ({error.strerror or error}). Expected a JSONL file.") from error
     if not any_line:
         raise UserError(f"{path}: line 1 is missing, the file is empty. Expected one JSON object per line.")
-
-
-class _BadLine(Exception):
-    pass
 
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
@@ -79,11 +77,43 @@ def _object(line: bytes) -> dict[str, Any]:
         value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=no_key_twice)
     except UnicodeDecodeError as error:
         found = f"byte 0x{line[error.start]:02x} at position {error.start} is not UTF-8"
-        raise _BadLine(f"{found}; expected a JSON object in UTF-8") from None
+        raise BadRow(f"{found}; expected a JSON object in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise _BadLine(f"not valid JSON ({error.msg}, column {error.colno}); expected a JSON object") from None
+        raise BadRow(f"not valid JSON ({error.msg}, column {error.colno}); expected a JSON object") from None
     except (ValueError, RecursionError) as error:
-        raise _BadLine(f"not readable as JSON ({error}); expected a JSON object") from None
+        raise BadRow(f"not readable as JSON ({error}); expected a JSON object") from None
     if not isinstance(value, dict):
-        raise _BadLine(f"JSON of type {type(value).__name__}; expected a JSON object")
+        raise BadRow(f"JSON of type {type(value).__name__}; expected a JSON object")
     return value
+
+
+class Spool:
+    """An append-only list of objects in a temporary file without a name, gone with its object.
+
+    Iterate it as often as wanted, once it is full.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 -- lives as long as we
+        self._count = 0
+
+    def append(self, line: Line) -> None:
+        """Add one object."""
+        self._file.write(text_of(line))
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Line]:
+        return map(json.loads, self.texts())
+
+    def texts(self) -> Iterator[str]:
+        """The lines as they are written, each with its newline."""
+        self._file.seek(0)
+        yield from self._file
+
+
+def text_of(line: Line) -> str:
+    """One line of a JSONL file."""
+    return json.dumps(line, ensure_ascii=False) + "\n"

@@ -1,7 +1,7 @@
 """Local data files in the forms that data sets are released in: which files, their numbered records, their rows.
 
 JSON Lines (plain or gzipped), JSON (a list, or lines after all), Parquet. What the hub serves is read here too, once
-it lies in the hub's cache. Knows nothing of any one data set.
+it lies in the hub's cache.
 """
 
 from __future__ import annotations
@@ -141,9 +141,6 @@ def load_rows(
     for file in files:
         yield from checked_rows(read_records(file, on_bad_row, counts), str(file), parse, on_bad_row, counts)
     if counts["rows"] == before:
-        raise UserError(f"{files[0]}: no usable row ({counts['bad_rows']} bad). {_first_bad(counts)}")
-
-
-def _first_bad(counts: Counts) -> str:
-    places = counts.first_locations.get("bad_rows")
-    return f"The first: {places[0]}." if places else "Expected at least one."
+        places = counts.first_locations.get("bad_rows")
+        first = f"The first: {places[0]}." if places else "Expected at least one."
+        raise UserError(f"{files[0]}: no usable row ({counts['bad_rows']} bad). {first}")

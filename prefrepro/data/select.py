@@ -1,7 +1,4 @@
-"""Preference pairs from groups of K scored responses: the DPO baselines of Swepo's Appendix D.
-
-Which pairs are made is a choice about data, not about a loss. Knows nothing of methods, texts or tokens.
-"""
+"""From groups of K scored responses: fewer of them, or preference pairs (the DPO baselines of Swepo's Appendix D)."""
 
 from __future__ import annotations
 
@@ -9,10 +6,13 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from prefrepro.errors import UserError, nearest
 
-SELECTIONS = ("best_vs_worst", "best_vs_random", "best_vs_each", "all_pairs")
-"""1, 1, K − 1 («× (k−1)») and K(K−1)/2 («× C(k,2)») pairs of a group without equal scores"""
+def draw_responses(available: int, k: int, seed: str) -> list[int]:
+    """Places of `k` of a group's responses, in their order; all where there are no more.
+
+    Drawn from `seed`, which should name the prompt: those of a smaller k are among those of a larger one.
+    """
+    return sorted(random.Random(seed).sample(range(available), available)[:k])
 
 
 def select_pairs(scores: Sequence[float], selection: str, seed: str) -> Iterator[tuple[int, int]]:
@@ -20,11 +20,8 @@ def select_pairs(scores: Sequence[float], selection: str, seed: str) -> Iterator
 
     Two responses of equal score make no pair, so a group whose scores are all equal gives none; the first of several
     best (or worst) counts as the best (worst). `best_vs_random` draws from `seed`, which should name the prompt.
-    Raises UserError for an unknown selection.
+    `selection`: one of SELECTIONS in specs/settings.py.
     """
-    if selection not in SELECTIONS:
-        known = ", ".join(SELECTIONS)
-        raise UserError(f'pair selection "{selection}" is unknown. Known: {known}.{nearest(selection, SELECTIONS)}')
     places = range(len(scores))
     best = max(places, key=lambda place: scores[place])
     below = [place for place in places if scores[place] < scores[best]]

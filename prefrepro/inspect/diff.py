@@ -1,16 +1,14 @@
 """Two results folders side by side: which cells moved, by how much, whether more than noise, and what else differs.
 
-Cells are matched by paper, table, row, column and metric; scale, reading, judge, seeds and commit may differ and are
-told. Paired where both sides judged the same prompts by the same protocol, else by two proportions, or by the spread
-that the two intervals tell. Knows nothing of looks.
+Cells are matched by paper, table, row, column and metric; differences in scale, reading, judge, seeds and commit are
+listed. The test is paired where both sides judged the same prompts by the same protocol, else of two proportions, or
+from the widths of the two intervals.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -19,7 +17,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, test_propor
 
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
-from prefrepro.inspect.results import KEYS, Results, ids_of
+from prefrepro.inspect.results import KEYS, Results, ids_of, read_manifest
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.stats.metrics import VerdictSet, compare
 from prefrepro.stats.paired import holm
@@ -38,19 +36,19 @@ class Moved:
     a: float | None
     b: float | None
     delta: float | None
-    """Of the two cells."""
-    tested: float | None
+    """Difference of the two cells."""
+    tested: float | None = None
     """Difference that was tested: of paired cells over the prompts that both have a valid verdict on."""
-    ci_low: float | None
-    ci_high: float | None
-    p: float | None
-    p_holm: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
     """Adjusted over all cells compared."""
-    method: str
-    """How p came about; `identical`: the same verdicts; `none`: a side has no value."""
-    n: int
+    method: str = "none"
+    """How p was computed; `identical`: the same verdicts; `none`: a side has no value."""
+    n: int = 0
     """Prompts of the paired test; of the others, those of both sides."""
-    differs: dict[str, list[Any]]
+    differs: dict[str, list[Any]] = field(default_factory=dict)
     """Setting -> [A's, B's]."""
 
     @property
@@ -122,40 +120,31 @@ def _compared(name: tuple[str, ...], a: Results, left: Row, b: Results, right: R
     settings = [_settings(a, left), _settings(b, right)]
     differs = {key: [one[key] for one in settings] for key in SETTINGS if settings[0][key] != settings[1][key]}
     delta = None if left["value"] is None or right["value"] is None else right["value"] - left["value"]
-    test = _Test("none") if delta is None else _test(a, left, b, right, settings)
-    return Moved(
-        "/".join(name[:4]), name[4], left["value"], right["value"], delta,
-        test.value, test.ci_low, test.ci_high, test.p, None, test.method, test.n, differs,
-    )  # fmt: skip
+    test = {} if delta is None else _test(a, left, b, right, settings)
+    return Moved("/".join(name[:4]), name[4], left["value"], right["value"], delta, **test, differs=differs)
 
 
-@dataclass(frozen=True, slots=True)
-class _Test:
-    method: str
-    value: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    p: float | None = None
-    n: int = 0
-
-
-def _test(a: Results, left: Row, b: Results, right: Row, settings: list[Row]) -> _Test:
-    """B less A, by the strongest test that the two sides allow."""
+def _test(a: Results, left: Row, b: Results, right: Row, settings: list[Row]) -> dict[str, Any]:
+    """B less A, by the strongest test that the two sides allow: fields of Moved."""
     own, other = _sets(b, right), _sets(a, left)
     if own and other:
         if len(own) == len(other) and all(_same(one, two) for one, two in zip(own, other, strict=True)):
-            return _Test("identical", 0.0, 0.0, 0.0, 1.0, int(right["n"]))
+            return _tested("identical", 0.0, 0.0, 0.0, 1.0, int(right["n"]))
         is_judged_alike = all(settings[0][key] == settings[1][key] for key in ("protocol", "evaluation"))
         if is_judged_alike and _prompts(own) == _prompts(other):
             is_alpaca = right["metric"] == "win_rate_pct" and settings[1]["evaluation"] == "alpaca_eval"
             found = compare("wr" if is_alpaca else right["metric"], own, other, settings[1]["protocol"])
             if found:
-                return _Test(found.method, found.value, found.ci_low, found.ci_high, found.p, found.n)
+                return _tested(found.method, found.value, found.ci_low, found.ci_high, found.p, found.n)
     return _unpaired(left, right)
 
 
-def _unpaired(left: Row, right: Row) -> _Test:
-    """Other prompts, or verdicts that are not there: from what cells.csv says."""
+def _tested(method: str, value: float, low: float, high: float, p: float, n: int) -> dict[str, Any]:
+    return {"method": method, "tested": value, "ci_low": low, "ci_high": high, "p": p, "n": n}
+
+
+def _unpaired(left: Row, right: Row) -> dict[str, Any]:
+    """The test from what cells.csv says, where prompts differ or verdicts are missing."""
     n, delta = int(left["n"] + right["n"]), right["value"] - left["value"]
     is_rate = all(
         side["ci_method"] == "wilson" and side["n_seeds"] == 1 and not side["n_invalid"] for side in (left, right)
@@ -165,11 +154,11 @@ def _unpaired(left: Row, right: Row) -> _Test:
         counts = wins[0], right["n"], wins[1], left["n"]
         tested: Any = test_proportions_2indep(*counts, method="score", compare="diff")
         low, high = confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=ALPHA)
-        return _Test("two_proportions", delta, 100 * float(low), 100 * float(high), float(tested.pvalue), n)
+        return _tested("two_proportions", delta, 100 * float(low), 100 * float(high), float(tested.pvalue), n)
     z = float(norm.ppf(1 - ALPHA / 2))
     spread = sum(((side["ci_high"] - side["ci_low"]) / (2 * z)) ** 2 for side in (left, right)) ** 0.5
     p = 2 * float(norm.sf(abs(delta) / spread)) if spread > 0 else float(delta == 0)
-    return _Test("two_intervals", delta, delta - z * spread, delta + z * spread, p, n)
+    return _tested("two_intervals", delta, delta - z * spread, delta + z * spread, p, n)
 
 
 def _sets(results: Results, row: Row) -> list[VerdictSet] | None:
@@ -179,7 +168,9 @@ def _sets(results: Results, row: Row) -> list[VerdictSet] | None:
         folder = results.path / "verdicts" / name
         if not (folder / "verdicts.csv").is_file():
             return None
-        found.append(VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), _json(folder).get("metrics", {})))
+        found.append(
+            VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), read_manifest(folder).get("metrics", {}))
+        )
     return found
 
 
@@ -195,8 +186,8 @@ def _prompts(sets: list[VerdictSet]) -> set[str]:
 
 def _settings(results: Results, row: Row) -> Row:
     """SETTINGS of a cell, and its evaluation."""
-    judged = [_json(results.path / "verdicts" / name).get("spec", {}) for name in ids_of(row, "verdict_id")]
-    runs = [_json(results.path / "runs" / name).get("row", {}) for name in ids_of(row, "run_id")]
+    judged = [read_manifest(results.path / "verdicts" / name).get("spec", {}) for name in ids_of(row, "verdict_id")]
+    runs = [read_manifest(results.path / "runs" / name).get("row", {}) for name in ids_of(row, "run_id")]
     known = {key: row[key] for key in SETTINGS if key in row}
     return known | {
         "protocol": "; ".join(_distinct(spec.get("protocol", "") for spec in judged)),
@@ -204,17 +195,6 @@ def _settings(results: Results, row: Row) -> Row:
         "code": "; ".join(_distinct(run.get("code_digest", "")[:12] for run in runs)),
         "data": "; ".join(_distinct(run.get("data_hash", "")[:12] for run in runs)),
     }
-
-
-def _json(folder: Path) -> dict[str, Any]:
-    """A job's manifest; empty where it is not there."""
-    for name in ("run.json", "manifest.json"):
-        if (folder / name).is_file():
-            try:
-                return json.loads((folder / name).read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise UserError(f"{folder / name} is no readable JSON ({error}); prefrepro verify says more") from error
-    return {}
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

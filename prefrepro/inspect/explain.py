@@ -1,7 +1,6 @@
-"""A cell's chain backwards as plain data: verdicts, samples, run, what it started from, data; for text, JSON, a page.
+"""A cell's chain backwards as plain data: verdicts, samples, run, what it started from, data.
 
-Reads what the jobs left: their records, manifests and the table. Knows nothing of looks, and plans only to say what a
-cell that is not there could be.
+Reads what the jobs left: records, manifests and the table. Asks the plan only to suggest a cell for an unknown address.
 """
 
 from __future__ import annotations
@@ -9,12 +8,11 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.inspect.facts import facts_of
-from prefrepro.inspect.results import Cell, Results, address, ids_of, seeds_of
+from prefrepro.inspect.results import Cell, Results, address, ids_of, read_manifest, seeds_of
 from prefrepro.plan.build import make_plan
 from prefrepro.specs.files import names_in
 
@@ -35,8 +33,8 @@ def explain(results: Results, wanted: str) -> dict[str, Any]:
     own first; fields of a job without a record are None. Raises UserError for a cell that is not there.
     """
     cell = find_cell(results, wanted)
-    record = results.records.get(f"{cell['paper']}_{cell['table']}")
-    spec = record["spec"] if record else {}
+    record = results.records.get(f"{cell['paper']}_{cell['table']}", {})
+    spec = record.get("spec", {})
     planned = next((one for one in spec.get("cells", []) if address(one) == address(cell)), {})
     return {
         "address": address(cell),
@@ -50,9 +48,7 @@ def explain(results: Results, wanted: str) -> dict[str, Any]:
         },
         "table": {
             **{key: spec.get(key) for key in ("title", "where", "protocol", "notes", "switches")},
-            "commit": record and record["commit"],
-            "dirty": record and record["dirty"],
-            "started": record and record["started"],
+            **{key: record.get(key) for key in ("commit", "dirty", "started")},
         },
         "seeds": seeds_of(cell),
         "jobs": chain(results, cell),
@@ -63,7 +59,7 @@ def chain(results: Results, cell: Cell) -> dict[str, dict[str, Any]]:
     """Every job behind a cell, by id, those that it names first."""
     folders = {name: folder for column, folder in FOLDERS.items() for name in ids_of(cell, column)}
     return {
-        name: _recorded(results, name) if name in results.records else _unrecorded(results, name, folders[name])
+        name: _job(results, name, folders.get(name, ""))
         for name in results.upstream(folders)
         if name in results.records or name in folders
     }
@@ -83,20 +79,20 @@ def find_cell(results: Results, wanted: str) -> Cell:
 
 
 def _no_such(results: Results, wanted: str, known: list[str]) -> str:
-    said = f'"{wanted}" is no cell of {results.path}; expected paper/table/row/column.'
+    message = f'"{wanted}" is no cell of {results.path}; expected paper/table/row/column.'
     scale = results.path.name
     plan = make_plan({"scale": scale} if scale in names_in("scales") else {})
     targets = {address(cell): target for target, node in plan.tables.items() for cell in node.spec["cells"]}
     if wanted in targets:
         again = f"snakemake {targets[wanted]} --config scale={scale}"
-        return f"{said} It is planned and not made yet; make it with: {again}"
+        return f"{message} It is planned and not made yet; make it with: {again}"
     every = {**dict.fromkeys(known), **targets}
     near = [name for name in every if _words(name) == _words(wanted)] or difflib.get_close_matches(wanted, every, n=3)
     if near:
         named = [name if name in known else f"{name} (not made yet)" for name in near]
-        return f"{said} Did you mean {' or '.join(named)}?"
+        return f"{message} Did you mean {' or '.join(named)}?"
     tables = sorted({"/".join(name.split("/")[:2]) for name in known})
-    return f"{said} Its tables: {', '.join(tables) or 'none'}; the cells stand in {results.path}/cells.csv"
+    return f"{message} Its tables: {', '.join(tables) or 'none'}; the cells stand in {results.path}/cells.csv"
 
 
 def _words(name: str) -> list[str]:
@@ -104,59 +100,36 @@ def _words(name: str) -> list[str]:
     return sorted(re.split("[/_-]", name))
 
 
-def _recorded(results: Results, name: str) -> dict[str, Any]:
-    record = results.records[name]
-    place = results.places[name]
-    folder = place.removeprefix("records/").removesuffix(".json")
-    manifest = _manifest(results.path / folder)
+def _job(results: Results, name: str, folder: str) -> dict[str, Any]:
+    """One job by its record, or by its manifest where an older version made it or the record is lost."""
+    place = results.places[name] if name in results.records else None
+    where = place.removeprefix("records/").removesuffix(".json") if place else f"{folder}/{name}"
+    manifest = read_manifest(results.path / where)
+    record = results.records.get(name) or _from_manifest(manifest, folder) | {"inputs": results.inputs.get(name, {})}
+    spec = record["spec"]
     return {
         "kind": record["kind"],
-        "folder": folder,
+        "folder": where,
         "record": place,
         "inputs": record["inputs"],
         **{key: record.get(key) for key in ("commit", "dirty")},
-        "code_digest": record["spec"].get("code_digest"),
-        "seed": record["spec"].get("seed"),
+        **{key: spec.get(key) for key in ("code_digest", "seed")},
         **{key: record.get(key) for key in ("config", "versions", "hardware", "started", "wall_s")},
-        "facts": facts_of(record["kind"], record["spec"], manifest, results.path / folder),
-        "files": record["files"],
+        "facts": facts_of(record["kind"], spec, manifest, results.path / where),
+        "files": record.get("files"),
     }
 
 
-def _unrecorded(results: Results, name: str, folder: str) -> dict[str, Any]:
-    """What the manifest says of a job of an older version, or of one whose record is lost."""
-    place = f"{folder}/{name}"
-    manifest = _manifest(results.path / place)
+def _from_manifest(manifest: dict[str, Any], folder: str) -> dict[str, Any]:
+    """What a manifest says of what a record would."""
     row, spec = manifest.get("row", {}), manifest.get("spec", {})
-    versions = json.loads(row["versions"]) if row.get("versions") else None
-    kind = spec.get("kind", folder.removesuffix("s"))
     return {
-        "kind": kind,
-        "folder": place,
-        "record": None,
-        "inputs": results.inputs.get(name, {}),
+        "kind": spec.get("kind", folder.removesuffix("s")),
+        "spec": spec,
         **{key: row.get(key) for key in ("commit", "dirty")},
-        "code_digest": spec.get("code_digest"),
-        "seed": spec.get("seed"),
-        "config": None,
-        "versions": versions,
-        "hardware": None,
-        "started": None,
+        "versions": json.loads(row["versions"]) if row.get("versions") else None,
         "wall_s": row.get("wall_s", manifest.get("wall_s")),
-        "facts": facts_of(kind, spec, manifest, results.path / place),
-        "files": None,
     }
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    for name in ("run.json", "manifest.json"):
-        if (folder / name).is_file():
-            try:
-                found = json.loads((folder / name).read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise UserError(f"{folder / name} is no readable JSON ({error}); prefrepro verify says more") from error
-            return found if isinstance(found, dict) else {}
-    return {}
 
 
 def _typed(cell: Cell) -> dict[str, Any]:

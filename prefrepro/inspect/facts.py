@@ -1,153 +1,94 @@
-"""What is worth telling of one job, by its kind: a few plain values from its spec and its manifest.
-
-One function a kind; what a manifest of an older version lacks is left out. Knows nothing of records or looks.
-"""
+"""What a reader wants to know of one job, by its kind: a few plain values from its spec and its manifest."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 Facts = dict[str, Any]
+TRAINING = """
+row.method row.model row.dataset init=of_init.repo init_revision=of_init.revision init_commit=of_init.commit
+spec.hparams spec.training.optimizer spec.training.lr spec.training.batch_size spec.training.contrast_size
+spec.training.dtype row.steps row.pairs row.tokens row.final_loss row.reward_accuracy data_part=spec.part
+data_sha256=row.data_hash train_s row.gpu_h row.peak_mem_gb
+"""
+REFERENCE = """
+model=of_init.repo model_revision=of_init.revision model_commit=of_init.commit spec.dtype spec.max_length
+spec.max_prompt_length spec.truncation_mode spec.samples prompts
+"""
+FACTS = {
+    "verdict": """
+judge=spec.judge.name judge_asked judge_served judge_note=spec.judge.note spec.evaluation spec.protocol spec.annotator
+asked_of.prompt_sha256 n verdicts replies_asked=asked replies_cached=cached asked_of.first_reply asked_of.last_reply
+cost_usd
+""",
+    "sample": """
+engine engine_version model=of_model.repo model_revision=of_model.revision model_commit=of_model.commit n
+spec.sampling.temperature spec.sampling.top_p spec.sampling.max_new_tokens spec.sampling.generations
+spec.sampling.dtype mean_tokens finish
+""",
+    "import": "engine spec.source spec.source_sha256 columns=spec.map n",
+    **dict.fromkeys(("run", "sft", "base", "reward_model"), TRAINING),
+    **dict.fromkeys(("reference", "reference_rewards"), REFERENCE),
+    "embeddings": """
+embedder=spec.embedder.repo embedder=spec.embedder.kind embedder_package=spec.embedder.package
+embedder_revision=embedder_commit embedder_revision=spec.embedder.revision spec.text texts dim
+""",
+    "data": """
+spec.source.kind spec.source.task spec.source.repo spec.source.revision spec.source.files_sha256 spec.source.seed
+spec.source.reading from rows sha256
+""",
+}
+"""Kind -> places in the manifest, in the order in which a reader wants them. The label is the place's last part, or
+what stands before «=»; of two places for a label the first that holds anything counts."""
 
 
 def facts_of(kind: str, spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Facts:
-    """Label -> value, in the order in which a reader wants them; what is unknown is left out."""
-    found = OF_KIND.get(kind, _nothing)(spec, manifest, folder)
-    return {label: value for label, value in found.items() if value not in (None, "", {}, [])}
-
-
-def _nothing(spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Facts:
-    return {}
-
-
-def _verdict(spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Facts:
-    judge = spec.get("judge", {})
-    prompts, first, last = _asked(folder / "verdicts.csv")
-    return {
-        "judge": judge.get("name"),
-        "judge_asked": manifest.get("judge_asked"),
-        "judge_served": manifest.get("judge_served"),
-        "judge_note": judge.get("note"),
-        "evaluation": spec.get("evaluation"),
-        "protocol": spec.get("protocol"),
-        "annotator": spec.get("annotator"),
-        "prompt_sha256": prompts,
-        "n": manifest.get("n"),
-        "verdicts": manifest.get("verdicts"),
-        "replies_asked": manifest.get("asked"),
-        "replies_cached": manifest.get("cached"),
-        "first_reply": first,
-        "last_reply": last,
-        "cost_usd": manifest.get("cost_usd"),
+    """Label -> value; what is not known, as from a manifest of an older version, is left out."""
+    known = manifest | {
+        "spec": spec,
+        "of_model": _hub(spec.get("model"), manifest.get("model_commit")),
+        "of_init": _hub(spec.get("init"), manifest.get("init_commit")),
+        "asked_of": _asked(folder / "verdicts.csv"),
     }
+    facts: Facts = {}
+    for entry in FACTS.get(kind, "").split():
+        label, _, place = entry.rpartition("=")
+        value = value_at(known, place)
+        if value not in (None, "", {}, []):
+            facts.setdefault(label or place.rpartition(".")[2], value)
+    return facts
 
 
-def _asked(verdicts: Path) -> tuple[list[str], str, str]:
+def value_at(content: Any, place: str) -> Any:
+    """The value at a dotted place of nested mappings; None where there is none."""
+    for part in place.split("."):
+        if not isinstance(content, dict) or part not in content:
+            return None
+        content = content[part]
+    return content
+
+
+def _asked(verdicts: Path) -> Facts:
     """Judge prompt files (hashes), first and last reply: a cached reply is older than the job."""
     if not verdicts.is_file():
-        return [], "", ""
+        return {}
     with verdicts.open(encoding="utf-8", errors="replace", newline="") as file:
         rows = [(row.get("prompt_sha256") or "", row.get("created") or "") for row in csv.DictReader(file)]
     created = sorted(time for _, time in rows if time) or [""]
-    return sorted({prompt for prompt, _ in rows if prompt}), created[0], created[-1]
+    prompts = sorted({prompt for prompt, _ in rows if prompt})
+    return {"prompt_sha256": prompts, "first_reply": created[0], "last_reply": created[-1]}
 
 
-def _sample(spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Facts:
-    sampling = spec.get("sampling", {})
-    return {
-        "engine": manifest.get("engine"),
-        "engine_version": manifest.get("engine_version"),
-        **_hub("model", spec.get("model"), manifest.get("model_commit")),
-        "n": manifest.get("n"),
-        **{key: sampling.get(key) for key in ("temperature", "top_p", "max_new_tokens", "generations", "dtype")},
-        "mean_tokens": manifest.get("mean_tokens"),
-        "finish": manifest.get("finish"),
-    }
-
-
-def _import(spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Facts:
-    return {
-        "engine": manifest.get("engine"),
-        "source": spec.get("source"),
-        "source_sha256": spec.get("source_sha256"),
-        "columns": spec.get("map"),
-        "n": manifest.get("n"),
-    }
-
-
-def _training(spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Facts:
-    row, training = manifest.get("row", {}), spec.get("training", {})
-    return {
-        "method": row.get("method"),
-        "model": row.get("model"),
-        "dataset": row.get("dataset"),
-        **_hub("init", spec.get("init"), manifest.get("init_commit")),
-        "hparams": spec.get("hparams"),
-        **{key: training.get(key) for key in ("optimizer", "lr", "batch_size", "contrast_size", "dtype")},
-        **{key: row.get(key) for key in ("steps", "pairs", "tokens", "final_loss", "reward_accuracy")},
-        "data_part": spec.get("part"),
-        "data_sha256": row.get("data_hash"),
-        "train_s": manifest.get("train_s"),
-        **{key: row.get(key) for key in ("gpu_h", "peak_mem_gb")},
-    }
-
-
-def _reference(spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Facts:
-    return {
-        **_hub("model", spec.get("init"), manifest.get("init_commit")),
-        **{key: spec.get(key) for key in ("dtype", "max_length", "max_prompt_length", "truncation_mode", "samples")},
-        "prompts": manifest.get("prompts"),
-    }
-
-
-def _embeddings(spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Facts:
-    embedder = spec.get("embedder", {})
-    return {
-        "embedder": embedder.get("repo") or embedder.get("kind"),
-        "embedder_package": embedder.get("package"),
-        "embedder_revision": manifest.get("embedder_commit") or embedder.get("revision"),
-        "text": spec.get("text"),
-        "texts": manifest.get("texts"),
-        "dim": manifest.get("dim"),
-    }
-
-
-def _data(spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Facts:
-    source = spec.get("source", {})
-    return {
-        **{key: source.get(key) for key in ("kind", "task", "repo", "revision", "files_sha256", "seed", "reading")},
-        "from": manifest.get("from"),
-        "rows": manifest.get("rows"),
-        "sha256": manifest.get("sha256"),
-    }
-
-
-def _hub(role: str, hub: Any, commit: Any) -> Facts:
-    """A model of the hub: its id, and the revision that was asked for and that was read."""
+def _hub(hub: Any, commit: Any) -> Facts:
+    """A model of the hub: its id, and the revisions that were asked for and read."""
     if not hub:
         return {}
     asked = {"repo": hub} if isinstance(hub, str) else hub
     return {
-        role: asked.get("repo"),
-        f"{role}_revision": asked.get("revision"),
-        f"{role}_commit": commit if isinstance(commit, str) or commit is None else json.dumps(commit),
+        "repo": asked.get("repo"),
+        "revision": asked.get("revision"),
+        "commit": commit if isinstance(commit, str) or commit is None else json.dumps(commit),
     }
-
-
-OF_KIND: dict[str, Callable[[dict[str, Any], dict[str, Any], Path], Facts]] = {
-    "verdict": _verdict,
-    "sample": _sample,
-    "import": _import,
-    "run": _training,
-    "sft": _training,
-    "base": _training,
-    "reward_model": _training,
-    "reference": _reference,
-    "reference_rewards": _reference,
-    "embeddings": _embeddings,
-    "data": _data,
-}

@@ -1,6 +1,6 @@
 """A run's folder to a repository of the Hugging Face hub, in one commit.
 
-The token is huggingface_hub's own business (`hf auth login`, or HF_TOKEN). Knows nothing of the plan.
+huggingface_hub finds the token itself (`hf auth login`, or HF_TOKEN).
 """
 
 from __future__ import annotations
@@ -50,11 +50,6 @@ def _adds_bos(model: Path) -> bool:
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     return bool(tokenizer.bos_token) and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
-
-
-def size_of(content: Path | bytes) -> int:
-    """In bytes."""
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def push(files: Mapping[str, Path | bytes], repo: str, *, private: bool, message: str) -> str:

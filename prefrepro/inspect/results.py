@@ -1,6 +1,6 @@
-"""A finished results folder as it says itself what it is: records, cells, and which cell rests on which job.
+"""A finished results folder read by itself: records, manifests, cells, and which cell rests on which job.
 
-Asks no plan: the folder may be another checkout's. Knows nothing of what is done with it.
+Asks no plan: the folder may come from another checkout.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.jobs.record import FOLDER
+from prefrepro.plan.kinds import KINDS
 
+JOB_FOLDERS = tuple(dict.fromkeys(kind.folder for kind in KINDS.values()))
 Record = dict[str, Any]
 Cell = dict[str, Any]
 """A row of cells.csv as text, or a planned cell: both hold its address."""
@@ -118,6 +120,36 @@ class Results:
         return sorted(
             name for name, jobs in self.rests_on.items() if jobs & wanted or "_".join(name.split("/")[:2]) in wanted
         )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that a job wrote. Raises UserError where it holds no JSON object."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is no readable JSON ({error}); delete its folder and run its rule again") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} holds JSON of type {type(found).__name__}, expected an object; run its rule again")
+    return found
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """run.json or manifest.json, which a job writes last; empty where its folder has neither. Raises UserError."""
+    paths = [folder / name for name in ("run.json", "manifest.json") if (folder / name).is_file()]
+    return read_json(paths[0]) if paths else {}
+
+
+def benchmark_seconds(path: Path) -> list[float]:
+    """Seconds of each attempt in a benchmark file of Snakemake. Raises UserError where it holds none."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    try:
+        seconds = [float(row["s"]) for row in rows]
+    except (KeyError, TypeError, ValueError):
+        seconds = []
+    if not seconds:
+        raise UserError(f'{path} has no column "s" with seconds; expected a benchmark of Snakemake. Next: delete it')
+    return seconds
 
 
 def read_record(path: Path) -> Record | None:

@@ -1,9 +1,9 @@
-"""Does a results folder still fit together: every hash and every table anew, and the cells that a misfit touches.
+"""Does a results folder still fit together? Recomputes every hash and table, and names the cells that a misfit touches.
 
-Four questions: is every record as it was sealed, and its job's id that of its spec; is every file the one that its
-job wrote; was every job made from what stands there now; do the verdicts still give the tables, and the folders the
-four joined CSVs. Knows no plan: the folder may be another checkout's. The judge cache, logs, times and checkpoints
-are no results.
+Four questions: does every record match its seal, and its job's id match its spec; is every file the one that its job
+wrote; was every job made from the inputs that are there now; do the verdicts still give the tables, and the folders
+the four joined CSVs. Asks no plan: the folder may come from another checkout. The judge cache, logs, times and
+checkpoints are no results.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ from typing import Any
 from tqdm import tqdm
 
 from prefrepro.errors import UserError
-from prefrepro.inspect.results import KEYS, Record, Results
+from prefrepro.files import sha256_file
+from prefrepro.inspect.results import JOB_FOLDERS, KEYS, Record, Results
 from prefrepro.jobs.record import FOLDER, SEAL, as_text, files_of, is_result, seal
-from prefrepro.plan.kinds import KINDS
 from prefrepro.tables.build import write
 from prefrepro.tables.collect import write_joined
 
 JOINED = ("cells", "pairs", "runs", "verdicts", "judging")
-JOB_FOLDERS = tuple(dict.fromkeys(kind.folder for kind in KINDS.values()))
-CHUNK = 1 << 20
-LATER = "mend the other findings first"
+LATER = "repair the other findings first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class Verified:
     tables: int
     findings: list[Finding]
     unrecorded: list[str]
-    """Files that no record covers and that are not made anew, such as a forecast: nothing can be said of them."""
+    """Files that no record covers and that cannot be recomputed, such as a forecast."""
 
     @property
     def is_whole(self) -> bool:
@@ -66,7 +64,7 @@ class Verified:
 
 
 def verify(results: Results, is_without_models: bool = False) -> Verified:
-    """Look at everything, whatever is found on the way; `is_without_models`: weights may be missing, as in an archive.
+    """Check everything, whatever is found on the way; `is_without_models`: weights may be missing, as in an archive.
 
     Raises UserError where nothing was recorded at all.
     """
@@ -81,7 +79,8 @@ def verify(results: Results, is_without_models: bool = False) -> Verified:
     for name, record in sound.items():
         findings += _chain(results, name, record)
     wanted = {place: name for name, record in sound.items() for place in record["files"]}
-    sizes = {place: (results.path / place).stat().st_size for place in wanted if (results.path / place).is_file()}
+    paths = {place: results.path / place for place in wanted}
+    sizes = {place: path.stat().st_size for place, path in paths.items() if path.is_file()}
     with tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="hashing", disable=None) as bar:
         for name, record in sound.items():
             findings += _files(results, name, record, is_without_models, bar)
@@ -133,30 +132,24 @@ def _chain(results: Results, name: str, record: Record) -> Iterator[Finding]:
 
 
 def _files(results: Results, name: str, record: Record, is_without_models: bool, bar: Any) -> Iterator[Finding]:
+    """Files of a job that are missing, or not the ones that it wrote."""
     for place, expected in record["files"].items():
         path = results.path / place
-        if not path.is_file():
-            if is_without_models and is_of_model(place):
+        if path.is_file():
+            found = sha256_file(path)
+            bar.update(path.stat().st_size)
+            if found == expected:
                 continue
-            problem = "is missing"
-        elif (found := _sha256(path, bar)) != expected:
             problem = f"is not the file that its job wrote: SHA-256 {found[:12]}…, expected {expected[:12]}…"
-        else:
+        elif is_without_models and "/model/" in place:  # weights, tokenizer and their settings
             continue
+        else:
+            problem = "is missing"
         yield Finding(place, problem, _again(name), results.touched_by([name]))
 
 
-def _sha256(path: Path, bar: Any) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-            bar.update(len(chunk))
-    return digest.hexdigest()
-
-
 def _strangers(results: Results, sound: Iterable[str], wanted: Iterable[str]) -> Iterator[Finding]:
-    """Files in a job's folder that its job did not write; those of a job with an unsound record are of no account."""
+    """Files in a job's folder that its job did not write; jobs with an unsound record are passed over."""
     known, unsound = set(wanted), results.places.keys() - set(sound)
     for folder in JOB_FOLDERS:
         for path in sorted((results.path / folder).rglob("*")):
@@ -169,20 +162,20 @@ def _strangers(results: Results, sound: Iterable[str], wanted: Iterable[str]) ->
 
 def _unrecorded(results: Results, wanted: Iterable[str]) -> Iterator[str]:
     known = {*wanted, *(f"{name}.csv" for name in JOINED), "judge_cache.sqlite", "judge_cache.sqlite.lock"}
-    for path in [*results.path.glob("*"), *(results.path / "theory").glob("*")]:
+    for path in [*results.path.glob("*"), *results.path.glob("theory/*"), *results.path.glob("figures_rpo/*")]:
         place = path.relative_to(results.path).as_posix()
         if is_result(path) and place not in known:
             yield place
 
 
 def _table(results: Results, name: str, record: Record, folder: Path, is_explained: bool) -> Iterator[Finding]:
-    """Files of a table that its verdicts no longer give; `is_explained`: something is known to be broken already."""
+    """Files of a table that its verdicts no longer give; `is_explained`: other findings may be the cause."""
     cells, first = results.touched_by([name]), f"tables/{name}.cells.csv"
     try:
         write(record["spec"], results.path, folder)
     except (UserError, OSError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         if is_explained:
-            yield Finding(first, f"could not be made anew ({_short(error)})", LATER, [])
+            yield Finding(first, f"could not be recomputed ({_short(error)})", LATER, [])
         else:
             yield Finding(first, f"cannot be made of its verdicts any more ({_short(error)})", _again(name), cells)
         return
@@ -202,9 +195,7 @@ def _joined(results: Results, folder: Path, is_explained: bool) -> Iterator[Find
         write_joined(results.path, folder)
     except UserError as error:
         if is_explained:
-            yield Finding(
-                "cells.csv", f"could not be joined anew ({_short(error)})", "mend what is told above first", []
-            )
+            yield Finding("cells.csv", f"could not be joined again ({_short(error)})", LATER, [])
         else:
             yield Finding("cells.csv", f"cannot be joined from its parts any more ({_short(error)})", again, every)
         return
@@ -242,17 +233,12 @@ def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {first[:200]}"
 
 
-def is_of_model(place: str) -> bool:
-    """Weights, tokenizer and their settings: much, and the least of what an archive needs."""
-    return "/model/" in place
-
-
 def _again(job: str) -> str:
     return f"restore it from a copy, or delete what {job} wrote and run snakemake again"
 
 
 def _once(findings: list[Finding]) -> list[Finding]:
-    """Each file once, with all its problems and cells."""
+    """One finding for each file, with all its problems and cells."""
     found: dict[str, list[Finding]] = {}
     for finding in findings:
         found.setdefault(finding.path, []).append(finding)

@@ -8,7 +8,6 @@ import time
 
 from prefrepro.errors import UserError
 from prefrepro.jobs.integrity import check_intact, record_of
-from prefrepro.jobs.model_card import write_card
 from prefrepro.jobs.record import now, record_job
 from prefrepro.jobs.timing import recorded
 from prefrepro.plan.kinds import KINDS
@@ -45,5 +44,7 @@ def do(graph: Graph, node: Node) -> None:
         work(node.spec, inputs, results / node.folder, Runtime(Engine(**how["engine"]), how["budget_usd"], track))
     if is_first:
         if kind.is_training:
+            from prefrepro.jobs.model_card import write_card  # pydantic, which most jobs do not need
+
             write_card(graph, node)  # here, because it is no part of what a training is: ids do not depend on its words
         record_job(graph, node, started, time.perf_counter() - clock)

@@ -174,10 +174,8 @@ def _docstrings(tree: ast.Module, file: str) -> list[Problem]:
 
 
 def _length(path: Path, method: Method, file: str) -> list[Problem]:
-    n_lines, longest = (
-        len(path.read_text(encoding="utf-8").splitlines()),
-        LONGEST.get(method.needs.get("shape", ""), 90),
-    )
+    n_lines = len(path.read_text(encoding="utf-8").splitlines())
+    longest = LONGEST.get(method.needs.get("shape", ""), 90)
     if n_lines <= longest:
         return []
     hint = "a different formula is a different file; what is no formula belongs to the trainer"

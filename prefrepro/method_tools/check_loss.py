@@ -1,7 +1,7 @@
 """What a method's loss does with random batches: one rule of the contract, one function, all problems listed.
 
 "No gradient to the reference" means here what a loss can get wrong: it reads what NEEDS declares and nothing else,
-leaves the batch as it was, and hands out rewards without gradient. Knows nothing of files; check.py finds them.
+leaves the batch as it was, and hands out rewards without gradient.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ RULES = {
 }
 EXTREME = 1e3
 RTOL, ATOL = 1e-5, 1e-6
-"""Of float32 against float64; the second covers losses that all but vanish."""
+"""Tolerances of float32 against float64; the second covers losses near 0."""
 SAME = 1e-7
-"""Of float64 against itself in another order."""
+"""Tolerance of float64 against itself in another order"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class _Trial:
     batch: Any
     output: Any
     gradients: dict[str, Tensor]
-    """Of the summed losses; empty where these carry none"""
+    """Gradients of the summed losses; empty where these carry none"""
     is_intact: bool
     """Whether the batch is what it was before the call"""
 

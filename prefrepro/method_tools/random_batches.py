@@ -1,7 +1,4 @@
-"""Random batches as the trainer would hand them to a loss: of the shape that NEEDS declares, and nothing undeclared.
-
-Knows nothing of rules: check_loss.py holds a loss against them.
-"""
+"""Random batches as the trainer would hand them to a loss: of the shape that NEEDS declares, and nothing undeclared."""
 
 from __future__ import annotations
 

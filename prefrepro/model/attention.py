@@ -1,7 +1,7 @@
 """Attention over a packed row, and the decoder call that leads to it, for unmodified transformers models.
 
 A block's prompt attends to itself; each of its responses to the prompt and to itself. Sliding windows are kept, layer
-by layer. Knows nothing of losses or log-probs.
+by layer.
 """
 
 from __future__ import annotations

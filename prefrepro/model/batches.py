@@ -17,22 +17,20 @@ from torch import Tensor
 from methods.contract import Needs, PairedBatch, RankedBatch, RolloutBatch, UnpairedBatch
 from prefrepro.model.examples import Groups, Pairs, Tokens
 
+FIXED = ("old_logps", "ref_logps", "old_values", "rewards", "mask")
+"""What of a rollout step stays fixed during its updates; see RolloutBatch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """B responses of one rollout step, token by token, and what stays fixed during its updates; see RolloutBatch."""
+    """B responses of one rollout step, and what of them stays fixed, token by token, (B, T) each."""
 
     sequences: list[Tokens]
     old_logps: Tensor
-    """(B, T)"""
     ref_logps: Tensor
-    """(B, T)"""
     old_values: Tensor
-    """(B, T)"""
     rewards: Tensor
-    """(B, T)"""
     mask: Tensor
-    """(B, T)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +156,8 @@ def make_batch(
 ) -> PairedBatch | UnpairedBatch | RankedBatch | RolloutBatch:
     """The batch of one group of rows, of the class that `needs.shape` names; `values` are of `sequences_of` them."""
     if inputs.responses is not None:
-        return _rollout(rows, values, inputs.responses)
+        drawn = {name: getattr(inputs.responses, name)[rows.chosen] for name in FIXED}
+        return RolloutBatch(policy_logps=values[..., 0], values=values[..., 1], **drawn)
     if inputs.groups is not None:
         return _ranked(rows, values, inputs.groups, inputs.reference)
     m, n = len(rows.chosen), len(rows.rejected)
@@ -219,18 +218,4 @@ def _ranked(rows: Rows, values: Tensor, groups: Groups, reference: Tensor | None
         scores=spread(scores.to(values)),
         mask=mask.to(values.device),
         lengths=spread(_lengths(flat, values)),
-    )
-
-
-def _rollout(rows: Rows, values: Tensor, drawn: Responses) -> RolloutBatch:
-    """Of (B, T, 2) token log-probs and values."""
-    at = rows.chosen
-    return RolloutBatch(
-        policy_logps=values[..., 0],
-        old_logps=drawn.old_logps[at],
-        ref_logps=drawn.ref_logps[at],
-        values=values[..., 1],
-        old_values=drawn.old_values[at],
-        rewards=drawn.rewards[at],
-        mask=drawn.mask[at],
     )

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from methods.contract import Needs
+from prefrepro.data.truncate import limits_of
 from prefrepro.errors import UserError
 from prefrepro.model.batches import Inputs
 from prefrepro.model.examples import (
@@ -15,8 +16,8 @@ from prefrepro.model.examples import (
     RowFile,
     encode_groups,
     encode_pairs,
+    fewer_responses,
     is_ranked,
-    limits_of,
     mismatched,
     pairs_of_groups,
 )
@@ -40,11 +41,13 @@ def training_inputs(
         groups = encode_groups(rows, tokenizer, limits)
         held_out_groups = encode_groups(held_out_rows, tokenizer, limits)
         held_out, held_out_reference = pairs_of_groups(held_out_groups, "best_vs_worst", 0, reference.get("eval"))
+        logps = reference.get("train")
+        if spec.get("k"):
+            groups, logps = fewer_responses(groups, spec["k"], seed_for(spec["seed"], "k"), logps)
         if needs.rows == "groups":
-            data = Inputs(Pairs([], [], [], groups.counts), reference.get("train"), groups=groups)
+            data = Inputs(Pairs([], [], [], groups.counts), logps, groups=groups)
         else:
-            seed = seed_for(spec["seed"], "pairs")
-            data = Inputs(*pairs_of_groups(groups, spec["pairs"], seed, reference.get("train")))
+            data = Inputs(*pairs_of_groups(groups, spec["pairs"], seed_for(spec["seed"], "pairs"), logps))
     else:
         held_out, held_out_reference = encode_pairs(held_out_rows, tokenizer, limits), reference.get("eval")
         others = encode_pairs(mismatched(rows), tokenizer, limits) if needs.mismatched else None
@@ -57,7 +60,7 @@ def training_inputs(
             reference.get("mismatched"),
             reference_rewards=rewards.get("train"),
         )
-    is_measured = needs.reference or needs.output == "score"
+    is_measured = held_out.prompt_ids and (needs.reference or needs.output == "score")
     return data, Inputs(held_out, held_out_reference if needs.reference else None) if is_measured else None
 
 

@@ -1,4 +1,4 @@
-"""Log-probs of tokens from logits or hidden states. Knows nothing of models, templates or methods."""
+"""Log-probs of tokens from hidden states."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from torch import Tensor
 
 from prefrepro.model.cpu_matmul import linear, weight_gradient
 
-IGNORED = -100
-"""Label of a position that is not a response token, as collators and torch's cross_entropy have it."""
 CHUNK_ROWS, CHUNK_NUMBERS = 1024, 2**20
 """Tokens whose logits are made at once: this many, or more where the vocabulary is small."""
 KEPT_NUMBERS = 2**26
@@ -20,21 +18,6 @@ memory)."""
 
 def _float32_or_wider(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def sequence_logps(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-probs of the labels, from full logits: the plain form that `token_logps` is tested against.
-
-    logits (B, T, V) of any float dtype; labels (B, T), -100 where a token is no response token. Returns the
-    sum (B,) in nats, the token log-probs (B, T-1), zero where masked, both float32 or wider, and the token
-    counts (B,). Released code: utils.py:105-134, save that it takes the log-softmax in bfloat16.
-    """
-    targets = labels[:, 1:]  # position t predicts token t + 1
-    mask = targets != IGNORED
-    every = _float32_or_wider(logits[:, :-1]).log_softmax(dim=-1)
-    picked = every.gather(-1, targets.masked_fill(~mask, 0).unsqueeze(-1)).squeeze(-1)
-    token_level = picked.masked_fill(~mask, 0)
-    return token_level.sum(dim=-1), token_level, mask.sum(dim=-1)
 
 
 class _TokenLogps(torch.autograd.Function):

@@ -1,14 +1,13 @@
-"""The optimiser and its learning rate. Knows nothing of models, batches or methods."""
+"""The optimiser and its learning rate."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-
-from prefrepro.errors import UserError, nearest
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop": partial(torch.optim.RMSprop, alpha=0.99, eps=1e-8, momentum=0, weight_decay=0),
@@ -19,21 +18,25 @@ HF Trainer that the NCA and zephyr recipes run on."""
 FUSED = ("adamw",)
 
 
-def warmup_lr(step: int, lr: float, warmup_steps: int) -> float:
-    """Learning rate of the 0-based `step`: linear to `lr`, then constant (released trainers.py:351)."""
-    return lr * min(1.0, (step + 1) / (warmup_steps + 1))
+def warmup_lr(step: int, lr: float, warmup_steps: int, schedule: str = "constant", steps: int = 0) -> float:
+    """Learning rate of the 0-based `step` of `steps`: linear to `lr`, then as `schedule` says.
+
+    constant: `lr` (released trainers.py:351). linear, cosine: down to 0 at the end of the run, as the HF Trainer's
+    schedules of these names (NCA yamls/reward_qlora.yaml: cosine), but for a warm-up that starts above 0.
+    """
+    if step <= warmup_steps or schedule == "constant":
+        return lr * min(1.0, (step + 1) / (warmup_steps + 1))
+    done = (step - warmup_steps) / (steps - warmup_steps)
+    return lr * (1 - done if schedule == "linear" else (1 + math.cos(math.pi * done)) / 2)
 
 
 def build_optimizer(params: Iterable[Any], training: Mapping[str, Any]) -> torch.optim.Optimizer:
     """The optimiser that `training` names (keys `optimizer`, `lr`); the trainer sets `lr` anew at each step.
 
     `params`: tensors, or groups as torch.optim takes them. On CUDA torch's fused kernel where it has one (not of
-    RMSprop, which goes through all tensors of a group at once). Raises UserError on an unknown name.
+    RMSprop, which goes through all tensors of a group at once).
     """
     name = str(training["optimizer"])
-    if name not in OPTIMIZERS:
-        known = ", ".join(OPTIMIZERS)
-        raise UserError(f'training.optimizer: "{name}" is unknown. Known: {known}.{nearest(name, OPTIMIZERS)}')
     groups = list(params)
     first = groups[0]["params"][0] if isinstance(groups[0], dict) else groups[0]
     more = {"fused": True} if name in FUSED and first.is_cuda else {}

@@ -1,6 +1,6 @@
 """Which token of which sequence stands where in what a model reads: a rectangle, or one row without padding.
 
-In such a row a prompt may stand once for all its responses. Knows nothing of models, attention kernels or losses.
+In such a row a prompt may stand once for all its responses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A policy's own answers to training prompts, with a reward for each. Knows nothing of any method."""
+"""A policy's own answers to training prompts, with a reward for each."""
 
 from __future__ import annotations
 
@@ -60,18 +60,8 @@ def responder(
         order = by_length([Tokens(prompt, []) for prompt in prompts])
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            width = max(len(prompts[row]) for row in rows)
-            ids = torch.full((len(rows), width), tokenizer.pad_token_id)
-            mask = torch.zeros_like(ids)
-            for place, row in enumerate(rows):
-                ids[place, width - len(prompts[row]) :] = torch.tensor(prompts[row])
-                mask[place, width - len(prompts[row]) :] = 1
-            device = model.device
-            for row, answer in zip(
-                rows,
-                decode(model, tokenizer, ids.to(device), mask.to(device), room, max_length, arguments),
-                strict=True,
-            ):
+            answers = decode(model, tokenizer, [prompts[row] for row in rows], room, max_length, arguments)
+            for row, answer in zip(rows, answers, strict=True):
                 text_ids = tokenizer(answer.text, add_special_tokens=False)["input_ids"]
                 responses[row] = Tokens(prompts[row], answer.ids)
                 scored[row] = Tokens(prompts[row], [*text_ids, tokenizer.eos_token_id])

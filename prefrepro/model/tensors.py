@@ -1,4 +1,4 @@
-"""Named tensors in a safetensors file, whole or not at all. Knows nothing of what they mean."""
+"""Named tensors in a safetensors file, whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Encoded sequences of a data set of any size: token ids wait on disk, and memory holds 24 bytes for each sequence.
 
-A temporary file without a name, gone with its object. Knows nothing of text, tokenizers or models.
+A temporary file without a name, gone with its object.
 """
 
 from __future__ import annotations

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.errors import UserError
-from prefrepro.plan import notes
+from prefrepro.plan import notes, settings
 from prefrepro.plan.evaluation import Expander
+from prefrepro.plan.parts import parts_in_use
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.store import FILE, nodes_of, read_plan
-from prefrepro.specs.config import Config, make_config, read_paper, read_scale, settings_problems
-from prefrepro.specs.files import report, unknown_keys
+from prefrepro.specs.config import Config
+from prefrepro.specs.files import report
 from prefrepro.specs.imported_rows import with_imported_rows
+from prefrepro.specs.paper import read_paper
 from prefrepro.specs.readings import reading_of
-from prefrepro.specs.settings import SAMPLING, TRAINING, keys_of, value_problems
+from prefrepro.specs.scale import config_and_scale
 from prefrepro.specs.table import Column, Row, Table, read_table, table_files, target_of
 
 
@@ -25,10 +27,9 @@ def make_plan(given: dict[str, Any] | None = None) -> Plan:
     """The plan of every table at the config's scale.
 
     A table whose spec cannot be planned stands in `broken`, with its problems, and stops only who asks for it. Raises
-    UserError where config or scale are wrong, or no table can be planned.
+    UserError where config, scale or a file that they name are wrong, or no table can be planned.
     """
-    config = make_config(given or {})
-    plan = empty_plan(config, read_scale(config.scale))
+    plan = empty_plan(*config_and_scale(given or {}))
     for path in table_files():
         before = dict(plan.nodes)
         try:
@@ -43,8 +44,7 @@ def make_plan(given: dict[str, Any] | None = None) -> Plan:
 
 def planned(given: dict[str, Any]) -> Plan:
     """The plan of a config: as plan.json holds it, where that was written for the same config, else made anew."""
-    config = make_config(given)
-    plan = empty_plan(config, read_scale(config.scale))
+    plan = empty_plan(*config_and_scale(given))
     try:
         content = read_plan(plan.results / FILE)
     except UserError:
@@ -77,9 +77,10 @@ def add_table(plan: Plan, path: Path) -> None:
 
 
 def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
+    if plan.parts is None:
+        plan.parts = parts_in_use(plan)
     reading = reading_of(paper, plan.config)
     expander = Expander(plan, table, paper, reading)
-    _check_settings(expander)
     shared = {
         "paper": table.paper,
         "table": table.name,
@@ -96,19 +97,23 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
         "switches": reading.lines,
     }
     if table.settings:
-        spec, inputs = shared | _configuration(expander, table.notes), {}
+        spec, inputs = shared | settings.of_table(expander), {}
+    elif table.kind == "samples":
+        shown = _shown(expander)
+        spec = shared | {"cells": [], "trained": [], "shown": shown}
+        inputs = {one[key]: one[key] for one in shown for key in ("data_id", "sample_id")}
     else:
         cells = [
             _cell(expander, row, column)
             for row in table.rows
-            if row.is_evaluated
+            if row.evaluate
             for column in table.columns
             if not row.samples or column.key in row.samples
         ]
         trained = [
             expander.run(row, column, seed)
             for row in table.rows
-            if not row.is_evaluated
+            if not row.evaluate
             for column in table.columns[:1]
             for seed in _seeds(expander)
         ]
@@ -140,23 +145,6 @@ def _imported(expander: Expander) -> list[str]:
 
 def _seeds(expander: Expander) -> range:
     return range(1, expander.config.seeds + 1)
-
-
-def _check_settings(expander: Expander) -> None:
-    """A misspelt setting would fail in the middle of the work, or be ignored."""
-    paper, training = expander.paper, expander.paper["training"]
-    problems = settings_problems(expander.scale, paper, f"config/scales/{expander.config.scale}.yaml")
-    for row in expander.table.rows:
-        here = f"{expander.where}, row {row.key}, training"
-        problems += unknown_keys(row.training, keys_of(training), here)
-        problems += value_problems(TRAINING, row.training, here, training)
-    for column in expander.table.columns:
-        here = f"{expander.where}, column {column.key}"
-        problems += unknown_keys(column.training, keys_of(training), f"{here}, training")
-        problems += value_problems(TRAINING, column.training, f"{here}, training", training)
-        problems += unknown_keys(column.sampling, list(SAMPLING), f"{here}, sampling")
-        problems += value_problems(SAMPLING, column.sampling, f"{here}, sampling")
-    report(problems)
 
 
 def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
@@ -199,18 +187,26 @@ def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
     }
 
 
-def _configuration(expander: Expander, said: list[str]) -> dict[str, Any]:
-    """A table of settings: what the first row × column really runs with, beside what is printed."""
-    row, column = expander.table.rows[0], expander.table.columns[0]
-    run = expander.plan.nodes[expander.run(row, column, 1)]
-    sample = expander.plan.nodes[expander.sample(column, run.id, None, 1)]
-    lines = []
-    for setting in expander.table.settings:
-        value: Any = run.spec | {"sampling": sample.spec["sampling"]}
-        for part in setting["value"].split("."):
-            if not isinstance(value, dict) or part not in value:
-                raise UserError(f'{expander.where}, settings, {setting["label"]}: no setting "{setting["value"]}"')
-            value = value[part]
-        lines.append(setting | {"ours": value})
-    said = [*said, *notes.of_rows(expander.plan, {row.label: [run.id]})]
-    return {"cells": [], "trained": [], "settings": lines, "notes": said}
+def _shown(expander: Expander) -> list[dict[str, Any]]:
+    """A table of answers: what each row answers to each column's prompt. Prompts of one evaluation are one data set."""
+    together: dict[tuple[str, str], list[Column]] = {}
+    for column in expander.table.columns:
+        if not column.prompt_sha256:
+            raise UserError(f"{expander.where}, column {column.key}: kind samples wants prompt_sha256 (data/shown.py)")
+        together.setdefault((column.dataset, column.evaluation), []).append(column)
+    found = []
+    for columns in together.values():
+        data = expander.shown(columns[0], [column.prompt_sha256 for column in columns])
+        for row in expander.table.rows:
+            sample = expander.sample(columns[0], expander.run(row, columns[0], 1), None, 1, data)
+            found += [
+                {
+                    "row_label": row.label,
+                    "column_label": column.label,
+                    "sample_id": sample,
+                    "data_id": data,
+                    "place": place,
+                }
+                for place, column in enumerate(columns)
+            ]
+    return found

@@ -1,4 +1,4 @@
-"""One row × column of a table as nodes: its samples and verdicts, after the training that expand_training.py adds.
+"""One row × column of a table as nodes: its samples and verdicts, after the training that training.py adds.
 
 Imports neither torch nor Snakemake.
 """
@@ -12,7 +12,6 @@ from prefrepro.files import ROOT
 from prefrepro.plan.code_digest import code_digest
 from prefrepro.plan.training import Hub, Trainings, content_hash
 from prefrepro.specs.evaluation import EVALUATIONS
-from prefrepro.specs.judge import judge_config
 from prefrepro.specs.sources import read_named
 from prefrepro.specs.table import Column, Row
 
@@ -39,11 +38,18 @@ class Expander(Trainings):
         model = read_named("models", name, self.where)
         return {key: model[key] for key in ("repo", "revision", "template") if key in model}
 
-    def sample(self, column: Column, run: str | None, model: Hub | None, seed: int) -> str:
-        """A run's answers, or those of a released model, to the prompts of the column's evaluation."""
+    def shown(self, column: Column, hashes: list[str]) -> str:
+        """The prompts of these hashes, of the column's evaluation."""
+        data, file = self.dataset(self.evaluation(column).get("prompts") or column.dataset)
+        source = self.plan.nodes[data].spec["source"] | {"prompt_sha256": hashes}
+        return self.plan.add("data", file, {"source": source}, {}, dataset=file)
+
+    def sample(self, column: Column, run: str | None, model: Hub | None, seed: int, data: str | None = None) -> str:
+        """A run's answers, or those of a released model, to the prompts of the column's evaluation, or of `data`."""
         prompts = self.evaluation(column).get("prompts")
-        data, _ = self.dataset(prompts or column.dataset)
-        sampling = self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
+        data = data or self.dataset(prompts or column.dataset)[0]
+        sampling = self.cuts(prompts or column.dataset)
+        sampling |= self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
         if sampling.get("generations") and (most := self.scale["max_draws"]):
             sampling["generations"] = [[t, min(draws, most)] for t, draws in sampling["generations"]]
         spec = {"sampling": sampling, "seed": seed, "model": model or ""}
@@ -82,11 +88,8 @@ class Expander(Trainings):
         """The verdicts on a sample set."""
         name = self.judge_name(column)
         judge = read_named("judges", name, self.where)
-        judge_config(judge, f"config/judges/{name}.yaml")
         evaluation = {k: v for k, v in self.evaluation(column).items() if k not in ("judge", "prompts")}
         kind = evaluation["evaluation"]
-        if kind not in EVALUATIONS:
-            raise UserError(f'{self.where}: evaluation "{kind}" is unknown. Known: {", ".join(EVALUATIONS)}.')
         protocol = self.config.protocol if kind == "pairwise" else "paper"
         spec = {"judge": judge, "protocol": protocol, **evaluation}
         inputs = {"sample": sample}

@@ -16,8 +16,9 @@ from prefrepro.errors import UserError, nearest
 from prefrepro.plan.code_digest import code_digest
 from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.nodes import Graph, Node
-from prefrepro.specs.config import NAME, Config
+from prefrepro.specs.config import Config
 from prefrepro.specs.files import report
+from prefrepro.specs.values import NAME
 
 
 @dataclass(slots=True)
@@ -28,6 +29,8 @@ class Plan(Graph):
     scale: dict[str, Any] = field(kw_only=True)
     tables: dict[str, Node] = field(default_factory=dict)
     """target -> table node"""
+    parts: dict[str, set[str]] | None = None
+    """Data set -> its parts beside train that a node uses; parts.py"""
     broken: dict[str, list[str]] = field(default_factory=dict)
     """target -> what is wrong with the spec of a table that could not be planned"""
 

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
-from prefrepro.specs.files import as_mapping, report, unknown_keys
-from prefrepro.specs.rules import is_whole
 
 DEFAULT, MODELS = "default", "models"
 GROWTH = 1.5
@@ -48,19 +44,11 @@ class ScaleResources:
     """What the jobs of a plan's scale ask for: `default`, then the node's kind, then that kind of the node's model."""
 
     def __init__(self, plan: Plan, hours_of: Callable[[Node], float | None] = lambda node: None) -> None:
-        """`hours_of`: the forecast of a job, which shortens its runtime. Raises UserError with every problem."""
+        """`hours_of`: the forecast of a job, which shortens its runtime."""
         self.hours_of = hours_of
-        where, problems = f"config/scales/{plan.config.scale}.yaml, resources", []
-        section = as_mapping(plan.scale.get("resources"), where, problems)
-        by_kind = {key: given for key, given in section.items() if key != MODELS}
-        self.by_kind = _checked(by_kind, [DEFAULT, *KINDS], where, problems)
-        models = as_mapping(section.get(MODELS), f"{where}, {MODELS}", problems)
-        problems += unknown_keys(models, list(plan.scale["models"]), f"{where}, {MODELS}")
-        self.by_model = {
-            model: _checked(given, list(KINDS), f"{where}, {MODELS}, {model}", problems)
-            for model, given in models.items()
-        }
-        report(problems)
+        section = plan.scale["resources"]
+        self.by_kind = {key: asked for key, asked in section.items() if key != MODELS}
+        self.by_model = section.get(MODELS, {})
 
     def of(self, node: Node | None, attempt: int = 1) -> Resources:
         """Of a node, or of a job that is none of the plan's."""
@@ -78,19 +66,3 @@ class ScaleResources:
 
     def _hours(self, node: Node) -> float | None:
         return None if node.kind in UNKNOWN_HOURS else self.hours_of(node)
-
-
-def _checked(raw: Any, known: list[str], where: str, problems: list[str]) -> dict[str, dict[str, int]]:
-    """Kind -> what it asks for; what is wrong with it is added to `problems`."""
-    section = as_mapping(raw, where, problems)
-    problems += unknown_keys(section, known, where)
-    names = [entry.name for entry in fields(Resources)]
-    asked = {kind: as_mapping(given, f"{where}, {kind}", problems) for kind, given in section.items()}
-    for kind, values in asked.items():
-        problems += unknown_keys(values, names, f"{where}, {kind}")
-        for name, value in values.items():
-            least = 0 if name == "gpus" else 1
-            if not is_whole(value, least):
-                expected = f"expected a whole number of at least {least}"
-                problems.append(f"{where}, {kind}: {name} is {value!r:.80}; {expected}")
-    return asked

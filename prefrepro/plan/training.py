@@ -5,27 +5,30 @@ Imports neither torch nor Snakemake.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from prefrepro.data.hub import local_files
-from prefrepro.data.select import SELECTIONS
+from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file, show
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.adapters import settled, without
-from prefrepro.specs.config import REFERENCE_KEYS, ROLLOUT_KEYS, stand_in
 from prefrepro.specs.files import report
 from prefrepro.specs.method import Method, hparam_problems, read_method
 from prefrepro.specs.readings import Reading, merged
+from prefrepro.specs.scale import stand_in
+from prefrepro.specs.settings import ROLLOUT_KEYS, SELECTIONS, Reference
 from prefrepro.specs.sources import read_named
 from prefrepro.specs.table import Column, Row, Table
 
 HH_FILES = "hh-files"
 SWITCHED = {"hh": ("reading", "turns"), "tldr": ("reading",), "ultrafeedback": ("score_field",)}
 """Kind of dataset -> what of its file a switch may set."""
+PRETRAINING = {"dtype": "float32", "schedule": "constant"}
+"""Of base models made here, whatever a paper says"""
 Hub = str | dict[str, Any]
 """{repo, revision, template} of a model on the hub; empty where a node makes the model."""
 
@@ -38,7 +41,7 @@ class Trainings:
         self.config, self.scale = plan.config, plan.scale
         self.where = f"paper_tables/{table.paper}/{table.name}.yaml"
 
-    def settings(self, section: str, *more: dict[str, Any]) -> dict[str, Any]:
+    def settings(self, section: str, *more: Mapping[str, Any]) -> dict[str, Any]:
         """The paper's values, then the scale's, then the switches', then what is more special."""
         base = dict(self.paper[section]) | self.scale[section] | self.reading.section(section)
         for values in more:
@@ -59,6 +62,8 @@ class Trainings:
             spec["files"] = self.config.hh_files
         if files := local_files(spec):
             spec["files_sha256"] = {show(path): content_hash(path) for path in files}
+        if "parts" in spec and spec["kind"] != "world":  # a world makes as many rows of each part as are wanted
+            spec["parts"] = kept(spec["parts"], (self.plan.parts or {}).get(name, set()))
         sampling = self.settings("sampling", self._of_prompt_set(name))
         chosen = self.reading.section("source")
         spec |= {key: chosen[key] for key in SWITCHED.get(spec["kind"], ()) if key in chosen} | {
@@ -72,11 +77,15 @@ class Trainings:
         """The name in config/datasets of what stands in for a table's dataset."""
         return HH_FILES if self.config.hh_files and name == "hh" else self.stand_in("datasets", name)
 
-    def _training_settings(self, column: Column, *more: dict[str, Any]) -> dict[str, Any]:
-        """Settings of `training`; which end of a long prompt is cut is the dataset's to say (dataloader.py:384)."""
-        dataset = read_named("datasets", self._dataset_file(column.dataset), self.where)
+    def _training_settings(self, name: str, *more: dict[str, Any]) -> dict[str, Any]:
+        """Settings of `training` on a dataset, which says what end of a long prompt is cut (dataloader.py:384)."""
+        dataset = read_named("datasets", self._dataset_file(name), self.where)
         own = {key: dataset[key] for key in ("truncation_mode",) if key in dataset}
         return self.settings("training", own, *more)
+
+    def cuts(self, name: str) -> dict[str, Any]:
+        """What cuts the prompts of a dataset or prompt set when they are answered, as when they are trained on."""
+        return {key: value for key, value in self._training_settings(name).items() if key in LIMITS}
 
     def _of_prompt_set(self, name: str) -> dict[str, Any]:
         """What of `sampling` differs for a prompt set; nothing for a dataset's own evaluation prompts."""
@@ -100,13 +109,14 @@ class Trainings:
 
     def _pretrained(self, column: Column, name: str, model: dict[str, Any]) -> str:
         """A base model of the column's dataset, or of the one whose language the scale says it shares."""
-        column = replace(column, model=name, dataset=self.scale["pretrained_on"].get(column.dataset, column.dataset))
+        language = self.scale["pretrained_on"].get(column.dataset, column.dataset)
+        column = column.model_copy(update={"model": name, "dataset": language})
         data, data_name = self.dataset(column.dataset)
         spec = {
             "config": model["config"],
             "vocab_size": model["vocab_size"],
             "seed": model["seed"],
-            "training": without(self._training_settings(column, {"dtype": "float32"}, model["pretraining"])),
+            "training": without(self._training_settings(column.dataset, PRETRAINING, model["pretraining"])),
             "hparams": {},
             "part": "pretrain",
             "pairs": None,
@@ -125,7 +135,7 @@ class Trainings:
 
     def _training_run(
         self, kind: str, method: Method, column: Column, seed: int, training: dict[str, Any], hparams: dict[str, Any],
-        inputs: dict[str, str], init: Hub, part: str = "train", pairs: str | None = None,
+        inputs: dict[str, str], init: Hub, part: str = "train", pairs: str | None = None, k: int | None = None,
     ) -> str:  # fmt: skip
         spec = {
             "method": method.name,
@@ -135,6 +145,7 @@ class Trainings:
             "init": init,
             "part": part,
             "pairs": pairs,
+            **({"k": k} if k else {}),
             **self._names(column),
         }
         readable = f"{method.name.replace('_', '-')}_{column.model}_{column.dataset}"
@@ -150,7 +161,7 @@ class Trainings:
         else:
             model = read_named("models", base, self.where)
             inputs, init = {"init": self._pretrained(column, base, model)}, ""
-        training = self._training_settings(column, self.settings("sft"))
+        training = self._training_settings(column.dataset, self.settings("sft"))
         # Of ranked data SFT takes each prompt's best response.
         pairs = "best_vs_worst" if self._is_ranked(data) else None
         return self._training_run(
@@ -181,6 +192,8 @@ class Trainings:
         if is_ranked and of_pairs:
             wants = f"{here}: {method.name} wants {', '.join(of_pairs)}"
             raise UserError(f"{wants}, which are made of pairs, but the data set holds groups")
+        if row.k and not is_ranked:
+            raise UserError(f'{here}: "k" is set, but the data set holds pairs, not groups of scored responses')
         if row.pairs is not None and (ranks or not is_ranked):
             why = f"{method.name} takes whole groups" if ranks else "the data set already holds pairs"
             raise UserError(f'{here}: "pairs" is set, but {why}')
@@ -190,7 +203,7 @@ class Trainings:
         """The one that stands in for a judge: of the part that no policy sees."""
         data, _ = self.dataset(column.dataset)
         inputs, init = self._base(column, 1)
-        training = self._training_settings(column, self.settings("reward_model"))
+        training = self._training_settings(column.dataset, self.settings("reward_model"))
         method = read_method("bradley_terry")
         return self._training_run(
             "reward_model", method, column, 1, training, {}, {"data": data, **inputs}, init, part="judge"
@@ -200,7 +213,7 @@ class Trainings:
         self, column: Column, inputs: dict[str, str], init: Hub, pairs: str | None, seed: int
     ) -> str:
         """The one that a policy is trained on: of the policy's own training pairs, from the model it starts from."""
-        training = self._training_settings(column, self.settings("reward_model"))
+        training = self._training_settings(column.dataset, self.settings("reward_model"))
         roles = {role: inputs[role] for role in ("data", "init") if role in inputs}
         method = read_method("bradley_terry")
         return self._training_run("reward_model", method, column, seed, training, {}, roles, init, pairs=pairs)
@@ -253,10 +266,11 @@ class Trainings:
         pairs = self._selection(row, method, data)
         start, init = self._start(column, seed)
         inputs = {"data": data, **start}
-        limits = {name: training[name] for name in ("max_length", "max_prompt_length", "truncation_mode")}
+        limits = {name: training[name] for name in LIMITS}
         if method.needs.get("reference", True):
             spec = limits | {"dtype": _computed_in(training), "micro_batch": training["micro_batch"], "init": init}
             spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
+            spec |= {name: training[name] for name in ("logp_dtype",) if name in training}
             readable = f"{self.paper.get('start', 'sft')}_{column.model}_{data_name}"
             of = {"model": column.model, "dataset": column.dataset}
             inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start}, **of)
@@ -271,15 +285,17 @@ class Trainings:
             training["rollout"] = rollout
             if rollout["responses"] == "policy":
                 inputs["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
-        return self._training_run("run", method, column, seed, training, hparams, inputs, init, pairs=pairs)
+        return self._training_run("run", method, column, seed, training, hparams, inputs, init, pairs=pairs, k=row.k)
 
     def _starts_from_sft(self, start: dict[str, str]) -> bool:
         return "init" in start and self.plan.nodes[start["init"]].kind == "sft"
 
-    def _training(self, method: Method, column: Column, given: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    def _training(
+        self, method: Method, column: Column, given: dict[str, Any], own: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """A run's training fields; the batch fits its contrasts."""
-        usual, planning = self._training_settings(column, given), self.reading.section("planning")
-        training = usual | own
+        usual, planning = self._training_settings(column.dataset, given), self.reading.section("planning")
+        training = usual | dict(own)
         is_smaller = training["contrast_size"] < usual["batch_size"]
         if training["contrast_size"] != usual["contrast_size"] and is_smaller and "batch_size" not in own:
             contrasts, size = usual["batch_size"] // usual["contrast_size"], training["contrast_size"]
@@ -288,8 +304,11 @@ class Trainings:
         if method.needs.get("rows") == "balanced" and (balanced := planning.get("balanced")):
             training["batch_size"] //= balanced["batch_divisor"]
             training["contrast_size"] //= balanced["contrast_divisor"]
-        if method.needs.get("rows") == "mixed" and planning.get("mixed_group") == "batch":
-            training["contrast_size"] = training["batch_size"]
+        if method.needs.get("rows") == "mixed":
+            if planning.get("mixed_group") == "batch":
+                training["contrast_size"] = training["batch_size"]
+            if method.needs["shape"] == "unpaired" and "mixed_rows" in planning:
+                training["rows"] = planning["mixed_rows"]
         return training
 
     def _embeddings(
@@ -308,19 +327,24 @@ class Trainings:
         self, row: Row, column: Column, inputs: dict[str, str], init: Hub, own: dict[str, Any], pairs: str | None,
         seed: int,
     ) -> str:  # fmt: skip
-        """Raises UserError where it is not said how many responses are sampled, or a number makes no sense."""
+        """Raises UserError where it is not said how many responses are sampled."""
         given = self.paper["rollout"]["reference"] | self.scale["rollout"]["reference"]
         where = f"{self.where}, row {row.key}: {row.method} wants responses of the reference"
-        if lacking := [name for name in REFERENCE_KEYS if name not in given]:
+        if lacking := [name for name in Reference.__annotations__ if name not in given]:
             spec = f"paper_tables/{self.table.paper}/paper.yaml"
             raise UserError(f"{where}, and {', '.join(lacking)} is not set; set it in {spec}, rollout, reference")
-        if not isinstance(given["samples"], int) or given["samples"] < 1:
-            raise UserError(f"{where}: samples is {given['samples']!r}; expected a whole number of at least 1")
         spec = own | given | {"init": init, "seed": seed}
         roles = {role: inputs[role] for role in ("data", "init") if role in inputs}
         roles["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
         of = {"model": column.model, "dataset": column.dataset}
         return self.plan.add("reference_rewards", f"sft_{column.model}_{column.dataset}", spec, roles, **of)
+
+
+def kept(shares: dict[str, float], used: set[str]) -> dict[str, float]:
+    """A data set's shares where only `train` and `used` are wanted: train takes those of the other parts, now 0."""
+    unused = {part: shares[part] for part in shares if part not in {"train", *used}}
+    train = round(shares.get("train", 0.0) + sum(unused.values()), 12)
+    return shares | dict.fromkeys(unused, 0.0) | {"train": train}
 
 
 def content_hash(path: Path) -> str:

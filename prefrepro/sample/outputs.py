@@ -1,23 +1,21 @@
-"""Answers that were made elsewhere: CSV, JSON Lines or JSON with columns of any name, held against the prompts here.
-
-Knows nothing of models, tables or judges.
-"""
+"""Answers that were made elsewhere: CSV, JSON Lines or JSON with columns of any name, held against the prompts here."""
 
 from __future__ import annotations
 
 import csv
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.jsonl import read_jsonl
+from prefrepro.data.jsonl import read_jsonl, text_of
 from prefrepro.data.template import render_history, render_prompt
 from prefrepro.errors import UserError, nearest
+from prefrepro.files import ROOT, sha256_file, write_json, write_lines
+from prefrepro.specs.runtime import DEFAULT, Runtime
 
-FIELDS = ("prompt", "prompt_id", "response", "responses")
-"""What a mapping may name. A prompt is told by its text or its id; `responses` is a list, one answer for each turn."""
 ENGINE = "imported"
 """What stands where a manifest names the engine that answered."""
 SHOWN = 3
@@ -27,25 +25,26 @@ Row = tuple[str, dict[str, Any]]
 """Where it stands, and its values by our names."""
 
 
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
+    """The import node of the DAG: a sample set laid out as if sampled here, the manifest says `engine: imported`.
+
+    Raises UserError where the file is another than was planned with, or does not answer exactly these prompts.
+    """
+    started, path = time.perf_counter(), ROOT / spec["source"]
+    answers = imported(path, spec["map"], inputs["data"] / "prompts.jsonl", spec["ignore_extra"])
+    if (digest := sha256_file(path)) != spec["source_sha256"]:
+        raise UserError(f"{path} was changed since this was planned (SHA-256 {digest[:12]}…); run snakemake again")
+    write_lines(out / "samples.jsonl", map(text_of, answers))
+    manifest = {"spec": spec, "n": len(answers), "engine": ENGINE, "wall_s": time.perf_counter() - started}
+    write_json(out / "manifest.json", manifest)
+
+
 def imported(path: Path, columns: dict[str, str], prompts_jsonl: Path, ignore_extra: bool) -> list[dict[str, Any]]:
     """Rows of samples.jsonl; tokens and temperature are not known. Raises UserError."""
     prompts = [row for _, row in read_jsonl(prompts_jsonl)]
     answers = answers_to(prompts, read_outputs(path, columns), path, ignore_extra)
     own = {"tokens": None, "finish": ENGINE, "draw": 0, "temperature": None}
     return [prompt | answer | own for prompt, answer in zip(prompts, answers, strict=True)]
-
-
-def mapping_problems(columns: Mapping[str, str]) -> list[str]:
-    """What is wrong with {our field: their column}."""
-    problems = [
-        f'"{field}" is no field. Known: {", ".join(FIELDS)}.{nearest(field, FIELDS)}'
-        for field in columns
-        if field not in FIELDS
-    ]
-    for pair in (("prompt", "prompt_id"), ("response", "responses")):
-        if sum(field in columns for field in pair) != 1:
-            problems.append(f"expected one of {' and '.join(pair)} to name a column of the file")
-    return problems
 
 
 def read_outputs(path: Path, columns: Mapping[str, str]) -> list[Row]:

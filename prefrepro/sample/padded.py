@@ -1,19 +1,20 @@
 """Answers of a transformers model to the token ids of prompts, in padded batches.
 
-An answer ends by the rules of model/decode.py. Knows nothing of files, turns or temperatures by row.
+An answer ends by the rules of model/decode.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import abc
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
-from prefrepro.model.decode import Answer, decode, sampling_arguments
+from prefrepro.model.decode import Answer, StopAt, decode, sampling_arguments
 from prefrepro.model.seeds import seed_for
 
 
@@ -29,14 +30,26 @@ class Request:
     max_length: int
     """The most tokens of prompt and answer together"""
     seed: int
+    stop_at: StopAt = "role_tag"
 
     def room_after(self, prompt: list[int]) -> int:
         """The most tokens of an answer to this prompt."""
         return min(self.room, self.max_length - len(prompt))
 
 
-def ignore(n_answers: int) -> None:
-    """What an engine does for each few answers unless the caller has a progress bar."""
+class Engine(abc.ABC):
+    """Answers prompts."""
+
+    version = metadata.version("transformers")
+    seeded_per = "draw"
+    """What has a random stream of its own: draw | batch | answer."""
+    processes = 1
+    advance: Callable[[int], object] = staticmethod(lambda n_answers: None)
+    """Called with the number of new answers."""
+
+    @abc.abstractmethod
+    def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
+        """One for each prompt, in their order. The prompts are sorted by length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +61,19 @@ class Batch:
     seed: int | None
 
 
+Answered = Callable[[list[Batch]], Iterator[list[Answer]]]
+"""(batches) -> the answers of each, in order"""
+
+
 @torch.inference_mode()
 def answer_batch(model: Any, tokenizer: Any, batch: Batch) -> list[Answer]:
-    """Answers to the prompts of a batch, padded on the left, with a key-value cache."""
+    """Answers to the prompts of a batch, with a key-value cache."""
     if batch.seed is not None:
         torch.manual_seed(batch.seed)
-    rows, request = [torch.tensor(prompt, dtype=torch.long) for prompt in batch.prompts], batch.request
-    ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id, padding_side="left")
-    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
+    request = batch.request
     settings = sampling_arguments(request.temperature, request.top_p)
-    place = model.device
-    return decode(model, tokenizer, ids.to(place), mask.to(place), request.room, request.max_length, settings)
+    limits = request.room, request.max_length
+    return decode(model, tokenizer, batch.prompts, *limits, settings, request.stop_at)
 
 
 def batches(prompts: list[list[int]], request: Request, size: int, seed_per: str) -> list[Batch]:
@@ -70,20 +85,17 @@ def batches(prompts: list[list[int]], request: Request, size: int, seed_per: str
     ]
 
 
-class Padded:
+class Padded(Engine):
     """transformers, batch by batch, prompts of like length together; a batch ends with its longest answer."""
 
-    version, processes = metadata.version("transformers"), 1
-
     def __init__(self, model: Any, tokenizer: Any, batch_size: int, seed_per: str = "draw") -> None:
-        self.model, self.tokenizer = model.eval(), tokenizer
         self.batch_size, self.seeded_per = batch_size, seed_per
-        self.advance: Callable[[int], object] = ignore
+        self.answered: Answered = functools.partial(map, functools.partial(answer_batch, model.eval(), tokenizer))
 
     def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
         torch.manual_seed(request.seed)
         found: list[Answer] = []
-        for batch in batches(prompts, request, self.batch_size, self.seeded_per):
-            found += answer_batch(self.model, self.tokenizer, batch)
-            self.advance(len(batch.prompts))
+        for some in self.answered(batches(prompts, request, self.batch_size, self.seeded_per)):
+            found += some
+            self.advance(len(some))
         return found

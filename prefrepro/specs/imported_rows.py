@@ -5,18 +5,55 @@ Written by `prefrepro import-samples`, or by hand. Imports neither torch nor pan
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, get_args
 
-from prefrepro.errors import UserError
+from pydantic import AfterValidator, Field, with_config
+from typing_extensions import TypedDict
+
+from prefrepro.errors import nearest
 from prefrepro.files import ROOT, show
-from prefrepro.sample.outputs import mapping_problems
-from prefrepro.specs.files import as_mapping, read_mapping, report, unknown_keys
-from prefrepro.specs.table import Row, Table
+from prefrepro.specs.files import checked, collecting, read_mapping, report
+from prefrepro.specs.problems import problem
+from prefrepro.specs.table import Reported, Row, Table
+from prefrepro.specs.values import CLOSED, Flag, Text
 
-KEYS = ["table", "row", "label", "scale", "columns", "reported"]
-COLUMN_KEYS = ["file", "map", "ignore_extra"]
+Field_ = Literal["prompt", "prompt_id", "response", "responses"]
+"""What a mapping may name. A prompt is told by its text or its id; `responses` is a list, one answer for each turn."""
+FIELDS = get_args(Field_)
+
+
+def _one_of_each(columns: dict[str, str]) -> dict[str, str]:
+    for pair in (("prompt", "prompt_id"), ("response", "responses")):
+        if sum(field in columns for field in pair) != 1:
+            raise problem(f"expected one of {' and '.join(pair)} to name a column of the file")
+    return columns
+
+
+Mapping = Annotated[dict[Field_, Text], AfterValidator(_one_of_each)]
+"""Our field -> their column"""
+
+
+def _there(file: str) -> str:
+    if not (ROOT / file).is_file():
+        raise problem(f"{file} does not exist; expected a file of answers. Put it back, or remove the row's file")
+    return file
+
+
+class Answers(TypedDict):
+    file: Annotated[Text, AfterValidator(_there)]
+    map: Mapping
+    ignore_extra: NotRequired[Flag]
+
+
+@with_config(CLOSED)
+class ImportedRow(TypedDict):
+    table: Text
+    row: Text
+    label: NotRequired[Text]
+    scale: Text
+    columns: Annotated[dict[str, Answers], Field(min_length=1)]
+    reported: NotRequired[dict[str, Reported]]
 
 
 def folder() -> Path:
@@ -30,45 +67,17 @@ def with_imported_rows(table: Table, scale: str) -> Table:
     for path in sorted(folder().glob("*.yaml")):
         raw = read_mapping(path)
         if raw.get("table") == f"{table.paper}/{table.name}" and raw.get("scale") == scale:
-            try:
-                rows.append(_row(path, raw, table))
-            except UserError as error:
-                problems += error.problems
+            with collecting(problems):
+                rows.append(_row(show(path), raw, table))
     report(problems)
-    return dataclasses.replace(table, rows=[*table.rows, *rows]) if rows else table
+    return table.model_copy(update={"rows": [*table.rows, *rows]}) if rows else table
 
 
-def _row(path: Path, raw: dict[str, Any], table: Table) -> Row:
-    where = show(path)
-    problems = unknown_keys(raw, KEYS, where)
-    columns = as_mapping(raw.get("columns"), f"{where}, columns", problems)
-    reported = as_mapping(raw.get("reported"), f"{where}, reported", problems)
-    known = [column.key for column in table.columns]
-    problems += unknown_keys(columns, known, f"{where}, columns") + unknown_keys(reported, known, f"{where}, reported")
-    key = raw.get("row")
-    if not isinstance(key, str) or key in {row.key for row in table.rows}:
-        problems.append(f'{where}: row is "{key}"; expected the name of a new row of {raw["table"]}')
-    problems += [f"{where}: no column is given"] if not columns else []
-    for name, given in columns.items():
-        here = f"{where}, column {name}"
-        column = as_mapping(given, here, problems)
-        problems += unknown_keys(column, COLUMN_KEYS, here)
-        wanted = as_mapping(column.get("map"), f"{here}, map", problems)
-        problems += [f"{here}, map: {problem}" for problem in mapping_problems(wanted)]
-        if not isinstance(column.get("file"), str) or not (ROOT / str(column["file"])).is_file():
-            expected = f"expected a file of answers. Put it back, or remove {where}"
-            problems.append(f"{here}: {column.get('file')} does not exist; {expected}")
+def _row(where: str, raw: dict[str, Any], table: Table) -> Row:
+    found, reported = checked(ImportedRow, raw, where), raw.get("reported", {})
+    key, known = found["row"], [column.key for column in table.columns]
+    strangers = [name for name in {**found["columns"], **reported} if name not in known]
+    problems = [f'{where}: "{name}" is no column of {found["table"]}.{nearest(name, known)}' for name in strangers]
+    problems += [f'{where}: {found["table"]} has a row "{key}" of its own' for row in table.rows if row.key == key]
     report(problems)
-    return Row(
-        key=str(key),
-        label=raw.get("label", key),
-        method="",
-        hparams={},
-        training={},
-        embedder=None,
-        pairs=None,
-        external=None,
-        samples=columns,
-        is_evaluated=True,
-        reported=reported,
-    )
+    return Row.model_construct(key=key, label=raw.get("label", key), samples=found["columns"], reported=reported)

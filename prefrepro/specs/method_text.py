@@ -1,6 +1,6 @@
 """What a method file says to a reader: its docstrings, its loss as written, the meaning of each hyper-parameter.
 
-Read from source without importing it (introspect.py reads the header). Model cards and the documentation quote it.
+Read from source without importing it (method.py reads the header). Model cards and the documentation quote it.
 """
 
 from __future__ import annotations

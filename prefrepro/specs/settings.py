@@ -1,149 +1,140 @@
-"""What the values of `training`, `sampling`, `rollout`, `evaluations` and a switch may be, wherever they stand.
+"""What `training`, `sampling`, `rollout`, `evaluations` and a side of a switch may hold, wherever they stand.
 
-A setting without a rule here holds the same kind of value as the paper's own. Which settings there are is the
-paper's to say (paper.yaml); spec.py and plan.py ask. Imports nothing heavy.
+Sections are layers, which the planner lays over each other key by key: each stays a mapping of what it was given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-from prefrepro.specs import adapters
-from prefrepro.specs.evaluation import EVALUATIONS
-from prefrepro.specs.method import method_names
-from prefrepro.specs.rules import COUNT, FLAG, NUMBER, SEED, TEXT, Key, is_number, is_text, is_whole, one_of
+from pydantic import Field
+from typing_extensions import TypedDict
 
-OPTIMIZERS = ("rmsprop", "adamw")
-DTYPES = ("float32", "bfloat16", "float64")
+from prefrepro.specs.problems import expecting
+from prefrepro.specs.values import Count, Finite, Flag, MethodName, Number, Seed, Text, Texts, Whole
 
-
-def _are_generations(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(_is_generation(one) for one in value)
-
-
-def _is_generation(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and is_number(value[0])
-        and 0 <= value[0] <= 10
-        and is_whole(value[1], 1)
-    )
+Optimizer = Literal["rmsprop", "adamw"]
+Dtype = Literal["float32", "bfloat16", "float64"]
+End = Literal["keep_start", "keep_end"]
+Turns = Literal["all", "single"]
+ScoreField = Literal["overall_score", "overall_score_corrected", "fine_grained_mean"]
+Selection = Literal["best_vs_worst", "best_vs_random", "best_vs_each", "all_pairs"]
+"""1, 1, K − 1 («× (k−1)») and K(K−1)/2 («× C(k,2)») pairs of a group without equal scores"""
+SELECTIONS: tuple[Selection, ...] = get_args(Selection)
+Temperature = Annotated[Finite, Field(ge=0, le=10), expecting("a number from 0 to 10")]
 
 
-def _are_paths(value: Any) -> bool:
-    return is_text(value) or (isinstance(value, list) and bool(value) and all(map(is_text, value)))
+class Training(TypedDict, total=False):
+    optimizer: Optimizer
+    lr: Number
+    warmup_steps: Seed
+    schedule: Literal["constant", "linear", "cosine"]
+    epochs: Number
+    max_steps: Count | None
+    batch_size: Count
+    micro_batch: Count
+    contrast_size: Count
+    max_grad_norm: Number
+    max_length: Count
+    max_prompt_length: Count
+    truncation_mode: End
+    cut_prompts: Literal["always", "with_response"]
+    dtype: Dtype
+    compute_dtype: Dtype
+    logp_dtype: Literal["float32", "bfloat16"]
+    lora_rank: Seed
+    quantize: Literal["none", "nf4"]
+    on_nan: Literal["stop", "skip"]
+    log_every: Count
+    eval_every: Seed
+    checkpoint_every: Count
+    threads: Count
 
 
-_DTYPE = one_of(*DTYPES)
-TRAINING: dict[str, Key] = {
-    "optimizer": one_of(*OPTIMIZERS),
-    "lr": NUMBER,
-    "warmup_steps": SEED,
-    "epochs": NUMBER,
-    "max_steps": COUNT.or_null,
-    "batch_size": COUNT,
-    "micro_batch": COUNT,
-    "contrast_size": COUNT,
-    "max_grad_norm": NUMBER,
-    "max_length": COUNT,
-    "max_prompt_length": COUNT,
-    "truncation_mode": one_of("keep_start", "keep_end"),
-    "dtype": _DTYPE,
-    "compute_dtype": _DTYPE,
-    "lora_rank": SEED,
-    "quantize": one_of("none", "nf4"),
-    "on_nan": one_of("stop", "skip"),
-    "log_every": COUNT,
-    "eval_every": SEED,
-    "checkpoint_every": COUNT,
-    "threads": COUNT,
-}
-ROLLOUT: dict[str, Key] = {
-    "ppo_epochs": COUNT,
-    "minibatches": COUNT,
-    "max_head_grad_norm": NUMBER,
-    "max_new_tokens": COUNT.or_null,
-    "samples": COUNT,
-    "hparams": Key(lambda value: isinstance(value, dict), "a mapping"),
-}
-SAMPLING: dict[str, Key] = {
-    "n": COUNT,
-    "temperature": Key(lambda value: is_number(value) and 0 <= value <= 10, "a number from 0 to 10"),
-    "top_p": Key(lambda value: is_number(value) and 0 < value <= 1, "a number above 0 and up to 1"),
-    "max_length": COUNT,
-    "max_new_tokens": COUNT.or_null,
-    "batch_size": COUNT,
-    "engine": one_of("transformers", "continuous", "vllm"),
-    "seed_per": one_of("draw", "batch"),
-    "order_seed": SEED,
-    "dtype": _DTYPE,
-    "threads": COUNT,
-    "generations": Key(_are_generations, "a list of [temperature, responses]"),
-}
-EVALUATION: dict[str, Key] = {
-    "evaluation": one_of(*EVALUATIONS),
-    "judge": TEXT,
-    "prompts": TEXT,
-    "template": one_of("dialogue", "summarization"),
-    "annotator": one_of("weighted", "fn", "ae1"),
-    "reference": TEXT,
-    "length_controlled": FLAG,
-    "difficulty": one_of("published", "none"),
-    "gamed": TEXT,
-    "empty_response": one_of("refuse", "judge"),
-    "replicates": Key(lambda value: is_whole(value, 2), "a whole number of at least 2"),
-    "verdict_regex": one_of("2024", "2025"),
-    "judge_prompts": Key(_are_paths, "a path, or a list of paths"),
-}
-SOURCE: dict[str, Key] = {
-    "reading": one_of("paper", "code"),
-    "turns": one_of("all", "single"),
-    "score_field": one_of("overall_score", "overall_score_corrected", "fine_grained_mean"),
-}
-PLANNING: dict[str, Key] = {
-    "rollouts": one_of("data", "policy"),
-    "methods": Key(
-        lambda value: isinstance(value, dict) and set(map(str, [*value, *value.values()])) <= set(method_names()),
-        "a mapping of methods to the methods that take their place",
-    ),
-    "mixed_group": one_of("batch"),
-    "contrast_batch": one_of("held", "moved"),
-    "balanced": Key(
-        lambda value: (
-            isinstance(value, dict)
-            and set(value) == {"batch_divisor", "contrast_divisor"}
-            and all(is_whole(one, 1) for one in value.values())
-        ),
-        "{batch_divisor: n, contrast_divisor: n}",
-    ),
-}
+class RolloutTraining(Training, total=False):
+    """What a rollout method has beside or instead of `training`; prefrepro/model/training.py says what it means."""
+
+    ppo_epochs: Count
+    minibatches: Count
+    max_head_grad_norm: Number
+    max_new_tokens: Count | None
+    hparams: dict[str, Any]
 
 
-def keys_of(training: Mapping[str, Any]) -> list[str]:
-    """What may be set of a training, under a paper's own `training`; left out, the rest is no part of a run."""
-    return list(dict.fromkeys([*training, "compute_dtype", *adapters.DEFAULTS]))
+ROLLOUT_KEYS = ("ppo_epochs", "minibatches", "max_head_grad_norm", "max_new_tokens")
 
 
-def value_problems(
-    rules: Mapping[str, Key], given: Mapping[str, Any], where: str, like: Mapping[str, Any] | None = None
-) -> list[str]:
-    """One sentence for each value that its rule, or else its kind in `like`, does not accept."""
-    problems = []
-    for key, value in given.items():
-        rule = rules.get(key) or _same_kind((like or {}).get(key))
-        if not rule.accepts(value):
-            problems.append(f"{where}: {key} is {value!r:.80}; expected {rule.expected}")
-    return problems
+class Reference(TypedDict, total=False):
+    """Responses that are rewarded once, before any training (prefrepro/model/reference_rewards.py)."""
+
+    samples: Count
+    """To each training prompt"""
+    max_new_tokens: Count | None
 
 
-def _same_kind(known: Any) -> Key:
-    """A rule made of another value of the same setting; null says nothing."""
-    if isinstance(known, bool):
-        return FLAG
-    if isinstance(known, int | float):
-        return Key(lambda value: is_number(value) and value >= 0, "a number of at least 0")
-    if isinstance(known, str):
-        return TEXT
-    return Key(lambda _: True, "anything")
+class Rollout(TypedDict, total=False):
+    """By where responses come from."""
+
+    data: RolloutTraining
+    policy: RolloutTraining
+    reference: Reference
+
+
+class Sampling(TypedDict, total=False):
+    n: Count
+    temperature: Temperature
+    top_p: Annotated[Finite, Field(gt=0, le=1), expecting("a number above 0 and up to 1")]
+    max_length: Count
+    max_new_tokens: Count | None
+    batch_size: Count
+    engine: Literal["transformers", "continuous", "vllm"]
+    seed_per: Literal["draw", "batch"]
+    stop_at: Literal["role_tag", "eos"]
+    order_seed: Seed
+    dtype: Dtype
+    threads: Count
+    generations: Annotated[
+        list[tuple[Temperature, Count]], Field(min_length=1), expecting("a list of [temperature, responses]")
+    ]
+
+
+class EvaluationSettings(TypedDict, total=False):
+    evaluation: Literal["pairwise", "alpaca_eval", "mt_bench", "arena_hard"]
+    judge: Text
+    prompts: Text
+    template: Literal["dialogue", "summarization"]
+    annotator: Literal["weighted", "fn", "ae1"]
+    reference: Text
+    length_controlled: Flag
+    difficulty: Literal["published", "none"]
+    gamed: Text
+    empty_response: Literal["refuse", "judge"]
+    replicates: Annotated[Whole, Field(ge=2), expecting("a whole number of at least 2")]
+    verdict_regex: Literal["2024", "2025"]
+    judge_prompts: Annotated[Text | Texts, expecting("a path, or a list of paths")]
+
+
+class SourceSwitch(TypedDict, total=False):
+    """What a side of a switch may change in a dataset's file."""
+
+    reading: Literal["paper", "code"]
+    turns: Turns
+    score_field: ScoreField
+
+
+class Balanced(TypedDict):
+    batch_divisor: Count
+    contrast_divisor: Count
+
+
+class Planning(TypedDict, total=False):
+    """What the planner reads: where PPO's responses come from, and how a batch is made up."""
+
+    rollouts: Literal["data", "policy"]
+    methods: dict[MethodName, MethodName]
+    """Method -> the method whose file takes its place"""
+    mixed_group: Literal["batch"]
+    mixed_rows: Literal["balanced"]
+    """How a method that draws chosen and rejected responses together draws them instead"""
+    contrast_batch: Literal["held", "moved"]
+    balanced: Balanced

@@ -1,161 +1,125 @@
-"""What config/datasets, config/models and config/embedders may hold: keys by kind, their form, which must be there.
-
-Read at planning, so that a misspelt or missing key is one message before anything starts. Judges and scales have
-checks of their own (judge/config.py, spec.py). Imports nothing heavy.
-"""
+"""What the files of config/datasets, models and embedders may hold, by kind. A judge's file is judge.py's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Annotated, Any, Literal, Required
+
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT
-from prefrepro.specs.files import names_in, read_mapping
-from prefrepro.specs.rules import (
-    COUNT,
-    FLAG,
-    MAPPING,
-    NUMBER,
-    SEED,
-    TEXT,
-    TEXTS,
-    Key,
-    is_number,
-    is_text,
-    is_whole,
-    key_problems,
-    one_of,
-)
-from prefrepro.specs.settings import TRAINING, value_problems
+from prefrepro.specs.files import checked, names_in, read_mapping
+from prefrepro.specs.judge import judge_config
+from prefrepro.specs.problems import Problem, also, expecting, missing, must, problem
+from prefrepro.specs.settings import End, ScoreField, Training, Turns
+from prefrepro.specs.values import CLOSED, Count, Flag, ModelName, Number, Seed, Share, Text, Texts
+
+Parts = Annotated[
+    dict[Literal["train", "eval", "judge"], Share],
+    must(lambda shares: math.isclose(sum(shares.values()), 1)),
+    expecting("shares of train, eval and judge that sum to 1"),
+]
+Rows = Annotated[
+    dict[Literal["pretrain", "train", "eval", "judge"], Seed],
+    Field(min_length=4),
+    expecting("how many rows pretrain, train, eval and judge have"),
+]
+Splits = Annotated[dict[Literal["train", "eval"], Text | None], expecting("{train: NAME, eval: NAME}, or null for all")]
+Files = Annotated[
+    Text | list[Text] | Annotated[dict[str, Text], Field(min_length=1)] | None,
+    expecting("a path, a list of paths, or {name: path}"),
+]
+Mapped = Annotated[dict[str, Any], Field(min_length=1), expecting("a mapping")]
+Revision = Annotated[Text | None, expecting("a commit, a branch, or null")]
+Pairs = Literal["pairs", "ranked"]
+Forms = Literal["pairs", "ranked", "instructions", "mt_bench", "arena_hard"]
+Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard"]
 
 
-def _are_shares(value: Any) -> bool:
-    if not isinstance(value, dict) or not value or set(value) - {"train", "eval", "judge"}:
-        return False
-    return all(is_number(share) and 0 <= share <= 1 for share in value.values()) and math.isclose(
-        sum(value.values()), 1
-    )
+def _placed(mapping: dict[str, Any]) -> list[Problem]:
+    is_placed = "repo" in mapping or "files" in mapping
+    return [] if is_placed else [((), problem('neither "repo" nor "files" is there; expected a hub id or local files'))]
 
 
-def _are_rows(value: Any) -> bool:
-    names = {"pretrain", "train", "eval", "judge"}
-    return isinstance(value, dict) and set(value) == names and all(is_whole(n, 0) for n in value.values())
+def _made(mapping: dict[str, Any]) -> list[Problem]:
+    """What a form of the embedded world wants."""
+    wanted = ["temperature"] if mapping.get("form") == "pairs" else []
+    return missing(mapping, ["task", "rows", *wanted] if mapping.get("form") in ("pairs", "ranked") else [])
 
 
-def _are_splits(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and not set(value) - {"train", "eval"}
-        and all(name is None or is_text(name) for name in value.values())
-    )
+def _file(check: Any = lambda mapping: (), **keys: Any) -> Any:
+    """The shape of a file with these keys, each of which may be left out unless it is Required."""
+    keys |= {"kind": Required[str], "label": Text, "note": Text}
+    shape: Any = TypedDict("File", keys, total=False)  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
+    return Annotated[with_config(CLOSED)(shape), also(check)]
 
 
-def _are_files(value: Any) -> bool:
-    if isinstance(value, dict):
-        return bool(value) and all(is_text(path) for path in value.values())
-    return value is None or is_text(value) or (isinstance(value, list) and all(map(is_text, value)))
+def _from_files(**keys: Any) -> Any:
+    """A data set from a hub id or local files."""
+    place = {"repo": Text, "revision": Revision, "repo_type": Literal["dataset", "space"], "patterns": Texts}
+    return _file(_placed, **place, files=Files, **keys)
 
 
-PARTS = Key(_are_shares, "shares of train, eval and judge that sum to 1")
-ROWS = Key(_are_rows, "how many rows pretrain, train, eval and judge have")
-SPLITS = Key(_are_splits, "{train: NAME, eval: NAME}; null: every file")
-FILES = Key(_are_files, "a path, a list of paths, or {name: path}")
-BAD_ROW = one_of("stop", "skip")
-REVISION = Key(lambda value: value is None or is_text(value), "a commit, a branch, or null")
-ABOUT = {"label": TEXT, "note": TEXT}
-PLACE = {
-    "repo": TEXT,
-    "revision": REVISION,
-    "repo_type": one_of("dataset", "space"),
-    "patterns": TEXTS,
-    "files": FILES,
-}
-CUT = {
-    "on_bad_row": BAD_ROW.needed,
-    "parts": PARTS.needed,
-    "splits": SPLITS,
-    "eval_rows": COUNT,
-    "pretrain": FLAG,
-    "truncation_mode": one_of("keep_start", "keep_end"),
-}
-"""Of data sets that have rows to train on."""
-HUB = {"repo": TEXT.needed, "revision": REVISION}
-COST = {"batch_size": COUNT.needed, "threads": COUNT.needed}
-WORLD_FORMS = one_of("pairs", "ranked", "instructions", "mt_bench", "arena_hard")
-SCORE = one_of("overall_score", "overall_score_corrected", "fine_grained_mean")
+def _rows(**keys: Any) -> Any:
+    """One that has rows to train on."""
+    cut = {"on_bad_row": Required[Literal["stop", "skip"]], "parts": Required[Parts], "splits": Splits}
+    return _from_files(**cut, eval_rows=Count, pretrain=Flag, truncation_mode=End, **keys)
 
-SCHEMA: dict[str, dict[str, dict[str, Key]]] = {
+
+HUB = {"repo": Required[Text], "revision": Revision}
+COST = {"batch_size": Required[Count], "threads": Required[Count]}
+SHAPES: dict[str, dict[str, Any]] = {
     "datasets": {
-        "world": {
-            **ABOUT, "form": WORLD_FORMS.needed, "seed": SEED.needed, "task": one_of("dialogue", "summary"),
-            "temperature": NUMBER, "rows": ROWS, "parts": PARTS.needed,
-        },
-        "hh": {**ABOUT, **PLACE, **CUT, "turns": one_of("all", "single")},
-        "tldr": {**ABOUT, **PLACE, **CUT},
-        "ultrafeedback": {**ABOUT, **PLACE, **CUT, "form": one_of("ranked").needed, "score_field": SCORE.needed},
-        "rows": {**ABOUT, **PLACE, **CUT, "form": one_of("pairs", "ranked").needed},
-        "instructions": {
-            **ABOUT, **PLACE, "set": one_of("alpaca_eval", "mt_bench", "arena_hard").needed, "n": COUNT,
-            "questions": TEXT, "answers": TEXT,
-        },
+        "world": _file(
+            _made, form=Required[Forms], seed=Required[Seed], task=Literal["dialogue", "summary"],
+            temperature=Number, rows=Rows, parts=Required[Parts],
+        ),
+        "hh": _rows(turns=Turns),
+        "tldr": _rows(),
+        "ultrafeedback": _rows(form=Required[Literal["ranked"]], score_field=Required[ScoreField]),
+        "rows": _rows(form=Required[Pairs]),
+        "instructions": _from_files(set=Required[Benchmark], n=Count, questions=Text, answers=Text),
     },
     "models": {
-        "hub": {**ABOUT, **HUB, "licence": TEXT, "template": one_of("role_tags", "chat")},
-        "scratch": {
-            **ABOUT, "vocab_size": COUNT.needed, "config": MAPPING.needed, "seed": SEED.needed,
-            "pretraining": MAPPING.needed,
-        },
-        "instructed": {**ABOUT, "base": TEXT.needed},
+        "hub": _file(**HUB, licence=Text, template=Literal["role_tags", "chat"]),
+        "scratch": _file(
+            vocab_size=Required[Count], config=Required[Mapped], seed=Required[Seed],
+            pretraining=Required[Annotated[Training, Field(min_length=1)]],
+        ),
+        "instructed": _file(base=Required[ModelName]),
     },
     "embedders": {
-        "sentence-transformers": {**ABOUT, **HUB, **COST, "package": TEXT},
-        "pooled-transformer": {
-            **ABOUT, **HUB, **COST, "package": TEXT, "layers": COUNT.needed,
-            "pooling": one_of("mean", "cls", "max").needed, "max_seq_length": COUNT,
-        },
-        "bag-of-words": {**ABOUT, **COST},
+        "sentence-transformers": _file(**HUB, **COST, package=Text),
+        "pooled-transformer": _file(
+            **HUB, **COST, package=Text, layers=Required[Count], pooling=Required[Literal["mean", "cls", "max"]],
+            max_seq_length=Count,
+        ),
+        "bag-of-words": _file(**COST),
     },
 }  # fmt: skip
-"""Folder of config/ -> kind -> key."""
+"""Folder of config/ -> kind -> what its files hold"""
 
 
 def check_named(folder: str, name: str, mapping: Mapping[str, Any]) -> None:
-    """Check config/<folder>/<name>.yaml. Raises one UserError with all its problems; other folders pass."""
-    if folder not in SCHEMA:
+    """Check config/<folder>/<name>.yaml. Raises one UserError with all its problems."""
+    where = f"config/{folder}/{name}.yaml"
+    if folder == "judges":
+        judge_config(mapping, where)
         return
-    where, kinds = f"config/{folder}/{name}.yaml", SCHEMA[folder]
-    kind = mapping.get("kind")
+    kind, kinds = mapping.get("kind"), SHAPES[folder]
     if not isinstance(kind, str) or kind not in kinds:
-        found = "is missing" if kind is None else f"is {kind!r}"
+        found = "is missing" if kind is None else f"is {kind!r:.80}"
         raise UserError(f"{where}: kind {found}. Known: {', '.join(kinds)}.{nearest(str(kind), kinds)}")
-    problems = [f"{where}: {problem}" for problem in key_problems(kinds[kind], mapping, ["kind", *kinds[kind]])]
-    problems += [f"{where}: {problem}" for problem in _beyond_keys(folder, mapping)]
-    if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise UserError(problems[0] if len(problems) == 1 else f"{len(problems)} problems:\n{listed}", problems)
+    checked(kinds[kind], mapping, where)
 
 
-def _beyond_keys(folder: str, mapping: Mapping[str, Any]) -> list[str]:
-    """What one key says of another."""
-    if mapping["kind"] == "scratch" and isinstance(mapping.get("pretraining"), dict):
-        given = mapping["pretraining"]
-        unknown = [f'pretraining: "{key}" is unknown.{nearest(key, TRAINING)}' for key in given if key not in TRAINING]
-        return unknown + value_problems(TRAINING, given, "pretraining")
-    if folder != "datasets":
-        return []
-    if mapping["kind"] == "world":
-        made = mapping.get("form") in ("pairs", "ranked")
-        wanted = ("task", "rows", *(["temperature"] if mapping.get("form") == "pairs" else [])) if made else ()
-        return [f'"{key}" is missing: form {mapping["form"]} wants it' for key in wanted if key not in mapping]
-    if "repo" not in mapping and "files" not in mapping:
-        return ['neither "repo" nor "files" is there; expected a hub id or local files']
-    return []
-
-
+@cache
 def read_named(folder: str, name: str, wanted_by: str) -> dict[str, Any]:
-    """config/<folder>/<name>.yaml. Raises UserError that says who wanted it and what there is."""
+    """config/<folder>/<name>.yaml, checked. Raises UserError that says who wanted it and what there is."""
     known = names_in(folder)
     if name not in known:
         shown = str(name)[:100]

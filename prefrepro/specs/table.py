@@ -2,234 +2,183 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from prefrepro.data.select import SELECTIONS
+from pydantic import AfterValidator, Field, Strict, ValidationInfo, field_validator, model_validator
+
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show
-from prefrepro.specs.files import as_mapping, read_mapping, report, unknown_keys
+from prefrepro.specs.files import checked, read_mapping
 from prefrepro.specs.method import hparam_problems, read_method
-from prefrepro.specs.rules import FLAG, TEXT, TEXTS, Key, is_number, is_text, one_of
-from prefrepro.specs.settings import value_problems
+from prefrepro.specs.problems import Problem, also, expecting, keys_of_file, missing, must, names_of, problem, refuse
+from prefrepro.specs.settings import Sampling, Selection, Training
+from prefrepro.specs.values import READER, Finite, Flag, Spec, Stated, Text, Texts
 
-METRICS = ("win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct")
-KINDS = ("cells", "configuration")
-COMPARED = [["rows"], ["columns"], ["rows", "columns"]]
+Metric = Literal["win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+Name = Annotated[Text, must(lambda name: "\n" not in name), expecting("a name")]
+Reported = Annotated[Finite | None, expecting("a number, or null")]
+SHARED = ("metric", "model", "dataset", "evaluation", "embedder")
+"""What a table may say for all its columns"""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class _Entry(Spec):
+    key: str = Field(default="", validation_alias=READER)
+    """Its key in the table, which is its label where it has no other"""
+    label: Text = ""
+
+
+class Row(_Entry):
     """One row: a method with its hyper-parameters, or weights that others released, and what was printed."""
 
-    key: str
-    label: str
-    method: str
-    hparams: dict[str, Any]
-    training: dict[str, Any]
-    embedder: str | None
-    pairs: str | None
-    """Which pairs a pairwise method is trained on where the data are ranked groups (data/select.py)."""
-    external: str | None
-    """A released model in place of a training: cited, or run (--config external=run)."""
-    samples: dict[str, dict[str, Any]]
-    """Column -> {file, map, ignore_extra}: answers made elsewhere in place of a training (imported_rows.py)."""
-    is_evaluated: bool
-    """False: named in the paper without a number; trained, neither sampled nor judged, and no cell."""
-    reported: dict[str, float | None]
+    method: Text = ""
+    hparams: dict[str, Any] = {}
+    training: Training = {}
+    embedder: Name | None = None
+    pairs: Selection | None = None
+    """Which pairs a pairwise method is trained on where the data are ranked groups (data/select.py)"""
+    k: Annotated[int, Strict(), Field(ge=2), expecting("a whole number of at least 2")] | None = None
+    """Responses of each group that are trained on, where the data are ranked groups; None: all"""
+    external: Name | None = None
+    """A released model in place of a training: cited, or run (--config external=run)"""
+    samples: dict[str, dict[str, Any]] = Field(default={}, validation_alias=READER)
+    """Column -> {file, map, ignore_extra}: answers made elsewhere in place of a training (imported_rows.py)"""
+    evaluate: Flag = True
+    """False: named in the paper without a number; trained, neither sampled nor judged, and no cell"""
+    reported: Annotated[dict[str, Reported], names_of("columns")] = {}
+
+    @model_validator(mode="after")
+    def _method_fits(self, info: ValidationInfo) -> Self:
+        if self.external and self.method:
+            raise problem('"method" and "external" are both there; expected one of them')
+        if self.external:
+            return self
+        refuse(missing(["method"] if self.method else [], ["method"]))
+        try:
+            method = read_method(self.method)
+        except UserError as error:
+            raise problem(str(error)) from None
+        # Columns give hyper-parameters to every row; what is wrong with their form is told of the column.
+        table: Any = info.context
+        columns = [table["columns"][name] for name in keys_of_file(info, "columns")]
+        shared = [column.get("hparams") for column in columns if isinstance(column, dict)]
+        given = [self.hparams, *(values for values in shared if isinstance(values, dict))]
+        refuse(((), problem(said)) for values in given for said in hparam_problems(method, values))
+        return self
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(_Entry):
     """One column: a metric of an evaluation of a model trained on a dataset."""
 
-    key: str
-    label: str
-    metric: str
-    model: str
-    dataset: str
-    evaluation: str
-    """A name in paper.yaml, evaluations."""
-    hparams: dict[str, Any]
-    training: dict[str, Any]
-    embedder: str | None
-    sampling: dict[str, Any]
+    metric: Metric = ""  # pyright: ignore[reportAssignmentType] -- then the table says it
+    model: Name = ""
+    dataset: Name = ""
+    evaluation: Name = ""
+    """A name in paper.yaml, evaluations"""
+    embedder: Name | None = None
+    hparams: dict[str, Any] = {}
+    training: Training = {}
+    sampling: Sampling = {}
+    prompt_sha256: Text = ""
+    """Of kind samples: the prompt that is answered, data/shown.py"""
+
+    @model_validator(mode="after")
+    def _with_what_is_shared(self, info: ValidationInfo) -> Self:
+        table: Any = info.context
+        shared = {name: table.get(name) for name in SHARED if not getattr(self, name)}
+        refuse(missing((), (name for name, value in shared.items() if value is None and name != "embedder")))
+        return self.model_copy(update=shared)
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Setting(Spec):
+    """A line of a table of settings."""
+
+    label: Text
+    value: Text
+    """A path such as training.lr; plan/settings.py says what there is"""
+    row: Name | None = None
+    column: Name | None = None
+    """Whose value it is; None: that of the first"""
+    printed: Annotated[Finite | Text, expecting("a number or text")]
+
+
+def _listed(entries: dict[str, _Entry]) -> list[Any]:
+    return [entry.model_copy(update={"key": key, "label": entry.label or key}) for key, entry in entries.items()]
+
+
+if TYPE_CHECKING:
+    Rows = list[Row]
+    Columns = list[Column]
+else:
+    Rows = Annotated[dict[str, Annotated[Row, Stated]], AfterValidator(_listed)]
+    Columns = Annotated[dict[str, Annotated[Column, Stated]], AfterValidator(_listed)]
+
+
+class Table(Spec):
     """One table."""
 
-    paper: str
-    name: str
-    title: str
-    where: str
-    baseline: str | None
-    notes: list[str]
-    columns: list[Column]
-    rows: list[Row]
-    scales: list[str] | None
-    """Where it makes sense; None: at every scale."""
-    compare: list[str]
-    """What is compared in pairs: rows of a column, columns of a row, or both."""
-    is_printed: bool
-    """False: no paper prints a number of it, so `tables` leaves it out."""
-    settings: list[dict[str, Any]]
-    """Of kind configuration: {label, value (a path such as training.lr), printed}."""
+    path: Path = Field(default=Path(), validation_alias=READER)
+    title: Text
+    where: Text
+    kind: Literal["cells", "configuration", "samples"] = "cells"
+    metric: Metric | None = None
+    model: Name | None = None
+    dataset: Name | None = None
+    evaluation: Name | None = None
+    embedder: Name | None = None
+    baseline: Name | None = None
+    notes: Texts = []
+    scales: Texts | None = None
+    """Where it makes sense; None: at every scale"""
+    compare: list[Literal["rows", "columns"]] = ["rows"]
+    """What is compared in pairs: rows of a column, columns of a row, or both"""
+    printed: Flag | None = None
+    columns: Columns
+    rows: Rows
+    settings: list[Setting] = []
+    """Of kind configuration"""
+
+    @field_validator("baseline")
+    @classmethod
+    def _is_a_row(cls, baseline: str, info: ValidationInfo) -> str:
+        if baseline not in (rows := keys_of_file(info, "rows")):
+            raise problem(f'"{baseline:.80}" is no row.{nearest(baseline, rows)}')
+        return baseline
+
+    @property
+    def paper(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
 
     @property
     def target(self) -> str:
-        """Its Snakemake target: table1 … for RPO, <paper>_table1 for the others."""
-        return _target(self.paper, self.name)
+        return target_of(self.path)
+
+    @property
+    def is_printed(self) -> bool:
+        """False: no paper prints a number of it, so `tables` leaves it out."""
+        return self.scales is None if self.printed is None else self.printed
+
+
+def _of_kind(table: dict[str, Any]) -> list[Problem]:
+    return missing(table, ["settings"] if table.get("kind") == "configuration" else [])
 
 
 def target_of(path: Path) -> str:
-    """The Snakemake target of a table spec, whatever it holds."""
-    return _target(path.parent.name, path.stem)
-
-
-def _target(paper: str, name: str) -> str:
-    return name if paper == "rpo" else f"{paper}_{name}"
-
-
-COLUMN_KEYS = ["label", "metric", "model", "dataset", "evaluation", "hparams", "training", "embedder", "sampling"]
-ROW_KEYS = [
-    "label", "method", "hparams", "training", "embedder", "pairs", "external", "evaluate", "reported",
-]  # fmt: skip
-TABLE_KEYS = [
-    "title", "where", "kind", "metric", "model", "dataset", "embedder", "evaluation", "baseline", "notes", "scales",
-    "compare", "printed", "columns", "rows", "settings",
-]  # fmt: skip
-_NAME = Key(lambda value: is_text(value) and "\n" not in value, "a name")
-_METRIC = one_of(*METRICS)
-_SETTING = {"label", "value", "printed"}
-TABLE_RULES = {
-    "title": TEXT, "where": TEXT, "kind": one_of(*KINDS), "metric": _METRIC, "model": _NAME, "dataset": _NAME,
-    "embedder": _NAME, "evaluation": _NAME, "baseline": _NAME.or_null,
-    "notes": TEXTS, "scales": TEXTS, "printed": FLAG,
-    "compare": Key(lambda value: value in COMPARED, f"one of {COMPARED}"),
-    "settings": Key(
-        lambda value: isinstance(value, list) and bool(value) and all(map(_is_setting, value)),
-        "a list of {label: TEXT, value: PATH, printed: NUMBER or TEXT}",
-    ),
-}  # fmt: skip
-COLUMN_RULES = {
-    "label": TEXT, "metric": _METRIC, "model": _NAME, "dataset": _NAME, "evaluation": _NAME, "embedder": _NAME,
-}  # fmt: skip
-ROW_RULES = {
-    "label": TEXT, "embedder": _NAME, "pairs": one_of(*SELECTIONS), "external": _NAME, "evaluate": FLAG,
-}  # fmt: skip
-
-
-def _is_setting(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != _SETTING:
-        return False
-    printed = value["printed"]
-    return is_text(value["label"]) and is_text(value["value"]) and (is_text(printed) or is_number(printed))
-
-
-NEEDED = ("metric", "model", "dataset", "evaluation")
-"""Of a column, where its table does not say it for all."""
+    """The Snakemake target of a table spec, whatever it holds: table1 … for RPO, <paper>_table1 for the others."""
+    return path.stem if path.parent.name == "rpo" else f"{path.parent.name}_{path.stem}"
 
 
 def table_files() -> list[Path]:
     """Every table spec of every paper."""
-    return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem != "paper")
+    return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem not in ("paper", "claims"))
 
 
 def read_table(path: Path) -> Table:
     """A checked table spec. Raises UserError with every problem of the file."""
-    raw, where = read_mapping(path), show(path)
-    problems = unknown_keys(raw, TABLE_KEYS, where)
-    kind = raw.get("kind", "cells")
-    problems += value_problems(TABLE_RULES, {key: raw[key] for key in TABLE_RULES if key in raw}, where)
-    needed = ("title", "where", "settings") if kind == "configuration" else ("title", "where", "columns", "rows")
-    problems += [f'{where}: "{key}" is missing' for key in needed if raw.get(key) in (None, "", [], {})]
-    raw_columns, raw_rows = (as_mapping(raw.get(key), f"{where}, {key}", problems) for key in ("columns", "rows"))
-    columns = [_column(key, value, raw, where, problems) for key, value in raw_columns.items()]
-    rows = [_row(key, value, raw, raw_columns, where, problems) for key, value in raw_rows.items()]
-    if kind == "configuration" and not (columns and rows):
-        problems.append(f"{where}: a table of settings names the row and the column whose settings it shows")
-    baseline = raw.get("baseline")
-    if isinstance(baseline, str) and baseline not in raw_rows:
-        problems.append(f'{where}: baseline "{baseline}" is no row.{nearest(str(baseline), raw_rows)}')
-    report(problems)
-    return Table(
-        paper=path.parent.name,
-        name=path.stem,
-        title=raw["title"],
-        where=raw["where"],
-        baseline=baseline,
-        notes=raw.get("notes") or [],
-        columns=columns,
-        rows=rows,
-        scales=raw.get("scales"),
-        compare=raw.get("compare") or ["rows"],
-        is_printed=raw.get("printed", raw.get("scales") is None),
-        settings=raw.get("settings") or [],
-    )
-
-
-def _column(key: str, given: Any, table: dict[str, Any], where: str, problems: list[str]) -> Column:
-    here = f"{where}, column {key}"
-    raw = as_mapping(given, here, problems)
-    problems += unknown_keys(raw, COLUMN_KEYS, here)
-    problems += value_problems(COLUMN_RULES, {name: raw[name] for name in COLUMN_RULES if name in raw}, here)
-    merged: dict[str, Any] = {name: raw.get(name, table.get(name)) for name in NEEDED}
-    problems += [
-        f'{here}: "{name}" is missing, here and for the whole table' for name in NEEDED if merged[name] is None
-    ]
-    sections: dict[str, Any] = {
-        name: as_mapping(raw.get(name), f"{here}, {name}", problems) for name in ("hparams", "training", "sampling")
-    }
-    embedder = raw.get("embedder", table.get("embedder"))
-    return Column(key=key, label=raw.get("label", key), embedder=embedder, **(merged | sections))
-
-
-def _row(key: str, given: Any, table: dict[str, Any], columns: dict[str, Any], where: str, problems: list[str]) -> Row:
-    here = f"{where}, row {key}"
-    raw = as_mapping(given, here, problems)
-    problems += unknown_keys(raw, ROW_KEYS, here)
-    problems += value_problems(ROW_RULES, {name: raw[name] for name in ROW_RULES if name in raw}, here)
-    hparams, training, reported = (
-        as_mapping(raw.get(name), f"{here}, {name}", problems) for name in ("hparams", "training", "reported")
-    )
-    method, external = raw.get("method"), raw.get("external")
-    if external is not None and method is not None:
-        problems.append(f'{here}: "method" and "external" are both there; expected one of them')
-    if external is None:
-        # What is wrong with a column is said of the column.
-        raw_columns = [as_mapping(column, where, []) for column in columns.values()]
-        shared = [as_mapping(column.get("hparams"), where, []) for column in raw_columns]
-        problems += _method_problems(method, [hparams, *shared], lambda text: f"{here}: {text}")
-    pairs = raw.get("pairs")
-    problems += unknown_keys(reported, list(columns), f"{here}, reported")
-    for column, value in reported.items():
-        if value is not None and not is_number(value):
-            problems.append(f"{here}, reported {column}: {value!r} is no number")
-    return Row(
-        key=key,
-        label=raw.get("label", key),
-        method=str(method),
-        hparams=hparams,
-        training=training,
-        embedder=raw.get("embedder"),
-        pairs=pairs,
-        external=external,
-        samples={},
-        is_evaluated=raw.get("evaluate", True),
-        reported=reported,
-    )
-
-
-def _method_problems(method: Any, hparams: list[dict[str, Any]], say: Callable[[str], str]) -> list[str]:
-    """Of a row's method and the hyper-parameters that row and columns give it."""
-    if not isinstance(method, str):
-        return [say(f'"method" is {"missing" if method is None else f"{method!r}, expected a name"}')]
-    try:
-        header = read_method(method)
-    except UserError as error:
-        return [say(str(error))]
-    return [say(problem) for given in hparams for problem in hparam_problems(header, given)]
+    shape = Annotated[Table, also(_of_kind), Stated]
+    return checked(shape, read_mapping(path), show(path)).model_copy(update={"path": path})

@@ -30,7 +30,7 @@ _TEXT = "tag:yaml.org,2002:str"
 class _Loader(_BASE):
     """Values as YAML 1.2 reads them; keys once each, and text."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 -- PyYAML's own form
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()
@@ -64,6 +64,11 @@ def load_yaml(text: str) -> Any:
     """The value that `text` holds. Raises yaml.YAMLError, which names the line."""
     _check(text)
     return yaml.load(text, _Loader)
+
+
+def composed(text: str) -> Any:
+    """The nodes of a text that load_yaml accepts: each has its line, and a mapping's keys stand in its value."""
+    return yaml.compose(text, _BASE)
 
 
 def _check(text: str) -> None:

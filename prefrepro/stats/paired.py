@@ -118,7 +118,7 @@ def compare_estimates(own: Estimates, baseline: Estimates, n: int) -> Difference
     value, variance = own.value - baseline.value, two_levels([own, baseline])
     is_one = len(own.values) == len(baseline.values) == 1
     freedom = max(1, n - 1) if is_one else variance.freedom
-    error = variance.total**0.5
+    error = (variance.total * (n / freedom if is_one else 1)) ** 0.5
     half, inner = (float(student.ppf(level, freedom)) * error for level in (1 - ALPHA / 2, 1 - ALPHA))
     # Without the tolerance the rounding error of a mean would be a difference.
     if abs(value) < 1e-12:

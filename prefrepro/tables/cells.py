@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from prefrepro.csv_schema.schema import load_schema
-from prefrepro.errors import UserError, nearest
 from prefrepro.stats.metrics import METRICS, Summary, VerdictSet, against_printed, compare, summarise
 from prefrepro.stats.paired import Difference
 from prefrepro.stats.printed import Gap
@@ -31,9 +30,8 @@ def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], VerdictSet]) ->
     baseline, protocol, evaluation, judge, judge_is_substitute, comparable, margin, verdict_ids, sample_ids, run_ids
     (one per training seed), is_cited, scale, reading, commit. `verdicts` gives the verdicts of a set by its id and
     raises FileNotFoundError or KeyError where there are none. A cell is `not_run`, with no value, while any of its
-    seeds is missing. Raises UserError for an unknown metric or baseline.
+    seeds is missing.
     """
-    _check(cells)
     places = {_place(cell, cell["row"]): cell for cell in cells}
 
     @functools.cache
@@ -58,25 +56,6 @@ def missing(cells_frame: pd.DataFrame) -> list[str]:
     cells = cells_frame.to_dict("records")
     lost = [cell for cell in cells if cell["reason"] == NO_VERDICTS]
     return [f"{cell['paper']}/{cell['table']} {cell['row']} × {cell['column']}" for cell in lost]
-
-
-def _check(cells: Sequence[Cell]) -> None:
-    problems = []
-    rows: dict[tuple[str, str], set[str]] = {}
-    for cell in cells:
-        rows.setdefault((cell["paper"], cell["table"]), set()).add(cell["row"])
-    for cell in cells:
-        where = f"{cell['paper']}/{cell['table']}, row {cell['row']}, column {cell['column']}"
-        if cell["metric"] not in METRICS:
-            problems.append(f"{where}: metric {cell['metric']!r} is unknown. Known: {', '.join(METRICS)}.")
-        known = rows[cell["paper"], cell["table"]]
-        if cell["baseline"] is not None and cell["baseline"] not in known:
-            hint = nearest(cell["baseline"], known)
-            problems.append(
-                f"{where}: baseline {cell['baseline']!r} is no row. Known: {', '.join(sorted(known))}.{hint}"
-            )
-    if problems:
-        raise UserError("\n".join(problems))
 
 
 def _place(cell: Cell, row: str | None) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ from prefrepro.files import write_text
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.stats.paired import ONE_SEED, holm
 from prefrepro.tables.escape import csv_text, fill_template
+from prefrepro.tables.shown import PROMPT, Shown
 from prefrepro.tables.view import MARK, TRAININGS_DIFFER, View, number, view
 
 CSV_PARTS = {
@@ -111,13 +112,15 @@ def table_meta(
 
 
 def settings_meta(spec: Mapping[str, Any]) -> TableMeta:
-    """Meta of a table of settings, from its node's spec."""
+    """Meta of a table of settings, or of answers, from its node's spec."""
+    shown = spec.get("shown", ())
+    labels = [one.get("row_label") or one["label"] for one in (*spec.get("settings", ()), *shown)]
     return TableMeta(
         **{key: spec[key] for key in ("paper", "table", "scale", "reading", "protocol")},
         title=f"{spec['where']}: {spec['title']}",
         judges={},
-        row_labels={setting["label"]: setting["label"] for setting in spec["settings"]},
-        column_labels={"ours": "Ours"},
+        row_labels={label: label for label in ([PROMPT] if shown else []) + labels},
+        column_labels={one["column_label"]: one["column_label"] for one in shown} or {"ours": "Ours"},
         comparable=spec["scale_is_comparable"],
         judge_is_substitute=False,
         notes=spec["notes"],
@@ -145,6 +148,18 @@ def write_settings(settings: Sequence[Mapping[str, Any]], meta: TableMeta, folde
     lines = [_header(meta), "What our runs have; printed: the paper's.", *meta.notes]
     text = _csv_lines([["setting", "ours", "printed", "differs", "scale", "reading"], *rows])
     return _write(views, lines, text, meta, folder)
+
+
+def write_shown(texts: Shown, notes: Sequence[str], meta: TableMeta, folder: Path) -> list[Path]:
+    """The same files of a table of answers; the CSV has a line for each text."""
+    views = {place: View(text, "", "", "") for place, text in texts.items()}
+    rows = [
+        [column, row, texts[row, column], meta.scale, meta.reading]
+        for column in meta.column_labels
+        for row in meta.row_labels
+    ]
+    lines = [_header(meta), *notes, *meta.notes]
+    return _write(views, lines, _csv_lines([["where", "row", "text", "scale", "reading"], *rows]), meta, folder)
 
 
 def _write(
@@ -188,7 +203,7 @@ def _legend(cells: pd.DataFrame, meta: TableMeta) -> str:
             f" {TRAININGS_DIFFER}: one seed each, Holm-adjusted p < {ALPHA:g} over this table; no evidence about the "
             "methods where trainings of one method spread by the standard deviation named, in points."
         )
-    if cells["status"].isin(["consistent", "differs"]).any():
+    if {"consistent", "differs"} & set(cells["status"]):
         mark += " consistent, differs: the 95 % interval of ours less the printed number does, does not hold 0."
     measures = ", ".join(dict.fromkeys(MEASURES[metric] for metric in cells["metric"]))
     return f"{measures} [95 % interval]; printed: the number in the paper.{mark}"

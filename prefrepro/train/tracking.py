@@ -7,7 +7,6 @@ nothing of it is imported unless it is asked for.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import math
 import shutil
 from collections.abc import Callable
@@ -16,21 +15,7 @@ from typing import Any
 
 from prefrepro.specs.runtime import Metrics
 
-PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
-"""What --config track may say -> the package that it wants"""
 PROJECT = "prefrepro"
-
-
-def problem(name: str | None) -> str | None:
-    """What is wrong with --config track, or None."""
-    if name is None:
-        return None
-    if name not in PACKAGES:
-        return f'--config track is "{name}"; expected {" or ".join(PACKAGES)}'
-    package = PACKAGES[name]
-    if importlib.util.find_spec(package) is None:
-        return f"--config track={name} wants the package {package}, which is not installed. Next: pip install {package}"
-    return None
 
 
 def tracker(name: str, results: Path, run_id: str, spec: dict[str, Any]) -> Callable[[Metrics], None]:

@@ -182,7 +182,7 @@ def test_a_set_of_another_form_is_a_clear_error(tmp_path: Path, spoil: Any, told
 
 def test_without_data_the_command_says_what_it_wants(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "prefrepro.studies.calibration", f"published={tmp_path}/nowhere"],
+        [sys.executable, "-m", "prefrepro", "calibration", f"published={tmp_path}/nowhere"],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" not in done.stderr
@@ -191,7 +191,7 @@ def test_without_data_the_command_says_what_it_wants(tmp_path: Path) -> None:
 
 @needs_data
 def test_published_verdicts_of_tldr_prefer_the_summary_shown_first() -> None:
-    """JUDGING.md §2.2: the candidate wins 71.6 % where shown first, 55.8 % where second; first wins 58.4 %."""
+    """docs/judging.md#order-and-ties: the candidate wins 71.6 % when first, 55.8 % when second; first wins 58.4 %."""
     tldr = published_sets(SHARED / "data")[0]
     own = verdicts([pair.score for pair in tldr.pairs])
     own["prompt_id"] = [pair.prompt_id for pair in tldr.pairs]

@@ -15,11 +15,13 @@ from prefrepro.data import hub as hub_module
 from prefrepro.data.hub import checkpoint, local_files, resolve, stand_in
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
+from prefrepro.specs.local import read_local
 
 ASK = """
 import json, sys
 from prefrepro.data.hub import checkpoint, commit_of, resolve
 from prefrepro.errors import UserError
+from prefrepro.specs.local import read_local
 name, kwargs = sys.argv[1], json.loads(sys.argv[2])
 try:
     if name == "resolve":
@@ -119,4 +121,4 @@ def test_local_files_stand_in_for_any_id(tmp_path: Path, local: Path) -> None:
 def test_a_faulty_local_yaml_is_one_message(local: Path, content: str) -> None:
     local.write_text(content)
     with pytest.raises(UserError, match=r"local\.yaml"):
-        resolve("a")
+        read_local(local)

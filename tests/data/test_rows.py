@@ -104,11 +104,6 @@ def test_what_is_odd_but_usable_is_kept_and_counted() -> None:
     assert counts.first_locations["duplicate_prompts"] == ["some.jsonl, line 3"]
 
 
-def test_an_unknown_way_with_bad_rows_is_refused() -> None:
-    with pytest.raises(UserError, match='expected "stop" or "skip"'):
-        load({}, on_bad_row="ignore")  # type: ignore[arg-type]
-
-
 def test_ranked_rows() -> None:
     counts = Counts()
     records = [(1, {"prompt": "Hi", "completions": ["a", "b", ""], "scores": [3, 1.5, 0]})]

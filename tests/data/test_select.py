@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrepro.data.select import SELECTIONS, select_pairs
-from prefrepro.errors import UserError
+from prefrepro.data.select import select_pairs
+from prefrepro.specs.settings import SELECTIONS
 
 SCORES = st.lists(st.integers(0, 10).map(float), min_size=1, max_size=6)
 
@@ -46,8 +46,3 @@ def test_the_preferred_one_has_the_higher_score_and_nothing_comes_twice(
 def test_a_random_partner_depends_on_the_seed() -> None:
     partners = {next(select_pairs([9, 1, 2, 3], "best_vs_random", str(seed)))[1] for seed in range(40)}
     assert partners == {1, 2, 3}
-
-
-def test_an_unknown_selection_is_named() -> None:
-    with pytest.raises(UserError, match=r"best_vs_wurst.*Did you mean best_vs_worst"):
-        list(select_pairs([1, 2], "best_vs_wurst", ""))

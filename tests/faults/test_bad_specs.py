@@ -23,33 +23,36 @@ ROWS = [
     ({"hparams": {"beta": "much"}}, ["beta is 'much'", "expected a number"]),
     ({"hparams": {"bata": 0.1}}, ['no hyper-parameter "bata"', "Did you mean beta?"]),
     ({"hparams": [0.1]}, ["hparams", "mapping"]),
-    ({"reported": {"win-rate": "72,26"}}, ["reported win-rate: '72,26' is no number"]),
+    ({"reported": {"win-rate": "72,26"}}, ["reported.win-rate: found '72,26', expected a number"]),
     ({"reported": {"winrate": 72.26}}, ['"winrate" is unknown', "Did you mean win-rate?"]),
     ({"reported": 72.26}, ["reported", "mapping"]),
     ({"reprted": {"win-rate": 72.26}}, ['"reprted" is unknown', "Did you mean reported?"]),
-    ({"training": {"learning_rate": 1.0e-6}}, ['"learning_rate" is unknown', "row dpo, training"]),
+    ({"training": {"learning_rate": 1.0e-6}}, ['"learning_rate" is unknown', "rows.dpo.training"]),
     ({"training": 3}, ["training", "mapping"]),
 ]
 TABLES = [
-    ({"titel": "Ways"}, [f'{TABLE}: "titel" is unknown', "Did you mean title?"]),
-    ({"title": None}, [f'{TABLE}: "title" is missing']),
-    ({"baseline": "dop"}, ['baseline "dop" is no row', "Did you mean dpo?"]),
+    ({"titel": "Ways"}, [f"{TABLE}, line", '"titel" is unknown', "Did you mean title?"]),
+    ({"title": None}, [f'{TABLE}, line 1: "title" is missing']),
+    ({"baseline": "dop"}, ['baseline: "dop" is no row', "Did you mean dpo?"]),
     ({"evaluation": "poem"}, ['evaluation "poem" is unknown', "Known: dialogue, summarization"]),
-    ({"kind": "picture"}, ["kind is 'picture'", "cells or configuration"]),
+    ({"kind": "picture"}, ["kind: found 'picture'", "cells or configuration"]),
     ({"model": "mistral-8b"}, ['model "mistral-8b"', "scale embedded has nothing", "Did you mean mistral-7b?"]),
     ({"dataset": "hhh"}, ['dataset "hhh"', "Did you mean hh?"]),
-    ({"evaluation": None}, ['column win-rate: "evaluation" is missing']),
+    ({"evaluation": None}, ['columns.win-rate: "evaluation" is missing']),
     ({"embedder": "minilm"}, ['embedder "minilm"']),
     ({"columns": ["win-rate"]}, ["columns", "mapping"]),
     ({"rows": ["dpo"]}, ["rows", "mapping"]),
-    ({"columns": {"win-rate": {"label": "Win Rate", "metric": "winrate"}}}, ["metric is 'winrate'", "win_rate_pct"]),
+    (
+        {"columns": {"win-rate": {"label": "Win Rate", "metric": "winrate"}}},
+        ["found 'winrate'", "win_rate_pct"],
+    ),
 ]
 
 
 @pytest.mark.parametrize(("row", "said"), ROWS)
 def test_bad_row(checkout: Checkout, refused: Refused, row: dict[str, Any], said: list[str]) -> None:
     checkout.edit_yaml(TABLE, {"rows": {"dpo": row}})
-    refused(checkout.prefrepro("plan", "table1"), TABLE, "row dpo", *said)
+    refused(checkout.prefrepro("plan", "table1"), TABLE, "rows.dpo", *said)
 
 
 @pytest.mark.parametrize(("change", "said"), TABLES)
@@ -84,18 +87,24 @@ def test_a_broken_spec_stops_its_own_table_alone(checkout: Checkout, refused: Re
     checkout.edit_yaml("paper_tables/rpo/table4.yaml", {"rows": {"dpo": {"method": "dop"}}})
     assert checkout.prefrepro("plan", "table1").stdout == whole.stdout and whole.returncode == 0
     for words in (["plan", "table4"], ["plan"], ["forecast", "table4"]):
-        refused(checkout.prefrepro(*words), "paper_tables/rpo/table4.yaml, row dpo", "Did you mean dpo?")
+        refused(
+            checkout.prefrepro(*words), "paper_tables/rpo/table4.yaml, line ", "rows.dpo: method", "Did you mean dpo?"
+        )
     dry = checkout.snakemake("table1", "-n", "--quiet")
     assert dry.returncode == 0, dry.stderr
     for target in ("table4", "tables"):
         done = checkout.snakemake(target, "-n")
-        assert done.returncode != 0 and 'table4.yaml, row dpo: method "dop" is unknown' in done.stdout + done.stderr
+        assert done.returncode != 0 and 'rows.dpo: method "dop" is unknown' in done.stdout + done.stderr
 
 
 def test_a_broken_paper_stops_its_own_tables_alone(checkout: Checkout, refused: Refused) -> None:
     checkout.edit_yaml("paper_tables/swepo/paper.yaml", {"training": {"lr": "fast"}})
     assert checkout.prefrepro("plan", "table1").returncode == 0
-    refused(checkout.prefrepro("plan", "swepo_table1"), "paper_tables/swepo/paper.yaml, training: lr is 'fast'")
+    refused(
+        checkout.prefrepro("plan", "swepo_table1"),
+        "paper_tables/swepo/paper.yaml, line ",
+        "training.lr: found 'fast', expected a number above 0",
+    )
 
 
 HEAD = """title: t
@@ -112,11 +121,20 @@ YAML = [
     ("title: !!binary aGk=\n", ["line 1", "found the tag"]),
     ("2026: a\n", ["line 1", "key '2026', expected text"]),
     ("title: " + "[" * 60 + "]" * 60, ["line 1", "more than 50 levels"]),
-    (HEAD + "rows: {dpo: {method: dpo, training: {lr: 1e-6x}}}\n", ["row dpo, training", "lr is '1e-6x'", "above 0"]),
-    (HEAD + "rows: {dpo: {method: dpo, training: {batch_size: 1:30}}}\n", ["batch_size is '1:30'", "a whole number"]),
-    (HEAD + "rows: {dpo: {method: dpo, reported: {win-rate: .nan}}}\n", ["reported win-rate: nan is no number"]),
-    (HEAD + "rows: {dpo: {method: dpo, evaluate: no}}\n", ["evaluate is 'no'", "true or false"]),
-    (HEAD + "rows: {dpo: {method: dpo}}\nscales: embedded\n", ["scales is 'embedded'", "a list of texts"]),
+    (
+        HEAD + "rows: {dpo: {method: dpo, training: {lr: 1e-6x}}}\n",
+        ["line 8, rows.dpo.training.lr: found '1e-6x', expected"],
+    ),
+    (
+        HEAD + "rows: {dpo: {method: dpo, training: {batch_size: 1:30}}}\n",
+        ["batch_size: found '1:30', expected a whole"],
+    ),
+    (
+        HEAD + "rows: {dpo: {method: dpo, reported: {win-rate: .nan}}}\n",
+        ["win-rate: found nan, expected a number"],
+    ),
+    (HEAD + "rows: {dpo: {method: dpo, evaluate: no}}\n", ["evaluate: found 'no'", "true or false"]),
+    (HEAD + "rows: {dpo: {method: dpo}}\nscales: embedded\n", ["scales: found 'embedded'", "a list of texts"]),
 ]
 
 
@@ -153,22 +171,22 @@ def test_a_bad_method_file(checkout: Checkout, refused: Refused, old: str, new: 
 
 
 CONFIGS = [
-    (["seeds=two"], ["seeds is 'two'", "at least 1"]),
-    (["seeds=0"], ["seeds is 0"]),
+    (["seeds=two"], ["--config seeds: found 'two'", "at least 1"]),
+    (["seeds=0"], ["seeds: found 0"]),
     (["scale=embeded"], ["Did you mean embedded?"]),
     (["scale=[embedded"], ["--config scale", "not valid YAML"]),
     (["scale=[embedded]"], ["--config scale"]),
     (["reading=text", "protocol=both"], ["2 problems", "paper or code", "paper or robust"]),
     (["judge=opnai"], ["Did you mean openai?"]),
-    (["budget_usd=-1"], ["budget_usd is -1"]),
-    (["budget_usd=.nan"], ["budget_usd is nan"]),
-    (["budget_usd=true"], ["budget_usd is True"]),
+    (["budget_usd=-1"], ["budget_usd: found -1"]),
+    (["budget_usd=.nan"], ["budget_usd: found nan"]),
+    (["budget_usd=true"], ["budget_usd: found True"]),
     (["seed=2"], ['"seed" is unknown', "Did you mean seeds?"]),
     (["table2"], ['"table2" is no KEY=VALUE']),
     (["hh_files=no/such/file.jsonl"], ["no/such/file.jsonl: no such file", "a folder or a glob"]),
     (["hh_files=*.jsonl.gz"], ["*.jsonl.gz: no such file"]),
     (["hh_files=2024"], ["2024: no such file"]),
-    (["decoding=warm"], ['decoding is "warm"', "paper or code"]),
+    (["decoding=warm"], ["decoding: found 'warm'", "paper or code"]),
     (["decodin=code"], ['"decodin" is unknown', "Did you mean decoding?"]),
 ]
 
@@ -182,7 +200,11 @@ FILES = [
     ("config/scales/embedded.yaml", {"trainning": {}}, ["config/scales/embedded.yaml", "Did you mean training?"]),
     ("config/scales/embedded.yaml", {"training": {"lrate": 1}}, ["config/scales/embedded.yaml", '"lrate" is unknown']),
     ("config/scales/embedded.yaml", {"sampling": {"top": 1}}, ["config/scales/embedded.yaml", '"top" is unknown']),
-    ("config/scales/embedded.yaml", {"sampling": {"engine": "vlm"}}, ["engine", "transformers or continuous or vllm"]),
+    (
+        "config/scales/embedded.yaml",
+        {"sampling": {"engine": "vlm"}},
+        ["sampling.engine: found 'vlm'", "continuous or vllm."],
+    ),
     ("config/scales/embedded.yaml", {"sampling": {"seed_per": 1}}, ["seed_per", "draw or batch"]),
     ("config/scales/embedded.yaml", {"models": {"mistral-7b": "tiny-mistrl"}}, ["tiny-mistrl", "Did you mean"]),
     ("config/scales/embedded.yaml", {"models": None}, ["config/scales/embedded.yaml", "models"]),

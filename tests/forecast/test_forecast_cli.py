@@ -11,13 +11,14 @@ from checkout import ROOT, Checkout
 
 from prefrepro.cli.main import main
 from prefrepro.errors import EXIT_USER_ERROR, UserError
-from prefrepro.inspect.forecast.settings import read_settings
-from prefrepro.specs.config import read_scale
-from prefrepro.specs.files import names_in
+from prefrepro.specs.files import names_in, read_mapping
+from prefrepro.specs.forecast import STAGES
+from prefrepro.specs.scale import check_scale, read_scale
 
+SCALE = read_mapping(ROOT / "config/scales/paper.yaml")
 LOADED = """
 import sys
-from prefrepro.inspect.forecast import cli
+import prefrepro.cli.main
 from prefrepro.inspect.forecast.lines import forecast
 from prefrepro.inspect.forecast.report import as_text
 from prefrepro.plan.build import make_plan
@@ -84,7 +85,7 @@ def test_forecasting_is_light() -> None:
 
 def problems_of(section: Any) -> str:
     with pytest.raises(UserError) as error:
-        read_settings({"models": {"mistral-7b": "tiny-mistral"}, "forecast": section}, "mine")
+        check_scale(SCALE | {"models": {"mistral-7b": "tiny-mistral"}, "resources": {}, "forecast": section}, "mine")
     return str(error.value)
 
 
@@ -102,15 +103,15 @@ def test_every_problem_of_the_section_is_reported_together() -> None:
     for part in (
         'forecast: "hardwear" is unknown',
         "Did you mean hardware?",
-        "basis is 'guessed'; expected measured or arithmetic",
-        "start_s is -1; expected a number ≥ 0",
-        '"trainign" is unknown',
-        "sampling: mistral-7b is 0; expected a number > 0",
+        "basis: found 'guessed', expected measured or arithmetic",
+        "start_s: found -1, expected a number of at least 0",
+        "tokens_per_s.trainign: found 'trainign', expected training, scoring or sampling. Did you mean training?",
+        "sampling.mistral-7b: found 0, expected a number above 0",
         '"mistral-8b" is unknown. Known: mistral-7b.',
-        '"trian" is unknown',
-        "prompt_tokens is 'many'",
-        "mt_bench is 5; expected [prompt tokens, completion tokens]",
-        "arena_hard is -2",
+        "Did you mean train?",
+        "prompt_tokens: found 'many'",
+        "mt_bench: found 5, expected [prompt tokens, completion tokens]",
+        "arena_hard: found [1, -2]",
     ):
         assert part in said, part
     assert said.startswith("10 problems:")
@@ -124,8 +125,8 @@ def test_what_is_no_mapping_is_said(section: Any) -> None:
 @pytest.mark.parametrize("name", names_in("scales"))
 def test_every_scale_knows_the_models_and_data_it_names(name: str) -> None:
     scale = read_scale(name)
-    settings = read_settings(scale, name)
-    for stage in ("training", "scoring", "sampling"):
+    settings = scale["forecast"]
+    for stage in STAGES:
         assert all(settings.rate(stage, model) for model in scale["models"]), stage
     assert set(scale["datasets"].values()) == set(settings.data)
     assert settings.hardware

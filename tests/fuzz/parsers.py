@@ -26,9 +26,10 @@ from prefrepro.judge.completion import parse_completion
 from prefrepro.judge.mt_bench import read_rating
 from prefrepro.judge.pairwise import NOUNS, parse_paper, parse_robust, verdict_of
 from prefrepro.judge.stage import read_rows
-from prefrepro.specs.config import check_paper, check_scale
 from prefrepro.specs.files import read_mapping, read_yaml
 from prefrepro.specs.judge import load_judge
+from prefrepro.specs.paper import check_paper
+from prefrepro.specs.scale import check_scale
 
 KEPT = Path(__file__).parent / "kept"
 """PARSER/NAME: inputs that once made a parser fail."""

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from mutations import FEW, HOSTILE, Case, cases, refusal, spoiled_bytes
 
 from prefrepro.files import ROOT
-from prefrepro.inspect.forecast.settings import read_settings
 from prefrepro.plan.build import add_table, empty_plan, make_plan
-from prefrepro.specs.config import check_paper, check_scale, make_config, read_paper, read_scale, settings_problems
-from prefrepro.specs.files import read_yaml, report
+from prefrepro.specs.config import make_config
+from prefrepro.specs.files import read_yaml
 from prefrepro.specs.judge import judge_config, load_judge
-from prefrepro.specs.sources import SCHEMA, check_named, read_named
+from prefrepro.specs.paper import check_paper, read_paper
+from prefrepro.specs.scale import check_scale, read_scale
+from prefrepro.specs.sources import SHAPES, check_named, read_named
 from prefrepro.specs.table import table_files
 from prefrepro.specs.yaml_loader import load_yaml
 
@@ -30,7 +31,7 @@ RPO = ROOT / "paper_tables" / "rpo"
 PAPERS = sorted((ROOT / "paper_tables").glob("*/paper.yaml"))
 SCALES = sorted((ROOT / "config" / "scales").glob("*.yaml"))
 JUDGES = sorted((ROOT / "config" / "judges").glob("*.yaml"))
-NAMED = [path for folder in SCHEMA for path in sorted((ROOT / "config" / folder).glob("*.yaml"))]
+NAMED = [path for folder in SHAPES for path in sorted((ROOT / "config" / folder).glob("*.yaml"))]
 
 
 def content(path: Path) -> Any:
@@ -73,6 +74,7 @@ def plan_table(folder: Path, like: Path, spec: bytes) -> Callable[[], None]:
     config = make_config({})
     scale = read_scale("embedded")
     read_yaml.cache_clear()
+    read_paper.cache_clear()
     return lambda: add_table(empty_plan(config, scale), file)
 
 
@@ -112,25 +114,13 @@ def test_papers(drawn: tuple[Path, Case]) -> None:
         refusal(lambda: check_paper(case.value, path.name), is_wrong=case.is_wrong, names=(path.name,))
 
 
-def is_free_in_a_scale(path: tuple[str | int, ...]) -> bool:
-    return path[:1] == ("resources",)
-
-
 @FEW
 @example(with_key(SCALES[0], ("forecast", "tokens_per_s", "scoring", "unknown"), 3))
-@given(of_any(SCALES, is_free_in_a_scale))
+@given(of_any(SCALES))
 def test_scales(drawn: tuple[Path, Case]) -> None:
-    """As a plan reads one, of both papers' tables, and the forecast after it."""
     path, case = drawn
-
-    def call() -> None:
-        scale = check_scale(case.value, path.name)
-        for paper in PAPERS:
-            report(settings_problems(scale, read_paper(paper), path.name))
-        read_settings(scale, path.stem)
-
     if isinstance(case.value, dict):
-        refusal(call, is_wrong=case.is_wrong, names=(path.name,))
+        refusal(lambda: check_scale(case.value, path.name), is_wrong=case.is_wrong, names=(path.name,))
 
 
 @FEW
@@ -171,6 +161,7 @@ def test_judges(drawn: tuple[Path, Case]) -> None:
 def test_bytes_of_judges(folder: Path, drawn: tuple[Path, bytes]) -> None:
     file = folder / drawn[0].name
     file.write_bytes(drawn[1])
+    read_yaml.cache_clear()
     refusal(lambda: load_judge(file), names=(file.name,))
 
 

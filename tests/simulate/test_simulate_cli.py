@@ -1,10 +1,9 @@
-"""`prefrepro simulate` as it is typed: the paper's plan on a cluster, and a prediction held against a log."""
+"""`prefrepro simulate` as it is typed: the paper's plan on a cluster, and measured seconds."""
 
 from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ import pytest
 from prefrepro.cli.main import main
 from prefrepro.cli.simulate import read_delays
 from prefrepro.inspect.forecast.sizes import read_json
-from prefrepro.inspect.simulate.recorded import read_log
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.kinds import KINDS
-from prefrepro.plan.nodes import Node
 
 PAPER = ("--profile", "slurm", "--scale", "paper")
 
@@ -93,49 +90,16 @@ def test_delays_are_drawn_from_a_file_the_same_each_time(
     assert "sacct -X -n -P" in capsys.readouterr().err
 
 
-def record(nodes: list[Node], seconds: int) -> Path:
-    """Benchmarks of a run of table 1 on one core, each job the same, and the log that Snakemake would write."""
-    at, log = datetime(2026, 11, 1, 10), ["Provided cores: 1 (use --cores to define parallelism)"]
+def test_measured_seconds_go_before_the_forecast(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every job of table 1 took 10 s: on one core they follow each other."""
+    nodes = make_plan().needed_by(["table1"])
     for node in nodes:
         name = "rpo_table1" if node.kind == "table" else node.id
         path = Path(f"results/embedded/benchmarks/{KINDS[node.kind].rule}/{name}.tsv")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n", encoding="utf-8")
-        local = "local" if node.kind == "table" else ""
-        log += [
-            at.strftime("[%a %b %e %H:%M:%S %Y]"),
-            f"{local}rule {KINDS[node.kind].rule}:",
-            "    jobid: 1",
-        ]
-        at += timedelta(seconds=seconds)
-        log += [at.strftime("[%a %b %e %H:%M:%S %Y]"), "Finished jobid: 1 (Rule: x)", "1 of 21 steps (5%) done"]
-    Path("run.log").write_text("\n".join(log), encoding="utf-8")
-    return Path("run.log")
-
-
-def test_a_prediction_is_held_against_a_log(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nodes = make_plan().needed_by(["table1"])
-    log = record(nodes, 10)
-    assert read_log(log).seconds == 10 * len(nodes)
-    simulate(monkeypatch, "table1", "--cores", "1", "--against", str(log))
-    assert f"predicted {10 * len(nodes)} s: +0.0 %" in capsys.readouterr().err
-    record(nodes, 30).rename("slow.log")
-    record(nodes, 10)
-    with pytest.raises(SystemExit) as end:
-        simulate(monkeypatch, "table1", "--cores", "1", "--against", "slow.log")
-    assert end.value.code == 1
-    with pytest.raises(SystemExit) as end:
-        simulate(monkeypatch, "table1", "--cores", "2", "--against", str(log))
-    assert end.value.code == 2
-    assert "is of a run on 1 cores" in capsys.readouterr().err
-
-
-def test_a_log_of_half_a_run_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    log = record(make_plan().needed_by(["table1"]), 10)
-    log.write_text("\n".join(log.read_text().splitlines()[:-4]))
-    with pytest.raises(SystemExit) as end:
-        simulate(monkeypatch, "table1", "--cores", "1", "--against", str(log))
-    assert end.value.code == 2
-    assert "expected the log of a local run that was whole" in capsys.readouterr().err
+        path.write_text("s\th:m:s\n10\t0:00:00\n", encoding="utf-8")
+    found = as_json(capsys, monkeypatch, "table1", "--cores", "1")
+    assert found["makespan_h"] == pytest.approx(10 * len(nodes) / 3600)
+    assert f"Seconds of {len(nodes)} jobs: as they were measured in results/embedded." in found["notes"]

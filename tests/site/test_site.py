@@ -53,7 +53,7 @@ def test_each_table_has_its_page_with_every_printed_number(plan: Plan) -> None:
             for value in row.reported.values():
                 assert f"{value:.2f}" in page
         for line in table.settings:
-            assert f"| {line['label']} | {line['printed']} |" in page
+            assert f"| {line.label} | {line.printed} |" in page
 
 
 @pytest.mark.skipif(

@@ -10,7 +10,6 @@ import pytest
 from table_helpers import judged
 
 from prefrepro.csv_schema.schema import read_csv, validate_frame
-from prefrepro.errors import UserError
 from prefrepro.stats.metrics import VerdictSet
 from prefrepro.stats.paired import tango
 from prefrepro.tables.cells import build_cells, missing
@@ -107,16 +106,6 @@ def test_no_p_where_the_baseline_has_no_number(make_cell, make_verdicts) -> None
     ]
     found = build_cells(cells, judged(sets))
     assert [p for p in found["p_vs_baseline"] if pd.notna(p)] == []
-
-
-def test_bad_plans_are_refused_together(make_cell) -> None:
-    cells = [make_cell("dpo", ["v"], metric="lc"), make_cell("rpo", ["v"], baseline="dop")]
-    with pytest.raises(UserError) as caught:
-        build_cells(cells, judged({}))
-    first, second = str(caught.value).split("\n")
-    known = "win_rate_pct, wr, lc_wr, mt_bench, arena_hard_pct"
-    assert first == f"rpo/table1, row dpo, column hh: metric 'lc' is unknown. Known: {known}."
-    assert second.endswith("baseline 'dop' is no row. Known: dpo, rpo. Did you mean dpo?")
 
 
 def test_verdicts_are_read_once(make_cell, make_verdicts) -> None:

@@ -23,9 +23,9 @@ from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.data.build import build
 from prefrepro.data.template import render_prompt
 from prefrepro.errors import UserError, visible
+from prefrepro.judge import stage
 from prefrepro.judge.pairwise import clean_response
 from prefrepro.judge.prompts import compose, parse_back
-from prefrepro.judge.stage import judge_samples
 from prefrepro.model.pretrain import build_model, build_tokenizer
 from prefrepro.sample.generate import run
 from prefrepro.stats.metrics import VerdictSet
@@ -90,8 +90,10 @@ def sample(folder: Path, data: Path) -> list[dict[str, Any]]:
     model = folder / "run" / "model"
     build_model(config, tokenizer, seed=0).save_pretrained(model)
     tokenizer.save_pretrained(model)
-    sampling = {"temperature": 0.0, "top_p": 1.0, "max_length": MAX_LENGTH, "max_new_tokens": 4, "batch_size": 8,
-                "threads": 1, "dtype": "float32", "engine": "transformers", "seed_per": "draw"}  # fmt: skip
+    sampling = {"temperature": 0.0, "top_p": 1.0, "max_length": MAX_LENGTH, "max_new_tokens": 4,
+                "max_prompt_length": MAX_LENGTH - 4, "truncation_mode": "keep_end", "cut_prompts": "always",
+                "batch_size": 8, "threads": 1, "dtype": "float32", "engine": "transformers",
+                "seed_per": "draw"}  # fmt: skip
     run({"sampling": sampling, "seed": 1}, {"data": data, "run": folder / "run"}, folder / "samples")
     lines = (folder / "samples" / "samples.jsonl").read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines if line]
@@ -127,18 +129,12 @@ def test_no_text_is_a_command_a_path_or_a_formula(
     }  # fmt: skip
     replies = [{"choices": [{"message": {"role": "assistant", "content": text}}], "model": "judge"} for text in HOSTILE]
     server.bodies = (json.dumps(reply).encode() for reply in replies)
-    counts = judge_samples(
-        path,
-        tmp_path / "verdicts",
-        verdict_set_id="set",
-        spec={"judge": judge, "evaluation": "pairwise", "template": "dialogue", "protocol": "paper"},
-        cache=tmp_path / "cache.sqlite",
-        scorer_path=None,
-        identity="",
-    )
-    frame = read_csv(tmp_path / "verdicts" / "verdicts.csv", "verdicts")
-    assert counts["n"] == len(HOSTILE) and set(frame["raw_reply"]) == set(HOSTILE), "read back as it was said"
-    assert_no_formula(tmp_path / "verdicts" / "verdicts.csv")
+    spec = {"judge": judge, "evaluation": "pairwise", "template": "dialogue", "protocol": "paper"}
+    out = tmp_path / "verdicts" / "set"
+    stage.run(spec, {"sample": path.parent}, out)
+    frame = read_csv(out / "verdicts.csv", "verdicts")
+    assert len(frame) == len(HOSTILE) and set(frame["raw_reply"]) == set(HOSTILE), "read back as it was said"
+    assert_no_formula(out / "verdicts.csv")
 
     cells = [
         make_cell(f"row{number}", ["set"], row_label=text, column_label=HOSTILE[6], baseline=None)

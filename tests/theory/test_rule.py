@@ -6,16 +6,19 @@ from checkout import Checkout
 
 STUB = """
 from pathlib import Path
-folder = Path("results/embedded/theory")
-folder.mkdir(parents=True, exist_ok=True)
-for name in ("claims.csv", "theory.png"):
-    (folder / name).touch()
+
+import methods.swepo
+
+
+def check_claims(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("claims.csv", "theory.png"):
+        (folder / name).touch()
 """
 
 
 def test_theory_is_one_job_and_runs_again_when_a_loss_changes(checkout: Checkout) -> None:
-    main = checkout.root / "prefrepro" / "theory" / "__main__.py"
-    main.write_text(STUB + "import methods.swepo\n", encoding="utf-8")
+    (checkout.root / "prefrepro/studies/theory/run.py").write_text(STUB, encoding="utf-8")
     done = checkout.snakemake("theory")
     assert done.returncode == 0, done.stderr
     assert "Nothing to be done" in checkout.snakemake("-n", "theory").stdout

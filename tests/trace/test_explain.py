@@ -1,4 +1,4 @@
-"""A cell's chain, the comparison of two folders and the archive, on a small real results folder."""
+"""A cell's chain, and the comparison of two folders, on a small real results folder."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ import csv
 import io
 import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from checkout import Checkout
-from rocrate.rocrate import ROCrate
 
 from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.errors import UserError
-from prefrepro.files import sha256_file
-from prefrepro.inspect.crate import write_crate
 from prefrepro.inspect.diff import diff
 from prefrepro.inspect.explain import explain
 from prefrepro.inspect.explain_text import as_text
 from prefrepro.inspect.results import open_results
-from prefrepro.inspect.verify import verify
 
 CELL = "rpo/table1/rpo-paired/win-rate"
 
@@ -90,7 +85,7 @@ def test_results_of_an_older_version_say_what_their_manifests_know(results: Path
     assert "made by an older version" in as_text(told)
 
 
-def test_the_commands(world: Checkout, tmp_path: Path) -> None:
+def test_the_commands(world: Checkout) -> None:
     shown = world.prefrepro("explain", CELL, "--json")
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["address"] == CELL
@@ -98,10 +93,6 @@ def test_the_commands(world: Checkout, tmp_path: Path) -> None:
     same = world.prefrepro("diff", str(world.results), str(world.results))
     assert same.returncode == 0, same.stderr
     assert "2 cells compared, 0 moved" in same.stdout
-    crated = world.prefrepro("crate", str(world.results), "-o", str(tmp_path / "out.zip"))
-    assert crated.returncode == 0, crated.stderr
-    assert "files of models left out" in crated.stdout
-    assert zipfile.is_zipfile(tmp_path / "out.zip")
 
 
 def judged(results: Path, words: list[str]) -> None:
@@ -136,6 +127,9 @@ def test_a_cell_that_moved_is_told_from_noise(world: Checkout, results: Path) ->
     assert done.returncode == 1
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert {row["row"]: row["is_significant"] for row in rows} == {"dpo": "false", "rpo-paired": "true"}
+    told = json.loads(world.prefrepro("diff", str(before), str(results), "--json").stdout)
+    assert told["is_same"] is False
+    assert {cell["address"]: cell["is_significant"] for cell in told["cells"]}[CELL] is True
 
 
 def test_one_verdict_more_is_noise(world: Checkout, results: Path) -> None:
@@ -173,43 +167,3 @@ def test_cells_of_one_side_and_other_settings(world: Checkout, results: Path) ->
     assert moved.settings["judge"] == [["embedded-world"], ["vllm"]]
     assert not moved.is_same
     assert moved.cells[0].differs == {"scale": ["embedded", "pocket"], "judge": ["embedded-world", "vllm"]}
-
-
-@pytest.mark.parametrize("name", ["crate", "crate.zip"])
-@pytest.mark.parametrize("with_models", [False, True])
-def test_a_crate_reads_back_and_its_files_fit(world: Checkout, tmp_path: Path, name: str, with_models: bool) -> None:
-    crated = write_crate(open_results(world.results), tmp_path / name, with_models)
-    crate = ROCrate(tmp_path / name)
-    files = {entity.id: entity for entity in crate.data_entities if entity.type == "File"}
-    assert len(files) == crated.files
-    assert {"cells.csv", "runs.csv", "verdicts.csv", "tables/rpo_table1.html"} <= set(files)
-    assert any(place.endswith("model.safetensors") for place in files) is with_models
-    folder = tmp_path / name
-    if name.endswith(".zip"):
-        folder = tmp_path / "unpacked"
-        zipfile.ZipFile(tmp_path / name).extractall(folder)
-    for place, entity in files.items():
-        assert sha256_file(folder / place) == entity["sha256"], place
-    assert verify(open_results(folder), is_without_models=not with_models).findings == []
-
-
-def test_a_crate_says_which_job_made_what_of_what(world: Checkout, tmp_path: Path) -> None:
-    results = open_results(world.results)
-    write_crate(results, tmp_path / "crate")
-    crate = ROCrate(tmp_path / "crate")
-    assert "not comparable" in str(crate.description)
-    for name, record in results.records.items():
-        action = crate.get(f"#{name}")
-        assert action is not None and action.type == "CreateAction"
-        made_of = {entity.id.rstrip("/").rpartition("/")[2] for entity in action.get("object", [])}
-        assert made_of == set(record["inputs"].values())
-        assert action["startTime"] <= action["endTime"]
-    table = crate.get("#rpo_table1")
-    assert table is not None
-    assert {entity.id for entity in table["result"]} >= {"tables/rpo_table1.csv"}
-
-
-def test_a_crate_overwrites_nothing(world: Checkout, tmp_path: Path) -> None:
-    (tmp_path / "crate").mkdir()
-    with pytest.raises(UserError, match="is there already"):
-        write_crate(open_results(world.results), tmp_path / "crate")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from train_helpers import inputs_for, learner_of, make_policy, settings, weights
 
-from prefrepro.method_tools.new import SHAPES, TEMPLATES
+from prefrepro.method_tools.new import SHAPES, starting_text
 from prefrepro.model.training import Training
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import train
@@ -20,7 +20,7 @@ from prefrepro.train.loop import train
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_new_method_trains(shape: str, tmp_path: Path, store: CheckpointStore) -> None:
     path = tmp_path / f"new_{shape}.py"
-    path.write_text(TEMPLATES[shape].format(name=path.stem), encoding="utf-8")
+    path.write_text(starting_text(path.stem, shape), encoding="utf-8")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     method = sys.modules[path.stem] = importlib.util.module_from_spec(spec)

@@ -10,10 +10,10 @@ from torch import Tensor
 from train_helpers import make_inputs, make_policy, model_config, tokenizer
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from bench.full_logps import sequence_logps
 from methods.contract import Needs
 from prefrepro.model.batches import Rows, sequences_of
 from prefrepro.model.examples import Tokens
-from prefrepro.model.logps import sequence_logps
 from prefrepro.model.policy import SIDE_BY_SIDE, Policy
 
 MODELS = [

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefrepro.files import ROOT
-from prefrepro.inspect.watch.eta import seconds_left
-from prefrepro.inspect.watch.follow import Follower
+from prefrepro.inspect.watch.follow import Follower, seconds_left
 from prefrepro.inspect.watch.state import DONE, FAILED, GRACE_S, RUNNING, WAITING, look
 from prefrepro.inspect.watch.view import clock, lines, summary
 from prefrepro.jobs.log_lock import is_held

@@ -12,12 +12,13 @@ from checkout import Checkout, ids
 from tiny_world import make_tiny
 
 from prefrepro.errors import UserError
-from prefrepro.plan import build as planning
+from prefrepro.files import ROOT
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.notes import of_runs
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.resources import ScaleResources
-from prefrepro.specs.config import check_scale, read_scale
+from prefrepro.specs import scale as scales
+from prefrepro.specs.files import read_mapping
 from prefrepro.tables.render import settings_meta, write_settings
 
 
@@ -26,10 +27,12 @@ def plan_with(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The plan of a scale whose sections are changed."""
 
     def make(scale: str = "embedded", config: dict[str, Any] | None = None, **sections: dict[str, Any]) -> Plan:
-        changed = copy.deepcopy(read_scale(scale))
+        changed = copy.deepcopy(read_mapping(ROOT / f"config/scales/{scale}.yaml"))
         for name, values in sections.items():
-            changed[name] |= values
-        monkeypatch.setattr(planning, "read_scale", lambda name: check_scale(changed, f"config/scales/{name}.yaml"))
+            changed[name] = changed.get(name, {}) | values
+        monkeypatch.setattr(
+            scales, "read_mapping", lambda path: changed if path.parent.name == "scales" else read_mapping(path)
+        )
         return make_plan({"scale": scale} | (config or {}))
 
     return make
@@ -65,10 +68,10 @@ def test_sft_can_train_every_parameter_before_adapters(plan_with: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"lora_rank": -1}, r"training: lora_rank is -1; expected a whole number of at least 0"),
-        ({"lora_rank": 4.0}, r"training: lora_rank is 4.0; expected a whole number"),
-        ({"lora_rank": True}, r"training: lora_rank is True; expected a whole number"),
-        ({"lora_rank": 4, "quantize": "int8"}, r"training: quantize is 'int8'; expected none or nf4"),
+        ({"lora_rank": -1}, r"training.lora_rank: found -1, expected a whole number of at least 0"),
+        ({"lora_rank": 4.0}, r"training.lora_rank: found 4.0, expected a whole number"),
+        ({"lora_rank": True}, r"training.lora_rank: found True, expected a whole number"),
+        ({"lora_rank": 4, "quantize": "int8"}, r"training.quantize: found 'int8', expected none or nf4"),
         (
             {"quantize": "nf4"},
             r"quantize is nf4 and lora_rank 0, but weights in 4 bit cannot be trained\. Set lora_rank",

@@ -13,12 +13,12 @@ from test_readme import block
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.method_tools.check import RULES, Report, check_method
-from prefrepro.method_tools.new import SHAPES, TEMPLATES
+from prefrepro.method_tools.new import SHAPES, starting_text
 from prefrepro.specs.method import method_names
 
 PAIRED_LOSSES = "losses = -F.logsigmoid(hp.beta * (chosen - rejected))"
-UNPAIRED_LOSSES = "losses = -F.logsigmoid(torch.cat([chosen, -rejected]))"
-RANKED_LOSSES = "-(targets * shares).sum(dim=-1)"
+UNPAIRED_LOSSES = "losses = -F.logsigmoid(torch.cat([chosen - hp.delta, hp.delta - rejected]))"
+RANKED_LOSSES = "-(soft_labels(batch, hp).to(shares) * shares).sum(dim=-1)"
 BETA = '''    beta: Annotated[float, "> 0"] = 0.1
     """Strength of the KL pull to the reference. Paper: β."""
 '''
@@ -40,7 +40,7 @@ BROKEN = [
     ("header", "paired", "return LossOutput(", "return LossOutput((", "no valid Python"),
     ("docstrings", "paired", SOURCE, "new", "names no source"),
     ("docstrings", "paired", BETA, BETA.partition("\n")[0] + "\n", "beta has no docstring"),
-    ("docstrings", "paired", '    """-logσ', '    _ = """-logσ', "loss has no docstring"),
+    ("docstrings", "paired", '    """Eq. 7', '    _ = """Eq. 7', "loss has no docstring"),
     ("length", "paired", "\n\n@dataclass", "\n" * 70 + "@dataclass", "lines"),
     ("import", "paired", "import torch.nn.functional as F", "import torch.no_such as F", "ModuleNotFoundError"),
     ("hparams", "paired", "frozen=True, ", "", "not frozen"),
@@ -58,7 +58,7 @@ BROKEN = [
     ("output", "paired", RETURN, RETURN.replace("detach())", "detach(), losses)"), "valid is torch.float64"),
     ("output", "unpaired", "losses, chosen.detach(),", "losses, rejected.detach(),", "chosen_rewards has shape (3,)"),
     ("finite", "unpaired", UNPAIRED_LOSSES, f"{UNPAIRED_LOSSES} + rejected.mean().detach()", "losses is nan"),
-    ("finite", "ranked", "softmax(dim=-1).masked_fill(nothing, 0)", "softmax(dim=-1)", "losses is nan"),
+    ("finite", "ranked", "softmax(dim=-1).masked_fill(~batch.mask, 0)", "softmax(dim=-1)", "losses is nan"),
     ("finite", "ranked", RANKED_LOSSES, f"{RANKED_LOSSES} / (batch.scores.max(dim=-1).values - 7.3)", "nan"),
     ("gradient", "paired", PAIRED_LOSSES, f"{PAIRED_LOSSES}.detach()", "carry no gradient"),
     ("gradient", "paired", "- rejected))", "- rejected.detach()))", "none reaches policy_rejected_logps"),
@@ -80,8 +80,8 @@ BROKEN = [
 
 
 def broken(folder: Path, shape: str, old: str, new: str) -> Report:
-    """What is found in a template in which one thing is replaced."""
-    text = TEMPLATES[shape].format(name="broken")
+    """What is found in a new method in which one thing is replaced."""
+    text = starting_text("broken", shape)
     assert old in text
     path = folder / "broken.py"
     path.write_text(text.replace(old, new), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The command `prefrepro` and each stage's own, as a user types them."""
+"""The command `prefrepro`, as a user types it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 from checkout import Checkout, Done, ids
 
 from prefrepro.csv_schema.schema import read_csv
-
-STAGES = [f"prefrepro.{name}" for name in ("data", "train", "sample", "judge", "tables")]
 
 
 def piped(checkout: Checkout, command: str, reader: str) -> Done:
@@ -35,12 +33,10 @@ def test_help(checkout: Checkout, command: list[str]) -> None:
     assert not done.stderr
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_help_of_a_stage(checkout: Checkout, stage: str) -> None:
-    done = checkout.python("-m", stage, "--help")
+def test_help_of_a_job(checkout: Checkout) -> None:
+    done = checkout.python("-m", "prefrepro.jobs.main", "--help")
     assert done.returncode == 0
-    assert f"usage: python -m {stage} " in done.stdout
-    assert "KEY=VALUE" in done.stdout
+    assert "usage: python -m prefrepro.jobs.main " in done.stdout
     assert not done.stderr
 
 

@@ -58,7 +58,7 @@ def test_exit_codes(checkout: Checkout, arguments: list[str], code: int) -> None
     assert checkout.prefrepro(*arguments).returncode == code
 
 
-def test_a_method_that_is_found_wanting_exits_with_1(checkout: Checkout) -> None:
+def test_a_method_that_fails_a_check_exits_with_1(checkout: Checkout) -> None:
     checkout.edit("methods/dpo.py", "return LossOutput(losses,", "return LossOutput(-losses.exp() * 0,")
     assert checkout.prefrepro("check", "methods/dpo.py").returncode == 1
 

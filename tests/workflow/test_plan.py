@@ -195,7 +195,7 @@ def test_extensions_are_in_no_table_of_a_paper() -> None:
         ({"policy": {"batch_size": 10, "minibatches": 4}}, "batch_size 10 does not divide into 4 minibatches"),
         ({"policy": {"hparams": {"cliprange": 2.0}}}, "cliprange is 2.0"),
         ({"reference": {"sample": 2}}, "Did you mean samples?"),
-        ({"reference": {"samples": 0}}, "samples is 0; expected a whole number of at least 1"),
+        ({"reference": {"samples": 0}}, "rollout.reference.samples: found 0, expected a whole number of at least 1"),
     ],
 )
 def test_rollout_settings_are_checked_before_anything_runs(checkout: Checkout, change: Any, said: str) -> None:
@@ -240,7 +240,7 @@ def test_comments_docstrings_and_messages_change_nothing(checkout: Checkout) -> 
     checkout.edit("methods/dpo.py", "# Eq. 7", "# the seventh equation")
     checkout.edit("methods/dpo.py", '"""Strength of the KL pull', '"""How hard the KL pull is')
     checkout.edit("prefrepro/train/loop.py", "def train(", "# A comment.\n\n\ndef train(")
-    checkout.edit("prefrepro/model/optimizer.py", "is unknown. Known:", "is not known. There are:")
+    checkout.edit("prefrepro/model/load.py", "the tokenizer has no EOS token", "this tokenizer lacks an EOS token")
     checkout.edit("prefrepro/judge/stage.py", 'raise UserError(f"', 'raise UserError(f"Sorry: ')
     assert ids(checkout.nodes()) == ids(before)
 

@@ -8,9 +8,6 @@ from collections import Counter
 import pytest
 import yaml
 from checkout import ROOT, Checkout
-from snakemake.cli import get_argument_parser
-
-from prefrepro.inspect.simulate.profiles import KEYS, OPTIONS
 
 CLUSTERS = ("slurm", "kubernetes", "cluster-generic")
 EVERYWHERE = ("scheduler", "keep-going", "rerun-incomplete", "rerun-triggers", "show-failed-logs")
@@ -28,13 +25,6 @@ def test_a_profile_is_whole(name: str) -> None:
     given, wanted = profile(name), ON_CLUSTERS if name in CLUSTERS else EVERYWHERE
     assert not set(wanted) - set(given)
     assert {key: given[key] for key in EVERYWHERE} == {key: profile("default")[key] for key in EVERYWHERE}
-
-
-def test_options_that_a_profile_may_name_are_snakemakes() -> None:
-    """Of the version and the executors that are installed, and all but those that do something else than run jobs."""
-    known = {name[2:] for action in get_argument_parser()._actions for name in action.option_strings}
-    assert not {*KEYS, *OPTIONS} - known
-    assert not set(KEYS) & set(OPTIONS)
 
 
 def test_no_rule_retries_by_itself() -> None:

@@ -200,7 +200,7 @@ def test_what_is_pushed_can_be_used(trained: Trained, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sft_mistral-7b_hh_00000000", "--repo", "me/x"], "is no training of the plan (default config)"),
+        (["sft_mistral-7b_hh_00000000", "--repo", "me/x"], "is not in the plan (default config)"),
         (["dpo", "--repo", "x"], '--repo is "x"; expected USER/NAME'),
     ],
     ids=["unknown run", "no owner"],

@@ -21,6 +21,6 @@ rule calibration:
     params:
         python=python,
         config=config_arguments,
-        code=lambda wildcards: code_digest("prefrepro.studies.calibration.__main__"),
+        code=lambda wildcards: code_digest("prefrepro.studies.calibration.run"),
     shell:
-        "exec {params.python} -m prefrepro.studies.calibration {params.config} > {log} 2>&1"
+        "exec {params.python} -m prefrepro calibration {params.config} > {log} 2>&1"

@@ -12,7 +12,7 @@ rule forecast:
     params:
         python=python,
         config=config_arguments,
-        # All results are its input: a param that is never the same makes it anew each time it is asked for.
+        # All results are its input: a param that always differs makes the rule run whenever it is requested.
         asked_at=lambda wildcards: time.time(),
     shell:
-        "{params.python} -m prefrepro.inspect.forecast {params.config} 2>&1 | tee {log}"
+        "{params.python} -m prefrepro forecast {params.config} --write 2>&1 | tee {log}"

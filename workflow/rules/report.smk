@@ -18,7 +18,7 @@ rule report:
     params:
         python=python,
         config=config_arguments,
-        # All results are its input: a param that is never the same makes it anew each time it is asked for.
+        # All results are its input: a param that always differs makes the rule run whenever it is requested.
         asked_at=lambda wildcards: time.time(),
     shell:
-        "exec {params.python} -m prefrepro.inspect.report {params.config} > {log} 2>&1"
+        "exec {params.python} -m prefrepro report {params.config} > {log} 2>&1"

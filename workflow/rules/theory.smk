@@ -20,6 +20,6 @@ rule theory:
     params:
         python=python,
         config=config_arguments,
-        code=lambda wildcards: code_digest("prefrepro.studies.theory.__main__"),
+        code=lambda wildcards: code_digest("prefrepro.studies.theory.run"),
     shell:
-        "exec {params.python} -m prefrepro.studies.theory {params.config} > {log} 2>&1"
+        "exec {params.python} -m prefrepro theory {params.config} > {log} 2>&1"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-from prefrepro.inspect.forecast.judging import calls_of, cost_of, label_of
 from prefrepro.inspect.forecast.measured import COUNTED, Measured
-from prefrepro.inspect.forecast.settings import BY_MODEL, Settings, read_settings
 from prefrepro.inspect.forecast.sizes import Size, size_of
 from prefrepro.inspect.forecast.work import (
     Work,
+    calls_of,
+    cost_of,
     device_seconds,
     embedding_work,
+    label_of,
     reference_reward_work,
     reference_work,
     sampling_work,
@@ -21,6 +22,7 @@ from prefrepro.inspect.forecast.work import (
 )
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.forecast import STAGES, Rates
 
 SCORED_ONCE = {"reference": reference_work, "reference_rewards": reference_reward_work, "embeddings": embedding_work}
 """Kind -> its work, of jobs that read their texts once, without a backward pass."""
@@ -38,11 +40,11 @@ class Job:
     kind: str
     id: str
     is_done: bool
-    """Its last file is there. Of a table that does not say that it is of this plan."""
+    """Its last file is there; a table's file may come from another plan."""
     amounts: dict[str, float | None] = field(default_factory=dict)
-    """Of AMOUNTS, those that it has; None: not known."""
+    """Those of AMOUNTS that the kind has; None: unknown."""
     basis: str = ""
-    """What its hours rest on: measured, config, or nothing where it has none."""
+    """Source of its hours: measured, config, or empty where it has none."""
 
 
 class Forecaster:
@@ -50,7 +52,7 @@ class Forecaster:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.settings: Settings = read_settings(plan.scale, plan.config.scale)
+        self.settings: Rates = plan.scale["forecast"]
         self._sizes: dict[str, Size] = {}
         self._jobs: dict[str, Job] = {}
 
@@ -80,19 +82,20 @@ class Forecaster:
         if node.kind == "import":
             return Job(node.kind, node.id, is_done, {"answers": self.size(node.inputs["data"]).rows.get("prompts")})
         amounts, basis = self._verdict(node) if node.kind == "verdict" else self._device_job(node)
-        return Job(node.kind, node.id, is_done, amounts, basis)
+        known = {name: None if math.isnan(amount) else amount for name, amount in amounts.items()}
+        return Job(node.kind, node.id, is_done, known, basis)
 
-    def _device_job(self, node: Node) -> tuple[dict[str, float | None], str]:
+    def _device_job(self, node: Node) -> tuple[dict[str, float], str]:
         """Amounts of a job that holds a device, and what its hours rest on."""
         work = self._work(node)
         tokens = work.sampled_tokens if node.kind == "sample" else work.tokens
         units = {"data": 1.0}.get(node.kind, work.sequences if node.kind in COUNTED else tokens)
         per_unit, basis = self.measured.seconds_per_unit(node.kind, node.id), "measured"
-        if per_unit is None or units is None:
+        if per_unit is None or math.isnan(units):
             seconds, basis = self._seconds(node, work), "config"
         else:
             seconds = per_unit * units
-        amounts: dict[str, float | None] = {"hours": None if seconds is None else seconds / HOUR}
+        amounts = {"hours": seconds / HOUR}
         if node.kind == "sample":
             amounts |= {"answers": work.answers, "tokens": tokens}
         elif node.kind != "data":
@@ -107,43 +110,32 @@ class Forecaster:
             return sampling_work(node, size, self.measured.answer_tokens(node.id))
         return SCORED_ONCE.get(node.kind, training_work)(node, size)
 
-    def _seconds(self, node: Node, work: Work) -> float | None:
+    def _seconds(self, node: Node, work: Work) -> float:
         """By the scale's rates."""
         if node.kind == "data":
             return 0.0  # loads no model
         model = node.model or ""
         if node.kind == "base":  # named by its own file; rates are by the name that tables give it
             model = next((name for name, file in self.plan.scale["models"].items() if file == model), model)
-        rates = {stage: self.settings.rate(stage, model) for stage in BY_MODEL}
+        rates = {stage: self.settings.rate(stage, model) for stage in STAGES}
         if node.kind == "embeddings":
             rates["training"] = self.settings.embedding_tokens_per_s
         elif node.kind in SCORED_ONCE:
             rates["training"] = rates["scoring"]
-        seconds = device_seconds(work, **rates)
-        return None if seconds is None else self.settings.start_s + seconds
+        return self.settings.start_s + device_seconds(work, **rates)
 
-    def _verdict(self, node: Node) -> tuple[dict[str, float | None], str]:
+    def _verdict(self, node: Node) -> tuple[dict[str, float], str]:
         spec, judge = node.spec, node.spec["judge"]
         sample = self.job(self.plan.nodes[node.inputs["sample"]])
         answers = sample.amounts["answers"]
-        calls = None if answers is None else calls_of(spec, int(answers))
-        prompt, completion = self.call_tokens(spec) or (None, None)
-        amounts: dict[str, float | None] = {
-            "calls": calls,
-            "prompt_tokens": None if calls is None or prompt is None else calls * prompt,
-            "completion_tokens": None if calls is None or completion is None else calls * completion,
-        }
+        calls = math.nan if answers is None else calls_of(spec, int(answers))
+        assumed = self.settings.judge_tokens.per_call.get(label_of(spec), (math.nan, math.nan))
+        prompt, completion = self.measured.call_tokens(spec) or assumed
+        amounts = {"calls": calls, "prompt_tokens": calls * prompt, "completion_tokens": calls * completion}
         amounts["cost_usd"] = cost_of(judge, amounts["prompt_tokens"], amounts["completion_tokens"])
         if judge["kind"] != "local":  # an API judge holds no device
             return amounts, ""
         seconds = self.measured.judging_seconds(spec)
         if seconds is not None:
-            return amounts | {"hours": None if calls is None else calls * seconds / HOUR}, "measured"
-        rate = self.settings.judge_calls_per_s
-        if calls is None or rate is None:
-            return amounts | {"hours": None}, "config"
-        return amounts | {"hours": calls / rate / HOUR}, "config"
-
-    def call_tokens(self, spec: dict[str, Any]) -> tuple[float, float] | None:
-        """Mean prompt and completion tokens of a call of this verdict spec."""
-        return self.measured.call_tokens(spec) or self.settings.judge_tokens.get(label_of(spec))
+            return amounts | {"hours": calls * seconds / HOUR}, "measured"
+        return amounts | {"hours": calls / (self.settings.judge_calls_per_s or math.nan) / HOUR}, "config"

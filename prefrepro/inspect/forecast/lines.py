@@ -36,7 +36,7 @@ class Line:
     jobs: list[Job]
 
     def sum(self, state: str = "to_do", kinds: Sequence[str] = ()) -> Sum:
-        """Of all jobs or those still to do, of these kinds or, without any, of all."""
+        """Sum over all jobs or those still to do, of these kinds or, where none is named, of every kind."""
         found = [
             job for job in self.jobs if (not kinds or job.kind in kinds) and not (state == "to_do" and job.is_done)
         ]

@@ -1,8 +1,8 @@
 """What earlier jobs at this scale took: seconds per unit of work, and tokens of an answer and of a judge's call.
 
 Read from run.json and manifest.json (what runs.csv is made of), verdicts.csv and Snakemake's benchmarks. A job of an
-older plan counts too: other code of the same kind and model is a better guess than none; where an older version left
-other fields it tells nothing. Knows nothing of the plan.
+older plan counts too, since other code of the same kind and model is a better guess than none; a file of an older
+version that lacks a field is passed over.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from prefrepro.errors import UserError
-from prefrepro.inspect.forecast.judging import label_of
 from prefrepro.inspect.forecast.sizes import read_json
+from prefrepro.inspect.forecast.work import label_of
+from prefrepro.inspect.results import benchmark_seconds
 from prefrepro.plan.kinds import KINDS
 
 Group = tuple[str, ...]
@@ -65,14 +65,8 @@ class Measured:
 
     def seconds_per_unit(self, kind: str, node_id: str) -> float | None:
         """Median of the narrowest group of this job that has any: per token, sequence or whole job."""
-        for group in groups_of(kind, node_id):
-            if group in self._rates:
-                return statistics.median(self._rates[group])
-        return None
-
-    def seconds_of(self, kind: str, name: str) -> float | None:
-        """Of this very job, start included; of its last attempt; None where it was not run."""
-        return self._benchmark(kind, name)
+        rates = next((self._rates[group] for group in groups_of(kind, node_id) if group in self._rates), None)
+        return statistics.median(rates) if rates else None
 
     def answer_tokens(self, node_id: str) -> float | None:
         """Mean tokens of an answer, of the median sample set of the same model, dataset and prompt set."""
@@ -87,22 +81,15 @@ class Measured:
         return statistics.median(prompt for prompt, _ in found), statistics.median(answer for _, answer in found)
 
     def _add(self, kind: str, node_id: str, units: float, wall_s: float | None) -> None:
-        seconds = self._benchmark(kind, node_id) or wall_s
+        seconds = self.seconds_of(kind, node_id) or wall_s
         if seconds and units:
             for group in groups_of(kind, node_id):
                 self._rates.setdefault(group, []).append(seconds / units)
 
-    def _benchmark(self, kind: str, node_id: str) -> float | None:
-        """Seconds of the whole job, start included; None where Snakemake kept no benchmark."""
-        path = self.results / "benchmarks" / KINDS[kind].rule / f"{node_id}.tsv"
-        if not path.is_file():
-            return None
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        try:
-            return statistics.median(float(row["s"]) for row in rows)
-        except (KeyError, ValueError, TypeError, statistics.StatisticsError):
-            raise UserError(f'{path} has no column "s" with seconds; delete it and forecast again') from None
+    def seconds_of(self, kind: str, name: str) -> float | None:
+        """Seconds of this job's last attempt, start included; None where Snakemake kept no benchmark."""
+        path = self.results / "benchmarks" / KINDS[kind].rule / f"{name}.tsv"
+        return statistics.median(benchmark_seconds(path)) if path.is_file() else None
 
     def _training(self, path: Path) -> None:
         run, node_id = read_json(path), path.parent.name
@@ -128,7 +115,7 @@ class Measured:
     def _verdict(self, path: Path) -> None:
         manifest, group = read_json(path), _judging_group(read_json(path)["spec"])
         if manifest["asked"] > manifest["cached"]:  # cached replies take no time and no new tokens
-            seconds = self._benchmark("verdict", path.parent.name) or manifest["wall_s"]
+            seconds = self.seconds_of("verdict", path.parent.name) or manifest["wall_s"]
             self._rates.setdefault(group, []).append(seconds / manifest["asked"])
         tokens = list(_tokens(path.with_name("verdicts.csv")))
         if tokens:

@@ -1,4 +1,4 @@
-"""A forecast as a person reads it (text, Markdown) and as a program does (JSON, CSV)."""
+"""A forecast as text, Markdown, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tabulate import tabulate
 
 from prefrepro.inspect.forecast.budget import CACHE
 from prefrepro.inspect.forecast.jobs import AMOUNTS, Job
-from prefrepro.inspect.forecast.judging import label_of, price_of
 from prefrepro.inspect.forecast.lines import STATES, Forecast, Line
+from prefrepro.inspect.forecast.work import label_of, price_of
 from prefrepro.plan.kinds import TRAININGS
 
 Column = tuple[str, tuple[str, ...], str]
@@ -59,7 +59,7 @@ def _table(forecast: Forecast, columns: dict[str, Column], tablefmt: str) -> str
 
 
 def _cell(line: Line, column: Column) -> str:
-    """Of what is still to do: « ≥ » where it is not known of some jobs, «unknown» where it is of none."""
+    """The amount that is still to do: « ≥ » where some jobs' amounts are unknown, «unknown» where all are."""
     amount, kinds, form = column
     total = line.sum("to_do", kinds)
     if amount == "jobs":
@@ -160,8 +160,10 @@ def _judge_notes(forecast: Forecast) -> list[str]:
     labels = {
         label_of(spec): maker.measured.call_tokens(spec) for spec in (plan.nodes[job.id].spec for job in verdicts)
     }
-    if assumed := [label for label, tokens in labels.items() if tokens is None and label in settings.judge_tokens]:
-        found.append(f"Tokens of a call ({', '.join(assumed)}): {settings.judge_tokens_source}.")
+    if assumed := [
+        label for label, tokens in labels.items() if tokens is None and label in settings.judge_tokens.per_call
+    ]:
+        found.append(f"Tokens of a call ({', '.join(assumed)}): {settings.judge_tokens.source}.")
     if verdicts:
         found.append("Replies that have to be asked again come on top of calls and USD.")
         if (plan.results / CACHE).is_file():

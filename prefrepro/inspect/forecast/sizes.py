@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from prefrepro.errors import UserError
-from prefrepro.inspect.forecast.settings import DataSize, Settings
+from prefrepro.inspect import results
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.forecast import DataSize, Rates
+
+read_json = cache(results.read_json)
+"""A plan asks for the same manifests again and again."""
 
 EVALUATED_TURNS = {"mt_bench": 2}
 """Prompt set -> answers to one prompt; 1 for all others."""
 
 RANKED_RESPONSES = 4
-"""Of UltraFeedback and of the embedded world's groups."""
+"""Responses to a prompt in UltraFeedback and in the embedded world's groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of one data node. Tokens are means of a sequence as it is trained on; None: not known."""
+    """The size of one data node. Tokens are means over sequences as trained on; NaN: unknown."""
 
     name: str
-    """Of its file in config/datasets."""
+    """Its file in config/datasets"""
     rows: dict[str, int]
     """Part -> rows; `prompts`: what every model answers. A part that is missing is not known."""
     unique_share: float
     """Unique prompts per row of train."""
     responses: int
-    prompt_tokens: float | None
-    response_tokens: float | None
+    prompt_tokens: float
+    response_tokens: float
     answer_tokens: float | None
-    """Of one answer of a model."""
+    """Tokens of one answer of a model; None: the most that fit"""
     turns: int
     """Answers to one prompt."""
     is_built: bool
     source: str
 
     @property
-    def sequence_tokens(self) -> float | None:
+    def sequence_tokens(self) -> float:
         """Prompt and one response."""
-        if self.prompt_tokens is None or self.response_tokens is None:
-            return None
         return self.prompt_tokens + self.response_tokens
 
 
-def size_of(plan: Plan, node: Node, settings: Settings) -> Size:
+def size_of(plan: Plan, node: Node, settings: Rates) -> Size:
     """The size of a data node of the plan. Raises UserError where its manifest cannot be read."""
     name, source = node.id.rpartition("_")[0], node.spec["source"]
     known = settings.data.get(name, DataSize())
@@ -58,7 +58,7 @@ def size_of(plan: Plan, node: Node, settings: Settings) -> Size:
         counts = built.get("counts", {})
         share = counts["unique_prompts"] / counts["rows"] if counts.get("unique_prompts") else 1.0
     else:
-        rows = _planned_rows(source, known) | {"prompts": source["n_prompts"]}
+        rows = _planned_rows(source, known) | {"prompts": len(source.get("prompt_sha256", ())) or source["n_prompts"]}
         said = known.source
         total = known.rows.get("train") or rows.get("train")
         share = known.unique_prompts / total if known.unique_prompts and total else 1.0
@@ -67,8 +67,8 @@ def size_of(plan: Plan, node: Node, settings: Settings) -> Size:
         rows=rows,
         unique_share=min(share, 1.0),
         responses=known.responses or (RANKED_RESPONSES if source.get("form") == "ranked" else 2),
-        prompt_tokens=known.prompt_tokens,
-        response_tokens=known.response_tokens,
+        prompt_tokens=math.nan if known.prompt_tokens is None else known.prompt_tokens,
+        response_tokens=math.nan if known.response_tokens is None else known.response_tokens,
         answer_tokens=known.answer_tokens,
         turns=EVALUATED_TURNS.get(source.get("set") or source.get("form") or "", 1),
         is_built=built is not None,
@@ -80,19 +80,10 @@ def _planned_rows(source: dict[str, Any], known: DataSize) -> dict[str, int]:
     """Rows of each part: a world's are its own setting; of others the data set's file says how they are shared out."""
     if "rows" in source:
         return dict(source["rows"])
-    rows = dict(known.rows)
+    rows: dict[str, int] = {**known.rows}
     if "train" in rows:
         released = rows["train"]
         rows |= {part: round(released * share) for part, share in source.get("parts", {}).items()}
     if "eval" in rows:
         rows["eval"] = min(rows["eval"], source.get("eval_rows", rows["eval"]))
     return rows
-
-
-@cache
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that a stage left behind. Raises UserError that names it."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no readable JSON ({error}); delete its folder and run its rule again") from error

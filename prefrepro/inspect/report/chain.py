@@ -1,6 +1,6 @@
 """Where a number comes from: the nodes behind it, what each was made of, and what each wrote down.
 
-What was made of what is as `prefrepro explain` has it (trace/results.py).
+Inputs come from inspect/results.py, as for `prefrepro explain`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from prefrepro.inspect.facts import value_at
 from prefrepro.inspect.report.folder import Folder
 
 LISTED = 12
@@ -46,25 +47,17 @@ def nodes(folder: Folder) -> dict[str, dict[str, Any]]:
 
 
 def _method(folder: Folder, node_id: str) -> str | None:
-    """Of verdict and sample sets that of their run; None of what has none."""
+    """The method of a run, or of the run behind a verdict or sample set; None for other nodes."""
     behind = folder.results.upstream([node_id]) if folder.kinds[node_id] in ("verdict", "sample") else [node_id]
     return next((method for one in behind if (method := folder.method(one))), None)
 
 
 def _facts(kind: str, manifest: dict[str, Any]) -> dict[str, list[list[str]]]:
-    first = [(path, _at(manifest, path)) for path in (*HEADLINES.get(kind, ()), *ALWAYS)]
+    first = [(path, value_at(manifest, path)) for path in (*HEADLINES.get(kind, ()), *ALWAYS)]
     return {
         "facts": [[path.rpartition(".")[2], _text(value)] for path, value in first if value not in (None, "")],
         "everything": [[path, _text(value)] for path, value in _flat(manifest)],
     }
-
-
-def _at(value: Any, path: str) -> Any:
-    for part in path.split("."):
-        if not isinstance(value, dict) or part not in value:
-            return None
-        value = value[part]
-    return value
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

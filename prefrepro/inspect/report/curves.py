@@ -1,4 +1,4 @@
-"""Training curves of every run, and one colour for every method. Knows nothing of tables."""
+"""Training curves of every run, and one colour for every method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values as JSON within an HTML page, whatever text they hold. Knows nothing of the page."""
+"""Values as JSON within an HTML page, whatever text they hold."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""A results folder as it lies there: what its stages left, whichever of them have run. Knows nothing of the page."""
+"""What the jobs of a results folder left behind, as far as they have run."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from prefrepro.csv_schema.schema import read_csv
+from prefrepro.data.jsonl import read_jsonl
 from prefrepro.errors import UserError
-from prefrepro.inspect.results import Results
+from prefrepro.inspect.results import JOB_FOLDERS, Results, read_manifest
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.files import names_in
 
@@ -43,8 +42,8 @@ class Folder:
         """A sample set's rows; none where they are not there."""
         if sample_id not in self._answers:
             path = self.path / "samples" / sample_id / "samples.jsonl"
-            rows = _lines(path) if path.is_file() else []
-            self._answers[sample_id] = {(row["prompt_id"], row.get("draw", 0)): row for row in rows}
+            rows = read_jsonl(path) if path.is_file() else ()
+            self._answers[sample_id] = {(row["prompt_id"], row.get("draw", 0)): row for _, row in rows}
         return self._answers[sample_id]
 
     def method(self, run_id: str | None) -> str | None:
@@ -75,33 +74,18 @@ def read_folder(path: Path, given: dict[str, Any]) -> Folder:
 def _manifests(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     found: dict[str, dict[str, Any]] = {}
     kinds: dict[str, str] = {}
-    for folder, name in dict.fromkeys((kind.folder, kind.done) for kind in KINDS.values() if kind.done):
-        for file in sorted(path.glob(f"{folder}/*/{name}")):
-            manifest = _json(file.read_text(encoding="utf-8"), str(file))
-            found[file.parent.name] = manifest
-            kinds[file.parent.name] = str(manifest.get("spec", {}).get("kind", folder))
+    for folder in JOB_FOLDERS:
+        for place in sorted(path.glob(f"{folder}/*/")):
+            if manifest := read_manifest(place):
+                found[place.name] = manifest
+                kinds[place.name] = str(manifest.get("spec", {}).get("kind", folder))
     return found, kinds
 
 
 def _own_config(path: Path, cells: list[dict[str, Any]], manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Scale, reading and number of seeds that the folder was made with, as far as it says so."""
+    """Scale, reading and number of seeds that the folder was made with, as far as its files tell."""
     rows = cells[:1] + [manifest["row"] for manifest in manifests.values() if "row" in manifest]
     own: dict[str, Any] = {key: rows[0][key] for key in ("scale", "reading") if rows and rows[0].get(key)}
     if not rows and path.name in names_in("scales"):
         own["scale"] = path.name
     return own | {"seeds": max([row["seed"] for row in rows if row.get("seed")], default=1)}
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would cut at U+2028, which JSON may hold
-    return [_json(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
-
-
-def _json(text: str, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{where} is no readable JSON ({error}); delete it and run its rule again") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{where} is JSON of type {type(value).__name__}, expected an object; run its rule again")
-    return value

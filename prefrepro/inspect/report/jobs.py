@@ -1,12 +1,11 @@
-"""Which job ran when, and what it took: from the benchmarks that the workflow left. Knows nothing of the plan."""
+"""When each job ran and what it cost, from the benchmarks that the workflow left."""
 
 from __future__ import annotations
 
-import csv
 from typing import Any
 
-from prefrepro.errors import UserError
 from prefrepro.inspect.report.folder import Folder
+from prefrepro.inspect.results import benchmark_seconds
 
 
 def jobs(folder: Folder) -> dict[str, Any]:
@@ -18,12 +17,7 @@ def jobs(folder: Folder) -> dict[str, Any]:
     found = []
     root = folder.path / "benchmarks"
     for path in sorted(root.rglob("*.tsv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        try:
-            seconds = sum(float(row["s"]) for row in rows)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path} is no benchmark of Snakemake (column s: {error}); delete it") from error
+        seconds = sum(benchmark_seconds(path))
         manifest = folder.manifests.get(path.stem, {})
         found.append(
             {

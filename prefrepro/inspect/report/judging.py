@@ -1,4 +1,4 @@
-"""What judging did with the answers: wins by length, position bias, who judged. Knows nothing of the page."""
+"""How the answers were judged: wins by length, position bias, the judges."""
 
 from __future__ import annotations
 
@@ -23,24 +23,21 @@ def by_length(folder: Folder, cells: list[dict[str, Any]]) -> list[dict[str, Any
     Lengths are words of a prompt's response, cut at the fifths of all answers of the cell's column; several metrics of
     the same verdicts are one entry.
     """
-    frames: dict[tuple[str, ...], list[pd.DataFrame]] = {}
-    columns: dict[str, list[tuple[str, ...]]] = {}
+    judged: dict[tuple[str, ...], tuple[dict[str, Any], list[pd.DataFrame]]] = {}
     for cell in cells:
-        ids = tuple(seed["verdict"] for seed in cell["seeds"] if seed["verdict"])
-        if ids and ids not in frames and all(one in folder.verdicts for one in ids):
-            frames[ids] = [_with_length(folder, seed) for seed in cell["seeds"] if seed["verdict"]]
-            columns.setdefault(cell["column"], []).append(ids)
-    edges = {column: _ranges([frame for ids in of for frame in frames[ids]]) for column, of in columns.items()}
-    entries, done = [], set()
-    for cell in cells:
-        ids = tuple(seed["verdict"] for seed in cell["seeds"] if seed["verdict"])
-        if ids in frames and ids not in done and cell["column"] in edges:
-            done.add(ids)
-            scored = _scored(cell["metric"], frames[ids][0])
-            bins = [found for ends in edges[cell["column"]] if (found := _bin(frames[ids], *ends, scored))]
-            entries.append(
-                {"row": cell["row"], "column": cell["column"], "method": cell["method"], "metric": scored, "bins": bins}
-            )
+        seeds = [seed for seed in cell["seeds"] if seed["verdict"]]
+        ids = tuple(seed["verdict"] for seed in seeds)
+        if ids and ids not in judged and all(one in folder.verdicts for one in ids):
+            judged[ids] = cell, [_with_length(folder, seed) for seed in seeds]
+    of_column: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    for cell, frames in judged.values():
+        of_column[cell["column"]] += frames
+    edges = {column: _ranges(frames) for column, frames in of_column.items()}
+    entries = []
+    for cell, frames in judged.values():
+        scored = _scored(cell["metric"], frames[0])
+        bins = [found for ends in edges[cell["column"]] if (found := _bin(frames, *ends, scored))]
+        entries.append({key: cell[key] for key in ("row", "column", "method")} | {"metric": scored, "bins": bins})
     return entries
 
 

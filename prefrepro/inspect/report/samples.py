@@ -11,7 +11,7 @@ from prefrepro.inspect.report.embed import embedded
 from prefrepro.inspect.report.folder import Folder
 
 BYTES = 6_000_000
-"""Of all samples as they stand in the page; a page of 10 MB has room for the rest."""
+"""Size of all samples in the page; a page of 10 MB has room for the rest."""
 LONGEST = 8_000
 """Characters of one text; what is longer is cut and says so."""
 

@@ -1,4 +1,4 @@
-"""Discrete events: tasks wait for others, in a queue and for devices, and run. Knows nothing of plans or files."""
+"""Discrete events: tasks wait for others, in a queue and for devices, and run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A replay as a person reads it and as a program does."""
+"""A replay as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tabulate import tabulate
 
 from prefrepro.inspect.forecast.jobs import HOUR
 from prefrepro.inspect.simulate.engine import Capacity, Span, Task, longest_path
-from prefrepro.inspect.simulate.profiles import Profile
 from prefrepro.inspect.simulate.tasks import API_CALLS_PER_S, TABLE_S, Job
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.profile import Profile
 
 TOGETHER = "together"
 
@@ -48,7 +48,7 @@ class Replay:
 
     @property
     def idle_share(self) -> float | None:
-        """Of the GPUs' time from beginning to end; None without GPUs."""
+        """Share of the GPUs' time from beginning to end that no job uses; None without GPUs."""
         offered = self.capacity.gpus * self.makespan
         return 1 - self.gpu_seconds / offered if offered else None
 

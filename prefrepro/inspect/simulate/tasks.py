@@ -1,7 +1,4 @@
-"""A plan as tasks: seconds of each job as measured or forecast, and jobs that a profile groups as one.
-
-Knows nothing of when anything runs.
-"""
+"""A plan as tasks: seconds of each job as measured or forecast, and jobs that a profile groups as one."""
 
 from __future__ import annotations
 
@@ -11,16 +8,16 @@ from dataclasses import dataclass
 
 from prefrepro.inspect.forecast.jobs import HOUR, Forecaster
 from prefrepro.inspect.simulate.engine import Task
-from prefrepro.inspect.simulate.profiles import Profile
 from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.resources import ScaleResources
+from prefrepro.specs.profile import Profile
 
 TABLE_S = 3.0
 """A table on one core, where none was measured."""
 API_CALLS_PER_S = 5.0
-"""Assumed of an API judge: nobody's rate limit is known here."""
+"""Assumed for an API judge, whose rate limit is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +67,12 @@ def tasks_of(jobs: Iterable[Job], profile: Profile) -> tuple[list[Task], dict[st
     """What the profile submits, and job id -> id of the task that does it.
 
     Jobs of a group take turns, so that their seconds add up, and start when all that any of them needs is there.
-    Which jobs share a submission Snakemake chooses anew each time; here they follow each other in the plan.
+    Snakemake chooses in each run which jobs share a submission; here they are neighbours in the plan.
     """
     of_task: dict[str, list[Job]] = {}
     counts: dict[str, int] = {}
     for job in jobs:
-        group = profile.group_of.get(job.rule)
+        group = profile.groups.get(job.rule)
         if group is None:
             of_task[job.node.id] = [job]
         else:
@@ -93,5 +90,5 @@ def tasks_of(jobs: Iterable[Job], profile: Profile) -> tuple[list[Task], dict[st
 
 
 def cores() -> int:
-    """Of this machine."""
+    """Cores of this machine."""
     return os.cpu_count() or 1

@@ -1,1 +1,1 @@
-"""prefrepro watch: how far the jobs of a table are, seen from what they leave in results/, whoever runs them."""
+"""prefrepro watch: the progress of a table's jobs, read from results/, whichever process runs them."""

@@ -1,15 +1,26 @@
-"""From glance to glance: which jobs changed, how far all of them are, and when they will be through."""
+"""From glance to glance: which jobs changed, how far all of them are, and how long the rest will take.
+
+Each job takes as long as the forecast says, which knows what earlier jobs of its kind and model took; the simulator
+plays the schedule.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefrepro.inspect.watch.eta import UNKNOWN_S, Expected, seconds_left
+from prefrepro.inspect.forecast.jobs import HOUR, Forecaster
+from prefrepro.inspect.forecast.work import training_work
+from prefrepro.inspect.simulate.engine import Capacity, Task, replay
 from prefrepro.inspect.watch.state import DONE, FAILED, GRACE_S, RUNNING, Job, look
+from prefrepro.plan.kinds import TRAININGS
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
+
+UNKNOWN_S = 1.0
+"""Seconds counted for a job whose hours are unknown: a table, or an API's verdicts (then «more than» is shown)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +33,7 @@ class Glance:
     elapsed_s: float
     left_s: float
     is_at_least: bool
-    """Of some jobs nobody knows how long they take."""
+    """The hours of some jobs are unknown."""
     running_s: dict[str, float] = field(default_factory=dict)
     """Node id -> seconds since it was first seen running"""
     steps: dict[str, int | None] = field(default_factory=dict)
@@ -51,7 +62,7 @@ class Follower:
     def __init__(self, plan: Plan, nodes: list[Node], now: float, slots: int | None = None) -> None:
         self.plan, self.nodes, self.since = plan, nodes, now
         self._slots = slots or len(os.sched_getaffinity(0))
-        self._expected, self._known = Expected(plan), -1
+        self._forecaster, self._known = Forecaster(plan), -1
         self._states: dict[str, str] = {}
         self._started: dict[str, float] = {}
 
@@ -60,7 +71,7 @@ class Follower:
         jobs = look(self.plan, self.nodes, self.since, now, grace_s)
         done = sum(job.state == DONE for job in jobs)
         if done != self._known:  # what has just been measured counts
-            self._expected, self._known = Expected(self.plan), done
+            self._forecaster, self._known = Forecaster(self.plan), done
         running = [job for job in jobs if job.state == RUNNING]
         for job in running:
             self._started.setdefault(job.node.id, min(now, job.seen))
@@ -69,18 +80,35 @@ class Follower:
         self._states = {job.node.id: job.state for job in jobs}
         running_s = {job.node.id: now - self._started[job.node.id] for job in running}
         left_s, is_at_least = self._left([job for job in jobs if job.state not in (DONE, FAILED)], running_s)
-        steps = {job.node.id: self._expected.steps(job.node) for job in running}
+        steps = {job.node.id: self._steps(job.node) for job in running}
         return Glance(jobs, news, now - self.since, left_s, is_at_least, running_s, steps)
+
+    def _steps(self, node: Node) -> int | None:
+        """Steps of a training; None for other jobs, and where the size of the data is unknown."""
+        if node.kind not in TRAININGS:
+            return None
+        return training_work(node, self._forecaster.size(node.inputs["data"])).steps
 
     def _left(self, jobs: list[Job], running_s: dict[str, float]) -> tuple[float, bool]:
         """Seconds until the last of these ends, and whether some of it is not known."""
-        wholes = {job.node.id: self._expected.seconds(job.node) for job in jobs}
+        hours = {job.node.id: self._forecaster.job(job.node).amounts.get("hours") for job in jobs}
         left = {
-            one: max((UNKNOWN_S if whole is None else whole) - running_s.get(one, 0.0), 0.0)
-            for one, whole in wholes.items()
+            one: max((UNKNOWN_S if known is None else known * HOUR) - running_s.get(one, 0.0), 0.0)
+            for one, known in hours.items()
         }
         inputs = {job.node.id: list(job.node.inputs.values()) for job in jobs}
-        is_unknown = any(
-            whole is None for job, whole in zip(jobs, wholes.values(), strict=True) if job.node.kind != "table"
-        )
+        is_unknown = any(hours[job.node.id] is None for job in jobs if job.node.kind != "table")
         return seconds_left(left, inputs, set(running_s), self._slots), is_unknown
+
+
+def seconds_left(
+    left: Mapping[str, float], inputs: Mapping[str, Sequence[str]], running: set[str], slots: int
+) -> float:
+    """Seconds until the last job ends where `slots` run at a time, those that run first, then in the order of `left`.
+
+    `left`: id -> seconds that it still takes; `inputs`: id -> what it waits for, ids that are not in `left` are done.
+    """
+    order = sorted(left, key=lambda one: one not in running)
+    tasks = [Task(one, left[one], 0, 1, frozenset(inputs[one]) & left.keys()) for one in order]
+    spans = replay(tasks, Capacity(0, max(slots, 1), None), lambda _: 0.0)
+    return max((span.end for span in spans.values()), default=0.0)

@@ -1,7 +1,7 @@
 """What the files of a results folder say of each job of a plan: done, running, failed or still to come.
 
-A job is done when its last file is there, runs while its log is held (held.py), and has failed where its log is let
-go, is of this watch, and the last file is not there. Knows nothing of Snakemake, of terminals or of hours.
+A job is done when its last file is there, runs while its log is locked (jobs/log_lock.py), and has failed where its log
+is released, was written during this watch, and the last file is missing.
 """
 
 from __future__ import annotations

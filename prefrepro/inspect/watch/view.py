@@ -1,4 +1,4 @@
-"""A glance on the terminal: a picture that is drawn anew, or where there is no terminal a line for each change."""
+"""A glance on the terminal: a picture that is redrawn, or without a terminal a line for each change."""
 
 from __future__ import annotations
 

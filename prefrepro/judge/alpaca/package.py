@@ -7,7 +7,6 @@ or two, so it happens inside functions.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import logging
 import sys
@@ -16,15 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from prefrepro.specs.evaluation import ANNOTATORS
+
 if TYPE_CHECKING:
     import pandas as pd
     from alpaca_eval.annotators import PairwiseAnnotator
 
-ANNOTATORS = {
-    "weighted": "weighted_alpaca_eval_gpt4_turbo",  # AlpacaEval 2, log-probs of one token
-    "fn": "alpaca_eval_gpt4_turbo_fn",  # AlpacaEval 2, tool call; what RPO ran (README.md:61)
-    "ae1": "alpaca_eval_gpt4",  # AlpacaEval 1, text
-}
 SEED = 0
 """Of the order in which the two answers are shown, together with the instruction."""
 CLIENTS = Path(__file__).parent / "clients.yaml"
@@ -92,11 +88,6 @@ def single(annotator: PairwiseAnnotator) -> Any:
     return only
 
 
-def prompt_sha256(annotator: PairwiseAnnotator) -> str:
-    """Hex SHA-256 of the prompt template."""
-    return hashlib.sha256(single(annotator).prompt_template.encode()).hexdigest()
-
-
 def comparisons(annotator: PairwiseAnnotator, pairs: pd.DataFrame) -> list[Comparison]:
     """The requests that annotating `pairs` (instruction, output_1, output_2) leads to, in their order."""
     from alpaca_eval import utils
@@ -123,11 +114,7 @@ def annotate(annotator: PairwiseAnnotator, pairs: pd.DataFrame, route: object, c
     import pandas as pd
 
     annotated = annotator.annotate_pairs(
-        pairs,
-        chunksize=None,
-        num_procs=concurrency,
-        client_config_path=CLIENTS,
-        client_kwargs={"route": route},
+        pairs, chunksize=None, num_procs=concurrency, client_config_path=CLIENTS, client_kwargs={"route": route}
     )
     found = pd.DataFrame(annotated)
     keys = list(pairs.columns)

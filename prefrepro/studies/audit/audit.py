@@ -1,4 +1,4 @@
-"""From printed numbers to audit.csv and audit.md. Knows nothing of the plan."""
+"""From printed numbers to audit.csv and audit.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prefrepro.studies.audit.printed import Printed
 SCHEMA = "audit"
 SMALLEST = "smallest_significant_up", "smallest_significant_down"
 DROPS = ("alpaca_eval",)
-"""Evaluations that leave out what they could not parse (JUDGING.md §1.5); compare.py divides by all attempts."""
+"""Evaluations that leave out what they could not parse; compare.py divides by all attempts (docs/judging.md)."""
 
 
 @dataclass(frozen=True, slots=True)

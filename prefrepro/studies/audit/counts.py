@@ -1,6 +1,6 @@
 """Which counts of n a printed percentage can be: the GRIM test (Brown & Heathers 2017), for rounded and cut numbers.
 
-Exact: in integers, never in floats. Knows nothing of tables.
+Exact: in integers, never in floats.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""audit.md: findings first, then one section per table. Knows nothing of how they were found."""
+"""audit.md: findings first, then one section per table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from tabulate import tabulate
 
-from prefrepro.specs.config import EQUIVALENCE_MARGIN
+from prefrepro.specs.paper import EQUIVALENCE_MARGIN
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.stats.paired import holm
 from prefrepro.studies.audit.audit import DROPS, Audited

@@ -1,4 +1,4 @@
-"""Every number that a paper printed, with the judging it is of: as table specs and plan say."""
+"""Every number that a paper printed, with the judging behind it, from table specs and plan."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Printed:
 
 
 def read_printed() -> list[Printed]:
-    """Of every table that a paper prints, in its order. Raises UserError as planning does."""
+    """The numbers of every table that a paper prints, in its order. Raises UserError as planning does."""
     claimed, run = make_plan(dict(WHAT_IS_CLAIMED)), make_plan(dict(WHAT_WAS_RUN))
     return [one for target in claimed.printed for one in _of_table(claimed, run, target)]
 

@@ -1,4 +1,4 @@
-"""How far two judges agree over the same pairs. Knows nothing of who they are or what was judged.
+"""How far two judges agree over the same pairs.
 
 All percentages are over the pairs that the judge decided; the published verdicts decide all.
 """

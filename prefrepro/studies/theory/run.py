@@ -1,4 +1,4 @@
-"""All checks, one CSV, one page. Knows nothing of the plan."""
+"""All checks, one CSV, one page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefrepro.csv_schema.schema import write_csv
-from prefrepro.studies.theory import bias, flow, gradients, plot, text, trajectory
+from prefrepro.studies.theory import bias, flow, gradients, plot, trajectory, weighted
 from prefrepro.studies.theory.claims import SCHEMA, Claim, to_frame
 
 SEED = 0
@@ -28,7 +28,7 @@ class Measured:
             *gradients.claims(self.of_infonca, self.of_swepo, seed),
             *flow.claims(self.rest),
             *trajectory.claims(self.trajectories),
-            *text.claims(),
+            *weighted.claims(seed),
         ]
 
 
@@ -43,7 +43,7 @@ def measure(seed: int = SEED) -> Measured:
     )
 
 
-def run(folder: Path) -> None:
+def check_claims(folder: Path) -> None:
     """Write claims.csv and theory.png below `folder`. Raises UserError without matplotlib."""
     plot.require()
     measured = measure()

@@ -1,0 +1,44 @@
+"""prefrepro plan: list the jobs of a table, or of all tables."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from typing import Any
+
+from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
+from prefrepro.plan.store import write_plan
+
+EXAMPLES = """
+prefrepro plan table1                     what table 1 needs, each job once
+prefrepro plan tables scale=paper --json  runs, samples, verdicts and cells at the papers' scale
+prefrepro plan table4 seeds=3 reading=code
+"""
+KINDS = {"runs": ("sft", "run"), "samples": ("sample",), "verdicts": ("verdict",)}
+"""Key of the JSON -> the kinds of node that it lists"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_targets(parser)
+    parser.add_argument("--json", action="store_true", help="runs, samples, verdicts and cells as JSON")
+    parser.add_argument("--write", action="store_true", help="write results/<scale>/plan.json, for a job run by hand")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the jobs. Raises UserError for unknown targets."""
+    plan, targets = plan_and_targets(arguments)
+    nodes = plan.needed_by(targets)
+    if arguments.write:
+        write_plan(plan)
+    if arguments.json:
+        listed: dict[str, Any] = {
+            name: [{"id": node.id, "inputs": node.inputs, **node.spec} for node in nodes if node.kind in kinds]
+            for name, kinds in KINDS.items()
+        }
+        write_json(listed | {"cells": [cell for target in targets for cell in plan.tables[target].spec["cells"]]})
+        return
+    for kind, count in Counter(node.kind for node in nodes).items():
+        print(f"{count:4} {kind}")
+    for node in nodes:
+        print(f"{node.kind:13} {node.id}")
