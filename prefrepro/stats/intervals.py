@@ -61,7 +61,7 @@ def wilson(wins: float, n: float, z: float | None = None) -> Interval:
     width 1.959964 · √(0.000658929 + 0.000014654) / 1.0150057 = 0.050116: 78.52 % lies in [73.08, 83.11].
     """
     alpha = ALPHA if z is None else 2 * float(norm.sf(z))
-    low, high = (float(end) for end in proportion_confint(wins, n, alpha=alpha, method="wilson"))
+    low, high = np.asarray(proportion_confint(wins, n, alpha=alpha, method="wilson"), dtype=np.float64).tolist()
     return Interval(max(0.0, low) if wins > 0 else 0.0, min(1.0, high) if wins < n else 1.0, "wilson")
 
 
