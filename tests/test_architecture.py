@@ -70,7 +70,7 @@ FILES_OF_OTHERS = {
     "common.py", "compare.py", "data_utils.py", "dataloader.py", "decoders/openai.py", "eval.py",
     "fix_overall_score_issue.py", "gen_judgment.py", "gen_model_answer.py", "glm_winrate.py", "judge_utils.py",
     "models.py", "my_dpo.py", "preference_trainer.py", "processors.py", "reward_trainer.py", "show_result.py",
-    "trainers.py", "trainers.py", "utils.py", "x.py",
+    "trainers.py", "utils.py", "x.py",
 }  # fmt: skip
 """Files of released code that comments point at, and names of examples."""
 HEAVY = {"torch", "transformers", "pandas", "pandera", "scipy", "matplotlib"}
