@@ -139,6 +139,7 @@ def _training(batch: int, steps: int) -> Training:
         max_length=CAP,
         max_prompt_length=CAP // 2,
         truncation_mode="keep_end",
+        cut_prompts="with_response",
         dtype="bfloat16",
         log_every=1,
         eval_every=0,

@@ -54,6 +54,7 @@ def training(workload: Workload) -> Training:
         max_length=1024,
         max_prompt_length=512,
         truncation_mode="keep_end",
+        cut_prompts="with_response",
         dtype="float32",
         log_every=1,
         eval_every=0,

@@ -5,7 +5,7 @@ chosen response and columns as prompt + rejected response, the rest is as in rpo
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +24,15 @@ class Hparams:
     """Strength of the KL pull to the reference. Paper: β."""
     tau: Annotated[float, "> 0"] = 0.5
     """Temperature of the weights. Paper: τ = 0.5, as for pairs."""
+    distance: Literal["1-cos", "cos"] = "1-cos"
+    """D1. As in rpo_paired: 1-cos, Listing 1 and the released code; cos, Eq. 10 as printed."""
 
 
-def contrast_weights(chosen_embeddings: Tensor, rejected_embeddings: Tensor, tau: float) -> Tensor:
+def contrast_weights(chosen_embeddings: Tensor, rejected_embeddings: Tensor, hp: Hparams) -> Tensor:
     """f(x, y_w) (M, d) and f(x, y_l) (N, d), not normalised, to (M, N) weights w_ij whose rows sum to 1."""
     cosines = F.normalize(chosen_embeddings, dim=-1) @ F.normalize(rejected_embeddings, dim=-1).T
-    return torch.softmax(-(1 - cosines) / tau, dim=1)  # Eq. 10 read as 1 − cos, Eq. 11
+    distances = cosines if hp.distance == "cos" else 1 - cosines  # Eq. 10
+    return torch.softmax(-distances / hp.tau, dim=1)  # Eq. 11
 
 
 def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
@@ -48,5 +51,5 @@ def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
     else:
         margins = chosen[:, None] - rejected[None, :]  # (M, N)
         sides = batch.chosen_embeddings.to(margins.dtype), batch.rejected_embeddings.to(margins.dtype)
-        losses = -F.logsigmoid(hp.beta * contrast_weights(*sides, hp.tau) * margins).mean(dim=1)  # Eq. 12
+        losses = -F.logsigmoid(hp.beta * contrast_weights(*sides, hp) * margins).mean(dim=1)  # Eq. 12
     return LossOutput(losses, hp.beta * chosen.detach(), hp.beta * rejected.detach())

@@ -1,11 +1,10 @@
 """Relative Preference Optimization without pairs (Yin et al., 2024, arXiv:2402.10958).
 
-M chosen responses meet N rejected ones of other prompts, weighted by likeness of the prompts. As in
-rpo_paired, d = 1 − cos (Listing 1 and released code), not the d = cos of Eq. 10 (D1).
+M chosen responses meet N rejected ones of other prompts, weighted by likeness of the prompts.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +23,15 @@ class Hparams:
     """Strength of the KL pull to the reference. Paper: β."""
     tau: Annotated[float, "> 0"] = 0.75
     """Temperature of the weights. Paper: τ = 0.75; the released rpo-unpaired.yaml has 0.5 (D5)."""
+    distance: Literal["1-cos", "cos"] = "1-cos"
+    """D1. As in rpo_paired: 1-cos, Listing 1 and the released code; cos, Eq. 10 as printed."""
 
 
-def contrast_weights(chosen_embeddings: Tensor, rejected_embeddings: Tensor, tau: float) -> Tensor:
+def contrast_weights(chosen_embeddings: Tensor, rejected_embeddings: Tensor, hp: Hparams) -> Tensor:
     """(M, d) and (N, d) prompt embeddings, not normalised, to (M, N) weights w_ij whose rows sum to 1."""
     cosines = F.normalize(chosen_embeddings, dim=-1) @ F.normalize(rejected_embeddings, dim=-1).T
-    return torch.softmax(-(1 - cosines) / tau, dim=1)  # Eq. 10 read as 1 − cos, Eq. 11
+    distances = cosines if hp.distance == "cos" else 1 - cosines  # Eq. 10
+    return torch.softmax(-distances / hp.tau, dim=1)  # Eq. 11
 
 
 def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
@@ -48,6 +50,6 @@ def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
     else:
         margins = chosen[:, None] - rejected[None, :]  # (M, N)
         sides = batch.chosen_embeddings.to(margins.dtype), batch.rejected_embeddings.to(margins.dtype)
-        weights = contrast_weights(*sides, hp.tau)
+        weights = contrast_weights(*sides, hp)
         losses = -F.logsigmoid(hp.beta * weights * margins).mean(dim=1)  # Eq. 12
     return LossOutput(losses, hp.beta * chosen.detach(), hp.beta * rejected.detach())

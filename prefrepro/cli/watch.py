@@ -15,7 +15,7 @@ from prefrepro.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from prefrepro.inspect.watch.follow import Follower, Glance
+    from prefrepro.inspect.watch.follow import Follower
 
 EXAMPLES = """
 prefrepro watch table1                     beside a workflow, from another terminal
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     from rich.console import Console  # not needed for a help page
 
     from prefrepro.inspect.watch.follow import Follower
+    from prefrepro.inspect.watch.view import picture
 
     plan, targets = plan_and_targets(arguments)
     follower = Follower(plan, plan.needed_by(targets), time.time(), arguments.jobs)
@@ -52,24 +53,13 @@ def run(arguments: argparse.Namespace) -> None:
     console = Console(highlight=False)
     title = " ".join(word for word in arguments.words if "=" not in word) or "tables"
     if arguments.once:
-        _show_once(console, follower.glance(time.time()), title)
+        console.print(picture(follower.glance(time.time()), title))
     elif arguments.run:
         sys.exit(_around(console, follower, title, arguments.run))
     else:
-        _beside(console, follower, title)
-
-
-def _show_once(console: Console, glance: Glance, title: str) -> None:
-    from prefrepro.inspect.watch.view import picture
-
-    console.print(picture(glance, title))
-
-
-def _beside(console: Console, follower: Follower, title: str) -> None:
-    """Until every job is done, or Ctrl-C."""
-    with _Screen(console, follower, title) as screen:
-        while not screen.show():
-            time.sleep(PAUSE_S)
+        with _Screen(console, follower, title) as screen:  # until every job is done, or Ctrl-C
+            while not screen.show():
+                time.sleep(PAUSE_S)
 
 
 def _around(console: Console, follower: Follower, title: str, command: list[str]) -> int:

@@ -27,7 +27,10 @@ FILES = ("pretrain", "train", "eval", "judge", "prompts")
 def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """Write the dataset of `spec` into `out`. Raises UserError for bad rows and for data too small for its prompts."""
     built = read(spec["source"])
-    prompts = _prompts(built.parts["eval"], spec["source"]) if built.prompts is None else built.prompts
+    prompts = built.prompts
+    if prompts is None:  # nothing is held out where nobody answers it (prefrepro/plan/parts.py)
+        is_held_out = spec["source"]["parts"].get("eval") != 0
+        prompts = _prompts(built.parts["eval"], spec["source"]) if is_held_out else []
     texts: dict[str, Iterable[str]] = {name: lines.texts() for name, lines in built.parts.items()}
     texts |= {"pretrain": map(text_of, built.pretrain), "prompts": map(text_of, prompts)}
     texts["eval"] = _spread(built.parts["eval"], spec["source"].get("eval_rows"))

@@ -1,4 +1,4 @@
-"""Fewer responses, or preference pairs, of groups of K scored ones: Swepo's K, and the DPO baselines of Appendix D."""
+"""From groups of K scored responses: fewer of them, or preference pairs (the DPO baselines of Swepo's Appendix D)."""
 
 from __future__ import annotations
 

@@ -144,11 +144,11 @@ def _from_files(source: Source) -> Built:
 def _parted(source: Source, own: Callable[[Any], Iterable[Line]], found: Resolved, counts: Counts) -> Built:
     """Rows by part. `own(split)`: those of one split of the data set's own.
 
-    Where `parts` gives eval a share, the train split (all files, if `splits: {train: null}`) is cut by prompt; else
-    the data set's own evaluation split is eval.
+    Where `parts` gives eval a share, the train split (all files, if `splits: {train: null}`) is cut by prompt; where
+    it does not say eval, the data set's own evaluation split is eval; with a share of 0 nothing is held out.
     """
     splits, shares = OWN_SPLITS | source.get("splits", {}), source["parts"]
-    has_own_eval = not shares.get("eval")
+    has_own_eval = "eval" not in shares
     if has_own_eval and source["kind"] != "tldr":
         _no_common_file(found.paths, splits)
     parts: Parts = {name: Spool() for name in PARTS}

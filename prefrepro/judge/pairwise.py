@@ -63,7 +63,7 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
     for draw in sorted({row.get("draw", 0) for row in rows}):
         items = [
             {key: row[key] for key in ("prompt_id", "response", "baseline")}
-            | {"history": render_history(row["prompt"])}
+            | {"history": row.get("history") or render_history(row["prompt"])}  # as cut, where the model's was
             for row in rows
             if row.get("draw", 0) == draw
         ]

@@ -60,8 +60,17 @@ class Abilities:
     def why_not(self, kind: str) -> str | None:
         """Why the judge cannot be an annotator of this kind; None where it can."""
         if kind == "weighted":
-            return _no_letters(self.logprobs, self.top_logprobs, self.letters, self.refusals.get("logprobs"))
+            return self._no_letters()
         return self.refusals.get({"fn": "tool_choice", "text": "text"}[kind])
+
+    def _no_letters(self) -> str | None:
+        if not self.logprobs:
+            return "it gives no log-probabilities: " + (self.refusals.get("logprobs") or "asked for them, it sent none")
+        if self.top_logprobs < TOP_LOGPROBS:
+            return f"it gives {self.top_logprobs} alternatives of a token, {TOP_LOGPROBS} are wanted"
+        if self.letters == "with a space":
+            return "its tokens for m and M begin with a space, so a share of the probability would be lost unseen"
+        return None if self.letters == "apart" else "neither m nor M is among its likeliest tokens"
 
     @property
     def annotator(self) -> str | None:
@@ -157,16 +166,6 @@ def _letters(reply: Reply | str) -> tuple[bool, int, str]:
     if any(token != token.strip() and token.strip() in (BETTER, WORSE) for token in tokens):
         return True, len(tokens), "with a space"
     return True, len(tokens), "apart" if {BETTER, WORSE} & set(tokens) else "absent"
-
-
-def _no_letters(logprobs: bool, top_logprobs: int, letters: str, refusal: str | None) -> str | None:
-    if not logprobs:
-        return "it gives no log-probabilities: " + (refusal or "asked for them, it sent none")
-    if top_logprobs < TOP_LOGPROBS:
-        return f"it gives {top_logprobs} alternatives of a token, {TOP_LOGPROBS} are wanted"
-    if letters == "with a space":
-        return "its tokens for m and M begin with a space, so a share of the probability would be lost unseen"
-    return None if letters == "apart" else "neither m nor M is among its likeliest tokens"
 
 
 def _no_call(reply: Reply | str) -> str | None:

@@ -46,6 +46,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
     manifest = {
         "spec": spec,
         "n": len(frame),
+        "prompts_cut": sum(row.get("prompts_cut", 0) for row in rows),
         "verdicts": dict(sorted(Counter(frame["verdict"]).items())),
         "metrics": metrics,
         "cost_usd": sum(frame["cost_usd"]),
@@ -88,7 +89,8 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
         raise TypeError(f"found {type(row).__name__}, expected an object")
     if row["prompt_id"] == "" or not isinstance(row["prompt"], list) or not row["prompt"]:
         raise ValueError("an empty prompt_id, or a prompt that is no list of messages")
-    texts = {key: row[key] for key in ("prompt_id", "response", "baseline") if key in row or key != "baseline"}
+    optional = [key for key in ("baseline", "history") if key in row]
+    texts = {key: row[key] for key in ("prompt_id", "response", *optional)}
     for place, message in enumerate(row["prompt"]):
         if message["role"] not in list(TAGS):  # a list, because any JSON value may stand there
             raise ValueError(f"a message of role {message['role']!r:.40}; known roles: {', '.join(TAGS)}")

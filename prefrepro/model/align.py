@@ -21,7 +21,7 @@ from prefrepro.model.load import DTYPES, load_model
 from prefrepro.model.lora import Adapters
 from prefrepro.model.policy import Policy
 from prefrepro.model.seeds import seed_for
-from prefrepro.model.training import Training, training_of
+from prefrepro.model.training import Training, needs_in, training_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,9 @@ def start(spec: dict[str, Any], inputs: dict[str, Path], init: Path, tokenizer: 
         adapters = Adapters(model, training.lora_rank, DTYPES[training.dtype], seed, output)
     else:
         model = load()
-    objective = Objective(method.loss, method.Hparams(**spec["hparams"]), method.NEEDS)
-    data, held_out = training_inputs(spec, inputs, method.NEEDS, tokenizer)
-    policy = Policy(model, tokenizer.pad_token_id, output)
+    needs = needs_in(training, method.NEEDS)
+    objective = Objective(method.loss, method.Hparams(**spec["hparams"]), needs)
+    data, held_out = training_inputs(spec, inputs, needs, tokenizer)
+    policy = Policy(model, tokenizer.pad_token_id, output, logp_dtype=training.logp_dtype)
     order = seed_for(spec["seed"], "order")
     return Start(policy, tokenizer, objective, data, held_out, training, order, adapters, load)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -15,6 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from prefrepro.data.template import TAGS
 
 ROLE_TAGS = tuple(tag.strip() for tag in TAGS.values())
+StopAt = Literal["role_tag", "eos"]
+"""What ends an answer: EOS or a role tag, or, as in RPO's release (trainers.py:199-206), EOS alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,19 @@ def sampling_arguments(temperature: float, top_p: float) -> dict[str, Any]:
 
 
 def decode(
-    model: Any, tokenizer: Any, prompts: Sequence[list[int]], room: int, max_length: int, arguments: dict[str, Any]
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    room: int,
+    max_length: int,
+    arguments: dict[str, Any],
+    stop_at: StopAt = "role_tag",
 ) -> list[Answer]:
     """Answers to a batch of prompts, of up to `room` tokens, `max_length` with the prompt. Prompts are padded left."""
     rows = [torch.tensor(prompt, dtype=torch.long) for prompt in prompts]
     ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id, padding_side="left")
     mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
-    stops, used = stop_ids(tokenizer), list(map(len, prompts))
+    stops, used = stop_ids(tokenizer, stop_at), list(map(len, prompts))
     out = model.generate(
         input_ids=ids.to(model.device),
         attention_mask=mask.to(model.device),
@@ -62,20 +70,24 @@ def decode(
     )
     # A short prompt leaves more room than its batch's longest: each response has its own.
     sampled = zip(out[:, ids.shape[1] :].tolist(), used, strict=True)
-    return [answer_of(tokenizer, own[: min(room, max_length - taken)], stops) for own, taken in sampled]
+    return [answer_of(tokenizer, own[: min(room, max_length - taken)], stops, stop_at) for own, taken in sampled]
 
 
-def stop_ids(tokenizer: Any) -> list[int]:
-    """EOS, and every role tag that is one token of this tokenizer."""
+def stop_ids(tokenizer: Any, stop_at: StopAt = "role_tag") -> list[int]:
+    """EOS, and every role tag that is one token of this tokenizer, unless EOS alone ends an answer."""
+    if stop_at == "eos":
+        return [tokenizer.eos_token_id]
     tags = [tokenizer(tag, add_special_tokens=False)["input_ids"] for tag in ROLE_TAGS]
     return [tokenizer.eos_token_id, *(ids[0] for ids in tags if len(ids) == 1)]
 
 
-def answer_of(tokenizer: Any, ids: list[int], stops: list[int]) -> Answer:
+def answer_of(tokenizer: Any, ids: list[int], stops: list[int], stop_at: StopAt = "role_tag") -> Answer:
     """The answer in the tokens that a model gave, of which nothing counts after the first of `stops`."""
     end = next((place for place, token in enumerate(ids) if token in stops), None)
     kept = ids if end is None else ids[:end]
-    text, had_tag = cut_at_role_tag(tokenizer.decode(kept, skip_special_tokens=True))
+    text, had_tag = tokenizer.decode(kept, skip_special_tokens=True), False
+    if stop_at == "role_tag":
+        text, had_tag = cut_at_role_tag(text)
     sampled = ids if end is None else ids[: end + 1]
     if had_tag:  # of several tokens: nothing that comes after it was an answer
         texts = (tokenizer.decode(kept[:n], skip_special_tokens=True) for n in range(1, len(kept) + 1))

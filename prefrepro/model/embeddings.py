@@ -12,14 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prefrepro.data.truncate import limits_of
 from prefrepro.model.embedders import load_embedder, texts_cut
-from prefrepro.model.examples import RowFile, Tokens, encode_pairs, limits_of
+from prefrepro.model.examples import RowFile, Tokens, encode_pairs
 
 
 def text_embeddings(
     spec: dict[str, Any], data: Path, tokenizer: Any, folder: Path | None
-) -> tuple[dict[str, Tensor], int]:
-    """vectors (U, d) of the unique texts, index (rows, 2) of each row's two sides; how many texts the embedder cuts.
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """vectors (U, d) of the unique texts, index (rows, 2) of each row's two sides; what the manifest says of cuts.
 
     `folder`: the embedder's checkpoint, where it has one.
     """
@@ -39,4 +40,4 @@ def text_embeddings(
     batch_size = spec["embedder"]["batch_size"]
     vectors = embedder.encode(texts, batch_size=batch_size, convert_to_tensor=True, show_progress_bar=False)
     tensors = {"vectors": vectors.float().cpu().contiguous(), "index": torch.tensor(index)}
-    return tensors, texts_cut(embedder, texts)
+    return tensors, {"texts_cut_by_embedder": texts_cut(embedder, texts), "truncation": pairs.counts}

@@ -1,14 +1,14 @@
 """Rows of text as token ids: encode, truncate, count.
 
-Truncation: data/truncate.py.
+Limits on lengths: data/truncate.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,12 @@ from torch import Tensor
 
 from prefrepro.data.select import draw_responses, select_pairs
 from prefrepro.data.template import render_for
-from prefrepro.data.truncate import Mode, TruncationCounts, truncate
+from prefrepro.data.truncate import Limits, TruncationCounts, truncate
+from prefrepro.errors import UserError
 from prefrepro.model.token_file import Lazy, Tokens, on_disk
 
 AT_A_TIME = 1024
 """Rows whose text is in memory at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Lengths in tokens (RPO Table 5: 512 and 256)."""
-
-    max_length: int
-    max_prompt_length: int
-    truncation_mode: Mode
-    """keep_end | keep_start: which end of a prompt survives."""
-
-
-def limits_of(values: Mapping[str, Any]) -> Limits:
-    """The token limits among a spec's settings."""
-    return Limits(values["max_length"], values["max_prompt_length"], values["truncation_mode"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +84,25 @@ def is_ranked(rows: Iterable[dict[str, Any]]) -> bool:
 
 
 def encode(
-    tokenizer: Any, prompts: Sequence[str], responses: Sequence[str], limits: Limits, counts: TruncationCounts
+    tokenizer: Any,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    limits: Limits,
+    counts: TruncationCounts,
+    *,
+    is_group: bool = False,
 ) -> list[Tokens]:
-    """Token ids of prompt/response texts. The tokenizer adds its BOS to the prompt; EOS closes the response."""
+    """Token ids of prompt/response texts. The tokenizer adds its BOS to the prompt; EOS closes the response.
+
+    `is_group`: they are the responses to one prompt, of which the longest decides what is cut.
+    """
     unique = list(dict.fromkeys(prompts))
     prompt_ids = dict(zip(unique, tokenizer(unique)["input_ids"], strict=True)) if unique else {}
     answers = tokenizer(list(responses), add_special_tokens=False)["input_ids"] if responses else []
+    longest = max(map(len, answers), default=0) + 1 if is_group else None
     encoded = []
     for prompt, answer in zip(prompts, answers, strict=True):
-        short_prompt, short_answer, flags = truncate(
-            prompt_ids[prompt], answer, limits.max_length, limits.max_prompt_length, limits.truncation_mode
-        )
+        short_prompt, short_answer, flags = truncate(prompt_ids[prompt], answer, limits, longest)
         counts.add(flags)
         if flags.is_prompt_cut and short_prompt and prompt_ids[prompt][0] == tokenizer.bos_token_id:
             short_prompt[0] = tokenizer.bos_token_id  # keep_end cut it off; the released code tokenises anew, with BOS
@@ -117,7 +111,7 @@ def encode(
 
 
 def encode_pairs(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits) -> Pairs:
-    """Chosen and rejected of each row, truncated apart from each other as the released code does.
+    """Chosen and rejected of each row, cut apart from each other as the released code does (dataloader.py:921-923).
 
     Rows are taken a few at a time, and their tokens wait on disk: a data set of any size takes little memory.
     """
@@ -137,14 +131,30 @@ def encode_pairs(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits)
 
 
 def mismatched(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Each row's prompt with the responses of the next row: what KTO estimates its KL on.
+    """Each row's prompt with the responses of the next row that has another prompt: what KTO estimates its KL on.
 
-    The released code takes the next response of the batch (dataloader.py:868-875). Here the partner is fixed for each
-    row, so that its reference log-probs can be computed once. `rows` is gone through twice.
+    The released code takes the next response of the shuffled batch (dataloader.py:868-875). Here the partner is fixed
+    for each row, so that its reference log-probs can be computed once; the last rows take the first of another prompt.
+    `rows` is gone through twice. Raises UserError where all rows have one prompt.
     """
-    first = islice(rows, 1)
-    for row, other in pairwise(chain(rows, first)):
-        yield row | {side: other[side] for side in ("chosen", "rejected")}
+    waiting: list[dict[str, Any]] = []
+    for row in rows:
+        if waiting and row["prompt_id"] != waiting[0]["prompt_id"]:
+            yield from _answered_by(row, waiting)
+            waiting = []
+        waiting.append(row)
+    if waiting:
+        others = (row for row in rows if row["prompt_id"] != waiting[0]["prompt_id"])
+        if (first := next(others, None)) is None:
+            raise UserError(
+                f"all {len(waiting)} training rows have one prompt, {waiting[0]['prompt_id'][:12]}; expected at least "
+                "two prompts, since the method wants a response to another prompt for each row. Give more data"
+            )
+        yield from _answered_by(first, waiting)
+
+
+def _answered_by(other: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return (row | {side: other[side] for side in ("chosen", "rejected")} for row in rows)
 
 
 def encode_groups(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits) -> Groups:
@@ -158,7 +168,8 @@ def encode_groups(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits
         for row in rows:
             order = sorted(range(len(row["scores"])), key=lambda place: -row["scores"][place])
             texts = [row["completions"][place] for place in order]
-            yield from encode(tokenizer, [render_for(tokenizer, row["prompt"])] * len(texts), texts, limits, counts)
+            prompts = [render_for(tokenizer, row["prompt"])] * len(texts)
+            yield from encode(tokenizer, prompts, texts, limits, counts, is_group=True)
             scores.append([row["scores"][place] for place in order])
             prompt_ids.append(row["prompt_id"])
             ends.append(ends[-1] + len(order))

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from methods.contract import Needs
+from prefrepro.data.truncate import limits_of
 from prefrepro.errors import UserError
 from prefrepro.model.batches import Inputs
 from prefrepro.model.examples import (
@@ -17,7 +18,6 @@ from prefrepro.model.examples import (
     encode_pairs,
     fewer_responses,
     is_ranked,
-    limits_of,
     mismatched,
     pairs_of_groups,
 )
@@ -60,7 +60,7 @@ def training_inputs(
             reference.get("mismatched"),
             reference_rewards=rewards.get("train"),
         )
-    is_measured = needs.reference or needs.output == "score"
+    is_measured = held_out.prompt_ids and (needs.reference or needs.output == "score")
     return data, Inputs(held_out, held_out_reference if needs.reference else None) if is_measured else None
 
 

@@ -97,6 +97,18 @@ class Learner:
         sequences = drawn.sequences if drawn else sequences_of(rows, inputs, self.objective.needs)
         return Step(mean, sum(len(s.prompt_ids) + len(s.response_ids) for s in sequences), failed)
 
+    def volume(self, steps: int) -> dict[str, Any]:
+        """What a run of so many steps saw: rows of the data, examples, what these are (`Needs.rows`), and updates."""
+        rollout = self.training.rollout
+        updates = steps * (rollout.ppo_epochs * rollout.minibatches if rollout else 1)
+        examples = steps * self.training.batch_size
+        return {
+            "rows": len(self.inputs.prompt_ids),
+            "examples": examples,
+            "of": self.objective.needs.rows,
+            "updates": updates,
+        }
+
     def prompts(self, number: int) -> list[str]:
         """prompt_ids of a step's rows."""
         rows = self.rows_of(number)

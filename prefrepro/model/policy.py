@@ -36,8 +36,12 @@ class Policy:
     An architecture whose packed results are not known to equal the padded ones is padded, and the log says so.
     """
 
-    def __init__(self, model: Any, pad_id: int, output: str = "logp", layout: Layout = "shared") -> None:
+    def __init__(
+        self, model: Any, pad_id: int, output: str = "logp", layout: Layout = "shared", logp_dtype: str = "float32"
+    ) -> None:
+        """`logp_dtype`: bfloat16 rounds each token's log-prob and their sum to it, as RPO's release does."""
         self.model, self.pad_id, self.output, self.layout = model, pad_id, output, layout
+        self.is_rounded = logp_dtype == "bfloat16"
         use_onednn(model)
         fuse(model)
         self.through: Callable[..., Any] = _alone
@@ -60,7 +64,7 @@ class Policy:
                 values.append(scores.to(torch.promote_types(scores.dtype, torch.float32)))
             else:
                 logps = self._logps(hidden[packed.logit_positions], packed.targets)
-                values.append(summed(logps, packed.sequence_ids, len(packed.ends)))
+                values.append(self._rounded(summed(logps, packed.sequence_ids, len(packed.ends))))
         return torch.cat(values)[self._places(sequences)]
 
     def tokens(self, sequences: Sequence[Tokens], width: int) -> tuple[Tensor, Tensor]:
@@ -101,11 +105,15 @@ class Policy:
         """(rows, 2) as `score_all`: chosen, then rejected."""
         sides = pairs.chosen, pairs.rejected
         in_turn = Lazy(2 * len(pairs.chosen), lambda i: sides[i % 2][i // 2])
-        return self.score_all(in_turn, batch_size).view(-1, 2)
+        return self.score_all(in_turn, batch_size).view(len(pairs.chosen), 2)
 
     def _logps(self, hidden: Tensor, targets: Tensor) -> Tensor:
         head = self.model.get_output_embeddings()
-        return token_logps(hidden, head.weight, targets, getattr(head, "bias", None))
+        return self._rounded(token_logps(hidden, head.weight, targets, getattr(head, "bias", None)))
+
+    def _rounded(self, logps: Tensor) -> Tensor:
+        """utils.py:105-134: near −200 nats neighbours in bfloat16 are 1 apart."""
+        return logps.bfloat16().to(logps.dtype) if self.is_rounded else logps
 
     def _packed(self, sequences: Sequence[Tokens]) -> Iterator[PackedTokens]:
         """What goes through the model at a time: all in one row, or a few of like length padded."""

@@ -12,9 +12,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from prefrepro.data.template import TAGS, render_prompt
-from prefrepro.data.truncate import TruncationCounts
+from prefrepro.data.truncate import TruncationCounts, limits_of
 from prefrepro.model.batches import Inputs
-from prefrepro.model.examples import Pairs, encode, limits_of, read_rows
+from prefrepro.model.examples import Pairs, encode, read_rows
 from prefrepro.model.learner import Learner, Objective
 from prefrepro.model.policy import Policy
 from prefrepro.model.seeds import seed_for

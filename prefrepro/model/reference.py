@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefrepro.model.examples import RowFile, encode_groups, encode_pairs, is_ranked, limits_of, mismatched
+from prefrepro.data.truncate import limits_of
+from prefrepro.model.examples import RowFile, encode_groups, encode_pairs, is_ranked, mismatched
 from prefrepro.model.load import load_model
 from prefrepro.model.policy import Policy
 
@@ -26,7 +27,8 @@ def reference_logps(
     to another prompt.
     """
     torch.set_num_threads(spec["threads"])
-    policy = Policy(load_model(init, spec["dtype"]), tokenizer.pad_token_id)
+    model, logp_dtype = load_model(init, spec["dtype"]), spec.get("logp_dtype", "float32")
+    policy = Policy(model, tokenizer.pad_token_id, logp_dtype=logp_dtype)
     limits, batch_size = limits_of(spec), spec["micro_batch"]
     tensors, counts = {}, {}
 

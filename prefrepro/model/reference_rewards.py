@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prefrepro.data.truncate import limits_of
 from prefrepro.errors import UserError
 from prefrepro.model.batches import first_of_each_prompt
-from prefrepro.model.examples import encode_pairs, limits_of, read_rows
+from prefrepro.model.examples import encode_pairs, read_rows
 from prefrepro.model.load import load_model
 from prefrepro.model.respond import rewarded_responder
 from prefrepro.model.seeds import seed_for
@@ -46,7 +47,12 @@ def sampled_rewards(
         )
     place = {pairs.prompt_ids[row]: number for number, row in enumerate(firsts)}
     tokens = [len(sequence.response_ids) for responses, _ in drawn for sequence in responses]
-    facts = {"prompts": len(prompts), "mean_tokens": sum(tokens) / len(tokens), **noise(rewards)}
+    facts = {
+        "prompts": len(prompts),
+        "truncation": pairs.counts,
+        "mean_tokens": sum(tokens) / len(tokens),
+        **noise(rewards),
+    }
     return rewards[[place[prompt] for prompt in pairs.prompt_ids]], facts
 
 

@@ -43,7 +43,8 @@ class Rollouts:
 
     def __init__(self, policy: Policy, settings: RolloutSettings, seed: int, respond: Respond | None) -> None:
         self.policy, self.settings, self.seed, self.respond = policy, settings, seed, respond
-        self.reference = Policy(copy.deepcopy(policy.model).eval().requires_grad_(False), policy.pad_id)
+        frozen = copy.deepcopy(policy.model).eval().requires_grad_(False)
+        self.reference = Policy(frozen, policy.pad_id, logp_dtype="bfloat16" if policy.is_rounded else "float32")
         hidden_size = policy.model.config.get_text_config().hidden_size
         self.head = ValueHead(hidden_size, seed_for(seed, "value_head")).to(policy.model.device)
 

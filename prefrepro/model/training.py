@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from methods.contract import Needs
@@ -39,7 +39,8 @@ class Training:
     max_steps: int | None
     """Stops earlier than `epochs` would; None: never."""
     batch_size: int
-    """Pairs of one step; demonstrations of SFT; responses of each side where rows are balanced; rollouts."""
+    """Pairs of one step; demonstrations of SFT; responses of each side where rows are balanced, of both where they are
+    mixed; rollouts."""
     micro_batch: int
     """Sequences whose activations a rank holds at once; all ranks together one group at least. Changes memory, and
     results by rounding."""
@@ -50,12 +51,16 @@ class Training:
     max_length: int
     max_prompt_length: int
     truncation_mode: str
+    cut_prompts: str
+    """data/truncate.py says what this and the three limits before it mean."""
     dtype: str
     log_every: int
     eval_every: int
     checkpoint_every: int
     threads: int
     """CPU threads of the trainer: a field of the run, because sums depend on it in the last bit."""
+    rows: Literal["balanced"] | None = None
+    """In place of the method's own `Needs.rows`: as many chosen as rejected responses in a batch."""
     schedule: str = "constant"
     """constant | linear | cosine: the learning rate after the warm-up; optimizer.py."""
     rollout: RolloutSettings | None = None
@@ -64,6 +69,8 @@ class Training:
     """stop | skip: what becomes of an update whose loss or gradient is no number; train/failures.py."""
     compute_dtype: str | None = None
     """Dtype of forward and backward, where it is not `dtype`, in which weights and optimiser state are held."""
+    logp_dtype: str = "float32"
+    """float32 | bfloat16: what log-probs are rounded to (policy.py)."""
     lora_rank: int = 0
     """Rank of adapters, which then are all that is trained (lora.py); weights beside them are held in
     `compute_dtype`."""
@@ -82,6 +89,11 @@ def training_of(values: dict[str, Any]) -> Training:
     if fields.get("rollout"):
         fields["rollout"] = RolloutSettings(**fields["rollout"])
     return Training(**fields)
+
+
+def needs_in(training: Training, needs: Needs) -> Needs:
+    """A method's needs with the rows that the training draws."""
+    return needs if training.rows is None else replace(needs, rows=training.rows)
 
 
 def total_steps(inputs: Inputs, needs: Needs, training: Training) -> int:

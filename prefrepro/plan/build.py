@@ -11,6 +11,7 @@ from typing import Any
 from prefrepro.errors import UserError
 from prefrepro.plan import notes, settings
 from prefrepro.plan.evaluation import Expander
+from prefrepro.plan.parts import parts_in_use
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.store import FILE, nodes_of, read_plan
 from prefrepro.specs.config import Config
@@ -76,6 +77,8 @@ def add_table(plan: Plan, path: Path) -> None:
 
 
 def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
+    if plan.parts is None:
+        plan.parts = parts_in_use(plan)
     reading = reading_of(paper, plan.config)
     expander = Expander(plan, table, paper, reading)
     shared = {

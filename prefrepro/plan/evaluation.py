@@ -48,7 +48,8 @@ class Expander(Trainings):
         """A run's answers, or those of a released model, to the prompts of the column's evaluation, or of `data`."""
         prompts = self.evaluation(column).get("prompts")
         data = data or self.dataset(prompts or column.dataset)[0]
-        sampling = self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
+        sampling = self.cuts(prompts or column.dataset)
+        sampling |= self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
         if sampling.get("generations") and (most := self.scale["max_draws"]):
             sampling["generations"] = [[t, min(draws, most)] for t, draws in sampling["generations"]]
         spec = {"sampling": sampling, "seed": seed, "model": model or ""}

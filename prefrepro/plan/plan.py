@@ -29,6 +29,8 @@ class Plan(Graph):
     scale: dict[str, Any] = field(kw_only=True)
     tables: dict[str, Node] = field(default_factory=dict)
     """target -> table node"""
+    parts: dict[str, set[str]] | None = None
+    """Data set -> its parts beside train that a node uses; parts.py"""
     broken: dict[str, list[str]] = field(default_factory=dict)
     """target -> what is wrong with the spec of a table that could not be planned"""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.data.hub import local_files
+from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file, show
 from prefrepro.plan.plan import Plan
@@ -61,6 +62,8 @@ class Trainings:
             spec["files"] = self.config.hh_files
         if files := local_files(spec):
             spec["files_sha256"] = {show(path): content_hash(path) for path in files}
+        if "parts" in spec and spec["kind"] != "world":  # a world makes as many rows of each part as are wanted
+            spec["parts"] = kept(spec["parts"], (self.plan.parts or {}).get(name, set()))
         sampling = self.settings("sampling", self._of_prompt_set(name))
         chosen = self.reading.section("source")
         spec |= {key: chosen[key] for key in SWITCHED.get(spec["kind"], ()) if key in chosen} | {
@@ -74,11 +77,15 @@ class Trainings:
         """The name in config/datasets of what stands in for a table's dataset."""
         return HH_FILES if self.config.hh_files and name == "hh" else self.stand_in("datasets", name)
 
-    def _training_settings(self, column: Column, *more: dict[str, Any]) -> dict[str, Any]:
-        """Settings of `training`; which end of a long prompt is cut is the dataset's to say (dataloader.py:384)."""
-        dataset = read_named("datasets", self._dataset_file(column.dataset), self.where)
+    def _training_settings(self, name: str, *more: dict[str, Any]) -> dict[str, Any]:
+        """Settings of `training` on a dataset, which says what end of a long prompt is cut (dataloader.py:384)."""
+        dataset = read_named("datasets", self._dataset_file(name), self.where)
         own = {key: dataset[key] for key in ("truncation_mode",) if key in dataset}
         return self.settings("training", own, *more)
+
+    def cuts(self, name: str) -> dict[str, Any]:
+        """What cuts the prompts of a dataset or prompt set when they are answered, as when they are trained on."""
+        return {key: value for key, value in self._training_settings(name).items() if key in LIMITS}
 
     def _of_prompt_set(self, name: str) -> dict[str, Any]:
         """What of `sampling` differs for a prompt set; nothing for a dataset's own evaluation prompts."""
@@ -109,7 +116,7 @@ class Trainings:
             "config": model["config"],
             "vocab_size": model["vocab_size"],
             "seed": model["seed"],
-            "training": without(self._training_settings(column, PRETRAINING, model["pretraining"])),
+            "training": without(self._training_settings(column.dataset, PRETRAINING, model["pretraining"])),
             "hparams": {},
             "part": "pretrain",
             "pairs": None,
@@ -154,7 +161,7 @@ class Trainings:
         else:
             model = read_named("models", base, self.where)
             inputs, init = {"init": self._pretrained(column, base, model)}, ""
-        training = self._training_settings(column, self.settings("sft"))
+        training = self._training_settings(column.dataset, self.settings("sft"))
         # Of ranked data SFT takes each prompt's best response.
         pairs = "best_vs_worst" if self._is_ranked(data) else None
         return self._training_run(
@@ -196,7 +203,7 @@ class Trainings:
         """The one that stands in for a judge: of the part that no policy sees."""
         data, _ = self.dataset(column.dataset)
         inputs, init = self._base(column, 1)
-        training = self._training_settings(column, self.settings("reward_model"))
+        training = self._training_settings(column.dataset, self.settings("reward_model"))
         method = read_method("bradley_terry")
         return self._training_run(
             "reward_model", method, column, 1, training, {}, {"data": data, **inputs}, init, part="judge"
@@ -206,7 +213,7 @@ class Trainings:
         self, column: Column, inputs: dict[str, str], init: Hub, pairs: str | None, seed: int
     ) -> str:
         """The one that a policy is trained on: of the policy's own training pairs, from the model it starts from."""
-        training = self._training_settings(column, self.settings("reward_model"))
+        training = self._training_settings(column.dataset, self.settings("reward_model"))
         roles = {role: inputs[role] for role in ("data", "init") if role in inputs}
         method = read_method("bradley_terry")
         return self._training_run("reward_model", method, column, seed, training, {}, roles, init, pairs=pairs)
@@ -259,10 +266,11 @@ class Trainings:
         pairs = self._selection(row, method, data)
         start, init = self._start(column, seed)
         inputs = {"data": data, **start}
-        limits = {name: training[name] for name in ("max_length", "max_prompt_length", "truncation_mode")}
+        limits = {name: training[name] for name in LIMITS}
         if method.needs.get("reference", True):
             spec = limits | {"dtype": _computed_in(training), "micro_batch": training["micro_batch"], "init": init}
             spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
+            spec |= {name: training[name] for name in ("logp_dtype",) if name in training}
             readable = f"{self.paper.get('start', 'sft')}_{column.model}_{data_name}"
             of = {"model": column.model, "dataset": column.dataset}
             inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start}, **of)
@@ -286,7 +294,7 @@ class Trainings:
         self, method: Method, column: Column, given: dict[str, Any], own: Mapping[str, Any]
     ) -> dict[str, Any]:
         """A run's training fields; the batch fits its contrasts."""
-        usual, planning = self._training_settings(column, given), self.reading.section("planning")
+        usual, planning = self._training_settings(column.dataset, given), self.reading.section("planning")
         training = usual | dict(own)
         is_smaller = training["contrast_size"] < usual["batch_size"]
         if training["contrast_size"] != usual["contrast_size"] and is_smaller and "batch_size" not in own:
@@ -296,8 +304,11 @@ class Trainings:
         if method.needs.get("rows") == "balanced" and (balanced := planning.get("balanced")):
             training["batch_size"] //= balanced["batch_divisor"]
             training["contrast_size"] //= balanced["contrast_divisor"]
-        if method.needs.get("rows") == "mixed" and planning.get("mixed_group") == "batch":
-            training["contrast_size"] = training["batch_size"]
+        if method.needs.get("rows") == "mixed":
+            if planning.get("mixed_group") == "batch":
+                training["contrast_size"] = training["batch_size"]
+            if method.needs["shape"] == "unpaired" and "mixed_rows" in planning:
+                training["rows"] = planning["mixed_rows"]
         return training
 
     def _embeddings(
@@ -327,6 +338,13 @@ class Trainings:
         roles["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
         of = {"model": column.model, "dataset": column.dataset}
         return self.plan.add("reference_rewards", f"sft_{column.model}_{column.dataset}", spec, roles, **of)
+
+
+def kept(shares: dict[str, float], used: set[str]) -> dict[str, float]:
+    """A data set's shares where only `train` and `used` are wanted: train takes those of the other parts, now 0."""
+    unused = {part: shares[part] for part in shares if part not in {"train", *used}}
+    train = round(shares.get("train", 0.0) + sum(unused.values()), 12)
+    return shares | dict.fromkeys(unused, 0.0) | {"train": train}
 
 
 def content_hash(path: Path) -> str:

@@ -50,7 +50,7 @@ class Continuous(Engine):
         """Raises RuntimeError where an answer is missing."""
         from transformers import ContinuousBatchingConfig, GenerationConfig
 
-        stops = stop_ids(self.tokenizer)
+        stops = stop_ids(self.tokenizer, request.stop_at)
         manager = self.model.init_continuous_batching(
             generation_config=GenerationConfig(
                 eos_token_id=stops,
@@ -82,7 +82,7 @@ class Continuous(Engine):
         finally:
             manager.stop(block=True)
             manager.destroy()
-        return [answer_of(self.tokenizer, found[str(name)], stops) for name in names]
+        return [answer_of(self.tokenizer, found[str(name)], stops, request.stop_at) for name in names]
 
 
 class VLLM(Engine):
@@ -111,13 +111,15 @@ class VLLM(Engine):
         )
 
     def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
-        stops = stop_ids(self.tokenizer)
+        stops = stop_ids(self.tokenizer, request.stop_at)
         outputs = self.model.generate(
             [{"prompt_token_ids": prompt} for prompt in prompts],  # vllm.TokensPrompt is a TypedDict
             [self.vllm.SamplingParams(**arguments) for arguments in vllm_sampling(prompts, request, stops)],
         )
         self.advance(len(prompts))
-        return [answer_of(self.tokenizer, list(output.outputs[0].token_ids), stops) for output in outputs]
+        return [
+            answer_of(self.tokenizer, list(output.outputs[0].token_ids), stops, request.stop_at) for output in outputs
+        ]
 
 
 def vllm_sampling(prompts: list[list[int]], request: Request, stops: list[int]) -> list[dict[str, Any]]:

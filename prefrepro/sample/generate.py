@@ -44,6 +44,8 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
         "spec": spec,
         "n": len(rows),
         "finish": {kind: finishes.count(kind) for kind in ("eos", "role_tag", "length")},
+        "turns": total,
+        "prompts_cut": sum(row["prompts_cut"] for row in rows),
         "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
         "engine": sampling["engine"],
         "engine_version": engine.version,

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from prefrepro.model.decode import Answer, decode, sampling_arguments
+from prefrepro.model.decode import Answer, StopAt, decode, sampling_arguments
 from prefrepro.model.seeds import seed_for
 
 
@@ -30,6 +30,7 @@ class Request:
     max_length: int
     """The most tokens of prompt and answer together"""
     seed: int
+    stop_at: StopAt = "role_tag"
 
     def room_after(self, prompt: list[int]) -> int:
         """The most tokens of an answer to this prompt."""
@@ -71,7 +72,8 @@ def answer_batch(model: Any, tokenizer: Any, batch: Batch) -> list[Answer]:
         torch.manual_seed(batch.seed)
     request = batch.request
     settings = sampling_arguments(request.temperature, request.top_p)
-    return decode(model, tokenizer, batch.prompts, request.room, request.max_length, settings)
+    limits = request.room, request.max_length
+    return decode(model, tokenizer, batch.prompts, *limits, settings, request.stop_at)
 
 
 def batches(prompts: list[list[int]], request: Request, size: int, seed_per: str) -> list[Batch]:

@@ -38,8 +38,10 @@ class Training(TypedDict, total=False):
     max_length: Count
     max_prompt_length: Count
     truncation_mode: End
+    cut_prompts: Literal["always", "with_response"]
     dtype: Dtype
     compute_dtype: Dtype
+    logp_dtype: Literal["float32", "bfloat16"]
     lora_rank: Seed
     quantize: Literal["none", "nf4"]
     on_nan: Literal["stop", "skip"]
@@ -87,6 +89,7 @@ class Sampling(TypedDict, total=False):
     batch_size: Count
     engine: Literal["transformers", "continuous", "vllm"]
     seed_per: Literal["draw", "batch"]
+    stop_at: Literal["role_tag", "eos"]
     order_seed: Seed
     dtype: Dtype
     threads: Count
@@ -131,5 +134,7 @@ class Planning(TypedDict, total=False):
     methods: dict[MethodName, MethodName]
     """Method -> the method whose file takes its place"""
     mixed_group: Literal["batch"]
+    mixed_rows: Literal["balanced"]
+    """How a method that draws chosen and rejected responses together draws them instead"""
     contrast_batch: Literal["held", "moved"]
     balanced: Balanced

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,5 +53,25 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
         write_settings(spec["settings"], settings_meta(spec), tables)
     else:
         title = f"{spec['where']}: {spec['title']}"
-        write_table(cells, table_meta(planned, title, spec["notes"], spec["switches"]), tables)
+        notes = [*spec["notes"], *cut_prompts(planned, results)]
+        write_table(cells, table_meta(planned, title, notes, spec["switches"]), tables)
     write_csv(cells, tables / f"{spec['paper']}_{spec['table']}.cells.csv", "cells")
+
+
+def cut_prompts(cells: Sequence[Mapping[str, Any]], results: Path) -> list[str]:
+    """What a table says of prompts that were cut: the largest share of any run and of any sample set, by column."""
+
+    def share(paths: Iterable[Path], count: Callable[[dict[str, Any]], dict[str, int]], of: str) -> float:
+        counts = [count(json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.is_file()]
+        return max((100 * one["prompts_cut"] / one[of] for one in counts if one.get(of)), default=0.0)
+
+    said = []
+    for label in dict.fromkeys(cell["column_label"] for cell in cells):
+        own = [cell for cell in cells if cell["column_label"] == label]
+        samples = {results / "samples" / one / "manifest.json" for cell in own for one in cell["sample_ids"]}
+        runs = {results / "runs" / one / "run.json" for cell in own for one in cell["run_ids"]}
+        answered = share(samples, lambda manifest: manifest, "turns")
+        trained = share(runs, lambda run: run.get("truncation", {}), "sequences")
+        if answered or trained:
+            said.append(f"{label}: {answered:.1f} % of those answered, {trained:.1f} % of those trained on")
+    return [f"Prompts that were cut: {'; '.join(said)}."] if said else []

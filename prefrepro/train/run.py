@@ -127,7 +127,7 @@ def _run(
             save_model(start.saved_model() if start else policy.model, tokenizer, out / "model", weights)
             write_metrics(out / "metrics.csv", outcome.metrics)
             wall_s, n_ranks = time.perf_counter() - started, ranks.size if ranks else 1
-            manifest = _manifest(spec, inputs, out.name, outcome, wall_s, n_ranks)
+            manifest = _manifest(spec, inputs, out.name, outcome, learner.volume(outcome.steps), wall_s, n_ranks)
             manifest |= {"init_commit": init_commit, "truncation": learner.inputs.pairs.counts, **more}
             write_json(out / "run.json", manifest)
             store.clear()
@@ -161,7 +161,13 @@ def _packages(training: dict[str, Any]) -> list[str]:
 
 
 def _manifest(
-    spec: dict[str, Any], inputs: dict[str, Path], run_id: str, outcome: Outcome, wall_s: float, n_ranks: int
+    spec: dict[str, Any],
+    inputs: dict[str, Path],
+    run_id: str,
+    outcome: Outcome,
+    volume: dict[str, Any],
+    wall_s: float,
+    n_ranks: int,
 ) -> dict[str, Any]:
     """run.json: the row for runs.csv, and what it came from."""
     on_gpu = torch.cuda.is_available()
@@ -177,7 +183,7 @@ def _manifest(
         "hparams": json.dumps(spec["hparams"], sort_keys=True),
         "seed": spec["seed"],
         "steps": outcome.steps,
-        "pairs": outcome.steps * spec["training"]["batch_size"],
+        "pairs": volume["examples"] // (2 if volume["of"] == "mixed" else 1),
         "tokens": outcome.tokens,
         "wall_s": round(wall_s, 2),
         "gpu_h": round(n_ranks * outcome.train_s / 3600, 4) if on_gpu else 0.0,
@@ -192,6 +198,7 @@ def _manifest(
     return {
         "row": row,
         "spec": spec,
+        "volume": volume,
         "train_s": outcome.train_s,
         "on_nan": {"setting": spec["training"].get("on_nan", "stop"), "skipped_steps": outcome.skipped},
         "ranks": n_ranks,

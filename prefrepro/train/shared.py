@@ -35,7 +35,7 @@ def embeddings(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtim
     tensors, cut = text_embeddings(spec, inputs["data"], tokenizer, folder)
     save_tensors(tensors, out / "embeddings.safetensors")
     texts, dim = tensors["vectors"].shape
-    manifest = {"spec": spec, "texts": texts, "texts_cut_by_embedder": cut, "dim": dim, "embedder_commit": commit}
+    manifest = {"spec": spec, "texts": texts, **cut, "dim": dim, "embedder_commit": commit}
     write_json(out / "manifest.json", manifest | {"wall_s": time.perf_counter() - started})
 
 

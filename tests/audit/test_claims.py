@@ -82,11 +82,18 @@ def test_ours_come_from_the_cells_of_a_results_folder(tmp_path: Path) -> None:
     assert claims.ours_of(tmp_path) == {}
 
 
-def test_a_cell_that_nothing_prints_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    comparison = Comparison(table="table1", higher=["dpoo @ win-rate"], lower=["uniform"])
+@pytest.mark.parametrize(
+    ("higher", "said"),
+    [
+        ("dpo @ win-rat", r"no table prints table1/dpo/win-rat\. Did you mean table1/dpo/win-rate"),
+        ("dpoo", r'no cell of row "dpoo" is printed\. Did you mean dpo'),
+    ],
+)
+def test_a_cell_that_nothing_prints_is_refused(monkeypatch: pytest.MonkeyPatch, higher: str, said: str) -> None:
+    comparison = Comparison(table="table1", higher=[higher], lower=["uniform"])
     wrong = Claim(says="x", where="y", compares=[comparison])
     monkeypatch.setattr(claims, "read_claims", lambda path: {"wrong": wrong})
-    with pytest.raises(UserError, match=r"claims\.yaml, wrong: no table prints table1/dpoo/win-rate\. Did you mean"):
+    with pytest.raises(UserError, match=rf"claims\.yaml, wrong: {said}"):
         judged()
 
 

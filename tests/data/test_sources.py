@@ -130,6 +130,8 @@ def test_ultrafeedback_is_cut_by_prompt(tmp_path: Path) -> None:
     parts, manifest = built(source, tmp_path)
     assert manifest["rows"]["train"] + manifest["rows"]["eval"] == 1000
     assert set(parts["train"][0]) == {"prompt_id", "prompt", "completions", "scores"}
+    full, manifest = built(source | {"parts": {"train": 1.0, "eval": 0.0}}, tmp_path / "full")
+    assert (len(full["train"]), full["eval"], full["prompts"]) == (1000, [], []), "nobody answers: nothing is held out"
 
 
 def test_a_benchmark_has_prompts_alone(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefrepro.data.truncate import Mode, TruncationCounts, TruncationFlags, truncate
+from prefrepro.data.truncate import CutPrompts, Limits, Mode, TruncationCounts, TruncationFlags, truncate
 from prefrepro.errors import UserError
 
 
@@ -27,7 +27,7 @@ def test_prompt_is_cut_first_then_the_response(
     n_prompt: int, n_response: int, kept_prompt: int, kept_response: int, mode: Mode
 ) -> None:
     prompt, response = list(range(n_prompt)), list(range(100, 100 + n_response))
-    cut_prompt, cut_response, flags = truncate(prompt, response, 8, 4, mode)
+    cut_prompt, cut_response, flags = truncate(prompt, response, Limits(8, 4, mode))
     assert cut_prompt == (prompt[n_prompt - kept_prompt :] if mode == "keep_end" else prompt[:kept_prompt])
     assert cut_response == response[:kept_response]
     dropped = n_prompt - kept_prompt + n_response - kept_response
@@ -37,11 +37,17 @@ def test_prompt_is_cut_first_then_the_response(
 tokens = st.lists(st.integers(0, 9), max_size=40)
 
 
-@given(tokens, tokens, st.integers(1, 30), st.data(), st.sampled_from(["keep_end", "keep_start"]))
-def test_properties(prompt: list[int], response: list[int], max_length: int, data: st.DataObject, mode: Mode) -> None:
+@given(
+    tokens, tokens, st.integers(1, 30), st.data(), st.sampled_from(["keep_end", "keep_start"]),
+    st.sampled_from(["always", "with_response"]),
+)  # fmt: skip
+def test_properties(
+    prompt: list[int], response: list[int], max_length: int, data: st.DataObject, mode: Mode, cut: CutPrompts
+) -> None:
     max_prompt = data.draw(st.integers(0, max_length - 1))
+    limits = Limits(max_length, max_prompt, mode, cut)
     given_prompt, given_response = list(prompt), list(response)
-    kept_prompt, kept_response, flags = truncate(prompt, response, max_length, max_prompt, mode)
+    kept_prompt, kept_response, flags = truncate(prompt, response, limits)
     assert (prompt, response) == (given_prompt, given_response)  # inputs are left alone
     assert len(kept_prompt) + len(kept_response) <= max_length
     assert flags.tokens_dropped == len(prompt) + len(response) - len(kept_prompt) - len(kept_response)
@@ -49,24 +55,45 @@ def test_properties(prompt: list[int], response: list[int], max_length: int, dat
     assert flags.is_response_cut == (kept_response != response)
     if flags.is_prompt_cut:
         assert len(kept_prompt) == max_prompt
+    if cut == "always":
+        assert len(kept_prompt) <= max_prompt
     if flags.is_response_cut:
         assert len(kept_prompt) + len(kept_response) == max_length
     # a second pass changes nothing
-    assert truncate(kept_prompt, kept_response, max_length, max_prompt, mode)[2] == TruncationFlags()
+    assert truncate(kept_prompt, kept_response, limits)[2] == TruncationFlags()
 
 
 def test_a_prompt_limit_of_zero_drops_the_prompt() -> None:
-    assert truncate([1, 2], [3, 4], 3, 0)[:2] == ([], [3, 4])
+    assert truncate([1, 2], [3, 4], Limits(3, 0, "keep_end"))[:2] == ([], [3, 4])
 
 
 def test_counts_add_up() -> None:
     counts = TruncationCounts()
     for n_prompt, n_response in ((7, 6), (2, 9), (1, 1)):
-        counts.add(truncate(range(n_prompt), range(n_response), 8, 4)[2])
+        counts.add(truncate(range(n_prompt), range(n_response), Limits(8, 4, "keep_end"))[2])
     assert counts == TruncationCounts(sequences=3, prompts_cut=1, responses_cut=2, tokens_dropped=5 + 3)
 
 
 def test_impossible_limits_are_refused() -> None:
     for max_length, max_prompt in ((4, 4), (4, 9), (4, -1)):
         with pytest.raises(UserError, match="expected 0 ≤ max_prompt_length < max_length"):
-            truncate([1], [2], max_length, max_prompt)
+            truncate([1], [2], Limits(max_length, max_prompt, "keep_end"))
+
+
+@pytest.mark.parametrize(
+    ("n_prompt", "lengths", "kept_prompt", "kept"),
+    [
+        (7, [1, 0], 4, [1, 0]),  # the longer one and the prompt exceed 8 with its EOS: both lose the prompt's start
+        (6, [1, 0], 6, [1, 0]),  # all fit
+        (3, [9, 5, 2], 3, [4, 4, 2]),  # a short prompt stays, and no response has more than 8 - 4
+        (7, [3, 1], 4, [3, 1]),  # with the prompt cut, all fit
+    ],
+)
+def test_the_longest_response_of_a_group_decides(
+    n_prompt: int, lengths: list[int], kept_prompt: int, kept: list[int]
+) -> None:
+    """NCA data_utils.py:129-144, where EOS is part of a response before it is measured."""
+    limits, longest = Limits(8, 4, "keep_end"), max(lengths) + 1
+    cut = [truncate(range(n_prompt), range(n), limits, longest) for n in lengths]
+    assert [prompt for prompt, _, _ in cut] == [list(range(n_prompt))[n_prompt - kept_prompt :]] * len(lengths)
+    assert [len(response) for _, response, _ in cut] == kept

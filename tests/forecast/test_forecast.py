@@ -75,12 +75,13 @@ def test_held_out_pairs_count_as_many_as_are_kept() -> None:
 
 
 def test_ratings_and_games_are_two_calls_an_answer() -> None:
-    found = of("swepo_mtbench", "swepo_arenahard", **PAPER)
-    prompts = {"mt_bench": 80, "arena_hard": 500}
-    for evaluation, n in prompts.items():
-        sets = [job for job in found.together.jobs if job.kind == "verdict" and evaluation.replace("_", "-") in job.id]
-        assert sets
-        assert {job.amounts["calls"] for job in sets} == {2 * n}
+    """Ten answers to each prompt: greedy and three each at three temperatures (Swepo, section 6)."""
+    for side, draws in {"paper": 10, "greedy": 1}.items():
+        found = of("swepo_mtbench", "swepo_arenahard", **PAPER, generations=side)
+        for evaluation, n in {"mt-bench": 80, "arena-hard": 500}.items():
+            sets = [job for job in found.together.jobs if job.kind == "verdict" and evaluation in job.id]
+            assert sets
+            assert {job.amounts["calls"] for job in sets} == {2 * n * draws}
 
 
 def test_a_shared_job_counts_in_each_table_and_once_together() -> None:

@@ -53,6 +53,8 @@ def trainings() -> list[tuple[str, Node]]:
 def test_as_many_sequences_as_the_trainer_draws(node: Node) -> None:
     spec, training = node.spec, node.spec["training"]
     needs = importlib.import_module(f"methods.{spec['method']}").NEEDS
+    if training.get("rows"):
+        needs = replace(needs, rows=training["rows"])
     if training.get("rollout"):
         needs = rows_of_rollouts(needs, RolloutSettings(**training["rollout"]))
     factor = PAIRS_OF_GROUP.get(spec["pairs"], 1)

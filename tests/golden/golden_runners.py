@@ -41,7 +41,6 @@ from prefrepro.model.optimizer import build_optimizer, warmup_lr
 
 Case = dict[str, Any]
 Outputs = dict[str, Any]
-"""What a runner recomputes, under the names of the case's own outputs."""
 Sides = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 SIDES = ("policy_chosen_logps", "policy_rejected_logps", "reference_chosen_logps", "reference_rejected_logps")
 PAIRED: dict[str, Any] = {"dpo": dpo, "cdpo": cdpo, "ipo": ipo}
@@ -140,7 +139,7 @@ def run_rpo_unpaired(case: Case, dtype: torch.dtype) -> Outputs:
     is_chosen = torch.tensor(case["inputs"]["batch_is_chosen"], dtype=torch.bool)
     rows, columns = embeddings[is_chosen], embeddings[~is_chosen]
     actual = outputs(rpo_unpaired.loss(UnpairedBatch(*logps, rows, columns), hp), logps)
-    return actual | {"weights": rpo_unpaired.contrast_weights(rows, columns, hp.tau)}
+    return actual | {"weights": rpo_unpaired.contrast_weights(rows, columns, hp)}
 
 
 def run_rpo_integrated(case: Case, dtype: torch.dtype) -> Outputs:

@@ -26,7 +26,7 @@ LIMITS = {"temperature": 0.0, "top_p": 1.0, "max_length": 64, "max_new_tokens": 
 def both(model: Any, tokenizer: Any, prompts: list[str], batch_size: int, **changes: Any) -> list[Any]:
     """Answers of the default engine, and of continuous batching."""
     engines = (Padded(model, tokenizer, batch_size), Continuous(model, tokenizer, batch_size))
-    return [generate(engine, tokenizer, prompts, LIMITS | changes, 0) for engine in engines]
+    return [generate(engine, tokenizer(prompts)["input_ids"], LIMITS | changes, 0) for engine in engines]
 
 
 @pytest.mark.parametrize("model_type", ["llama", "mistral"])
@@ -47,21 +47,21 @@ def test_continuous_batching_ends_a_response_by_the_same_rules(chain: Chain, tok
 
 
 def test_continuous_batching_leaves_each_prompt_its_own_room(chain: Chain, tokenizer: Any) -> None:
-    """max_length bounds prompt and response together; a prompt that is too long loses its beginning."""
-    model = chain(tokenizer, ANSWERS)
-    padded, continuous = both(model, tokenizer, ["1 " * 40 + "-x", "x"], 2, max_new_tokens=None, max_length=32)
-    assert [answer["tokens"] for answer in continuous] == [16, 32 - len(tokenizer("x")["input_ids"])]
+    """max_length bounds prompt and response together."""
+    model, prompts = chain(tokenizer, ANSWERS), ["1 " * 8 + "-x", "x"]
+    padded, continuous = both(model, tokenizer, prompts, 2, max_new_tokens=None, max_length=32)
+    assert [answer["tokens"] for answer in continuous] == [32 - len(tokenizer(one)["input_ids"]) for one in prompts]
     assert continuous == padded
 
 
 def test_continuous_batching_is_seeded(random_model: RandomModel, tokenizer: Any, prompts: list[str]) -> None:
     engine = Continuous(random_model("llama"), tokenizer, 4)
     warm = LIMITS | {"temperature": 0.9}
-    one = generate(engine, tokenizer, prompts, warm, 3)
-    assert generate(engine, tokenizer, prompts, warm, 3) == one
-    assert generate(engine, tokenizer, prompts, warm, 4) != one
-    narrow = generate(engine, tokenizer, prompts, LIMITS | {"temperature": 2.0, "top_p": 1e-6}, 0)
-    assert narrow == generate(engine, tokenizer, prompts, LIMITS, 0), "next to no mass allowed is greedy"
+    one = generate(engine, tokenizer(prompts)["input_ids"], warm, 3)
+    assert generate(engine, tokenizer(prompts)["input_ids"], warm, 3) == one
+    assert generate(engine, tokenizer(prompts)["input_ids"], warm, 4) != one
+    narrow = generate(engine, tokenizer(prompts)["input_ids"], LIMITS | {"temperature": 2.0, "top_p": 1e-6}, 0)
+    assert narrow == generate(engine, tokenizer(prompts)["input_ids"], LIMITS, 0), "next to no mass allowed is greedy"
 
 
 def test_the_default_engine_is_as_it_was_after_continuous_batching(
@@ -69,9 +69,9 @@ def test_the_default_engine_is_as_it_was_after_continuous_batching(
 ) -> None:
     """Continuous batching changes the model's attention while it runs, and must give it back."""
     model = random_model("llama")
-    before = generate(Padded(model, tokenizer, 4), tokenizer, prompts, LIMITS, 0)
-    generate(Continuous(model, tokenizer, 4), tokenizer, prompts, LIMITS, 0)
-    assert generate(Padded(model, tokenizer, 4), tokenizer, prompts, LIMITS, 0) == before
+    before = generate(Padded(model, tokenizer, 4), tokenizer(prompts)["input_ids"], LIMITS, 0)
+    generate(Continuous(model, tokenizer, 4), tokenizer(prompts)["input_ids"], LIMITS, 0)
+    assert generate(Padded(model, tokenizer, 4), tokenizer(prompts)["input_ids"], LIMITS, 0) == before
 
 
 def test_a_failure_of_continuous_batching_is_no_empty_answer(
@@ -81,7 +81,7 @@ def test_a_failure_of_continuous_batching_is_no_empty_answer(
     model = random_model("llama")
     del model.model.layers[1].mlp.down_proj
     with pytest.raises(RuntimeError, match="continuous batching"):
-        generate(Continuous(model, tokenizer, 4), tokenizer, prompts, LIMITS, 0)
+        generate(Continuous(model, tokenizer, 4), tokenizer(prompts)["input_ids"], LIMITS, 0)
 
 
 def test_what_vllm_is_asked() -> None:
@@ -125,5 +125,5 @@ def test_vllm_gives_the_default_engines_greedy_answers(chain: Chain, tokenizer: 
     save_model(model, tokenizer, tmp_path)
     prompts = ["1a", "22m", "333x", "z"]
     engine = VLLM(tmp_path, tokenizer, "float32", LIMITS["max_length"])
-    expected = generate(Padded(model, tokenizer, 4), tokenizer, prompts, LIMITS, 0)
-    assert generate(engine, tokenizer, prompts, LIMITS, 0) == expected
+    expected = generate(Padded(model, tokenizer, 4), tokenizer(prompts)["input_ids"], LIMITS, 0)
+    assert generate(engine, tokenizer(prompts)["input_ids"], LIMITS, 0) == expected

@@ -12,9 +12,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from prefrepro.data.template import TAGS, render_prompt
+from prefrepro.data.truncate import Limits
 from prefrepro.model.decode import cut_at_role_tag
+from prefrepro.model.examples import encode_pairs
 from prefrepro.model.load import save_model
-from prefrepro.sample.answers import generate
+from prefrepro.sample.answers import Asked, generate
+from prefrepro.sample.engines import Continuous
 from prefrepro.sample.generate import run
 from prefrepro.sample.padded import Padded
 
@@ -26,7 +29,8 @@ RandomModel = Callable[[str], Any]
 
 def settings(**changes: Any) -> dict[str, Any]:
     values = {
-        "temperature": 0.0, "top_p": 1.0, "max_length": 64, "max_new_tokens": 8, "batch_size": 4,
+        "temperature": 0.0, "top_p": 1.0, "max_length": 64, "max_prompt_length": 56, "truncation_mode": "keep_end",
+        "cut_prompts": "always", "max_new_tokens": 8, "batch_size": 4,
         "dtype": "float32", "threads": 1, "engine": "transformers", "seed_per": "draw",
     }  # fmt: skip
     return values | changes
@@ -34,7 +38,7 @@ def settings(**changes: Any) -> dict[str, Any]:
 
 def ask(model: Any, tokenizer: Any, prompts: list[str], sampling: dict[str, Any], seed: int) -> list[dict[str, Any]]:
     """Answers of the default engine."""
-    return generate(Padded(model, tokenizer, sampling["batch_size"]), tokenizer, prompts, sampling, seed)
+    return generate(Padded(model, tokenizer, sampling["batch_size"]), tokenizer(prompts)["input_ids"], sampling, seed)
 
 
 def test_what_ends_a_response(chain: Chain, tokenizer: Any) -> None:
@@ -46,6 +50,16 @@ def test_what_ends_a_response(chain: Chain, tokenizer: Any) -> None:
         {"response": "yxyxyxyx", "tokens": 8, "finish": "length"},
         {"response": "", "tokens": 0, "finish": "eos"},
     ]
+
+
+def test_eos_alone_ends_a_response_where_the_release_is_followed(chain: Chain, tokenizer: Any) -> None:
+    """trainers.py:199-206 has no stop strings: a model that goes on as the user is judged by that too."""
+    model = chain(tokenizer, ANSWERS | {"<|user|>": "b"})
+    for engine in (Padded(model, tokenizer, 2), Continuous(model, tokenizer, 2)):
+        ids = tokenizer(["22m", "333x"])["input_ids"]
+        first, second = generate(engine, ids, settings(stop_at="eos"), 0)
+        assert (first["tokens"], first["finish"]) == (3, "eos") and first["response"].endswith("b")
+        assert second["finish"] == "length"
 
 
 @pytest.mark.parametrize("tag", [tag.strip() for tag in TAGS.values()])
@@ -118,28 +132,15 @@ def test_top_p_keeps_to_the_likely(random_model: RandomModel, tokenizer: Any, pr
     assert narrow == ask(model, tokenizer, prompts, settings(), 0)
 
 
-def test_a_long_prompt_loses_its_beginning(random_model: RandomModel, tokenizer: Any) -> None:
-    """32 tokens in all, 8 of them new: 24 of the prompt, BOS among them, are its last."""
-    model, limits = random_model("llama"), settings(max_length=32)
-    tail = " 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8"
-    assert len(tokenizer(tail)["input_ids"]) > 24
-    texts = ["q w" + tail, "Good morning, good morning. " * 4 + tail, "", tail + " 7", tail]
-    one, other, _, moved, plain = ask(model, tokenizer, texts, limits, 0)
-    assert one == other == plain, "what was cut off has no say"
-    assert moved != one, "what was kept has"
-    assert one["tokens"] <= 8
-
-
-def test_without_a_limit_of_its_own_a_response_has_half_of_the_length(chain: Chain, tokenizer: Any) -> None:
-    """max_new_tokens null, as in the papers: a prompt that is too long leaves half, a short one all but itself."""
-    model = chain(tokenizer, ANSWERS)
+def test_without_a_limit_of_its_own_a_response_has_what_the_prompt_leaves(chain: Chain, tokenizer: Any) -> None:
+    """max_new_tokens null, as in the papers."""
+    model, prompts = chain(tokenizer, ANSWERS), ["1 " * 8 + "-x", "x"]
     limits = settings(max_new_tokens=None, max_length=32, batch_size=1)
-    long, short = ask(model, tokenizer, ["1 " * 40 + "-x", "x"], limits, 0)
-    assert long["tokens"] == 16
-    assert short["tokens"] == 32 - len(tokenizer("x")["input_ids"])
-    assert long["finish"] == short["finish"] == "length"
-    together = ask(model, tokenizer, ["1 " * 40 + "-x", "x"], limits | {"batch_size": 2}, 0)
-    assert together == [long, short], "a batch's longest prompt takes nobody's room but its own"
+    apart = ask(model, tokenizer, prompts, limits, 0)
+    assert [answer["tokens"] for answer in apart] == [32 - len(tokenizer(one)["input_ids"]) for one in prompts]
+    assert {answer["finish"] for answer in apart} == {"length"}
+    together = ask(model, tokenizer, prompts, limits | {"batch_size": 2}, 0)
+    assert together == apart, "a batch's longest prompt takes nobody's room but its own"
 
 
 def test_a_sample_set_on_disk(chain: Chain, tokenizer: Any, tmp_path: Path) -> None:
@@ -186,6 +187,57 @@ def answer_all(random_model: RandomModel, tokenizer: Any, tmp_path: Path) -> Cal
 
 def row(number: int, **more: Any) -> dict[str, Any]:
     return {"prompt_id": f"id{number}", "prompt": [{"role": "user", "content": f"{number} x"}], **more}
+
+
+LONG = "1 2 3 4 5 6 7 8 9 0 " * 4
+SHORT = {"max_length": 40, "max_prompt_length": 24}
+
+
+def long_row(**more: Any) -> dict[str, Any]:
+    return {"prompt_id": "long", "prompt": [{"role": "user", "content": LONG}], **more}
+
+
+@pytest.mark.parametrize("mode", ["keep_end", "keep_start"])
+@pytest.mark.parametrize("cut_prompts", ["always", "with_response"])
+def test_a_prompt_is_cut_as_training_cuts_it(mode: Any, cut_prompts: Any, answer_all: Any, tokenizer: Any) -> None:
+    """The same ids as the training's for the pair (prompt, baseline); the judge is shown what was asked."""
+    limits = Limits(40, 24, mode, cut_prompts)
+    row = long_row(baseline="9 9 9")
+    pair = [{**row, "chosen": row["baseline"], "rejected": row["baseline"]}]
+    ids = encode_pairs(pair, tokenizer, limits).chosen[0].prompt_ids
+    assert len(ids) == 24
+    asked = Asked(tokenizer, row["prompt"], row, limits)
+    assert asked.ids == ids
+    (answer,) = answer_all([row], **SHORT, truncation_mode=mode, cut_prompts=cut_prompts)
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    assert answer["history"] == text.removesuffix(TAGS["assistant"]) and answer["prompts_cut"] == 1
+    assert text.endswith(TAGS["assistant"]) == (mode == "keep_end")
+    assert answer["prompt"] == row["prompt"] and answer["baseline"] == row["baseline"]
+
+
+def test_what_the_sides_of_the_switch_disagree_on(tokenizer: Any) -> None:
+    """A prompt of more than 24 tokens that fits into 120 with its response is cut under «always» alone."""
+    messages, row = long_row()["prompt"], {"baseline": "9"}
+    whole = tokenizer(render_prompt(messages))["input_ids"]
+    assert 24 < len(whole) < 110
+    assert Asked(tokenizer, messages, row, Limits(120, 24, "keep_end", "with_response")).ids == whole
+    assert len(Asked(tokenizer, messages, row, Limits(120, 24, "keep_end", "always")).ids) == 24
+    nobody_knows = Asked(tokenizer, messages, {}, Limits(120, 24, "keep_end", "with_response"))
+    assert len(nobody_knows.ids) == 24, "without a known response a long prompt would leave no room"
+
+
+def test_a_baseline_has_no_more_room_than_an_answer(tokenizer: Any) -> None:
+    """RPO trainers.py:312-316: what an answer is held against is cut to max_length with its prompt."""
+    row = {"baseline": "9 8 7 6 5 4 3 2 1 " * 4}
+    asked = Asked(tokenizer, long_row()["prompt"], row, Limits(40, 24, "keep_end", "always"))
+    assert row["baseline"].startswith(asked.cut["baseline"])
+    assert len(tokenizer(asked.cut["baseline"], add_special_tokens=False)["input_ids"]) == 16
+
+
+def test_cut_prompts_are_counted_in_the_manifest(answer_all: Any, tmp_path: Path) -> None:
+    answer_all([long_row(baseline="9"), row(1, baseline="9")], **SHORT)
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["prompts_cut"], manifest["turns"]) == (1, 2)
 
 
 def test_draws_are_rows_and_the_first_is_what_one_draw_gives(answer_all: Any) -> None:

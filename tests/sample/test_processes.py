@@ -23,7 +23,8 @@ from prefrepro.specs.runtime import Runtime
 
 TWO_CPUS = ["", ""]
 SETTINGS = {
-    "temperature": 0.0, "top_p": 1.0, "max_length": 64, "max_new_tokens": 8, "batch_size": 2, "dtype": "float32",
+    "temperature": 0.0, "top_p": 1.0, "max_length": 64, "max_prompt_length": 56,
+    "truncation_mode": "keep_end", "cut_prompts": "always", "max_new_tokens": 8, "batch_size": 2, "dtype": "float32",
     "threads": 1, "engine": "transformers", "seed_per": "draw",
 }  # fmt: skip
 PATIENCE_S = 120.0

@@ -90,8 +90,10 @@ def sample(folder: Path, data: Path) -> list[dict[str, Any]]:
     model = folder / "run" / "model"
     build_model(config, tokenizer, seed=0).save_pretrained(model)
     tokenizer.save_pretrained(model)
-    sampling = {"temperature": 0.0, "top_p": 1.0, "max_length": MAX_LENGTH, "max_new_tokens": 4, "batch_size": 8,
-                "threads": 1, "dtype": "float32", "engine": "transformers", "seed_per": "draw"}  # fmt: skip
+    sampling = {"temperature": 0.0, "top_p": 1.0, "max_length": MAX_LENGTH, "max_new_tokens": 4,
+                "max_prompt_length": MAX_LENGTH - 4, "truncation_mode": "keep_end", "cut_prompts": "always",
+                "batch_size": 8, "threads": 1, "dtype": "float32", "engine": "transformers",
+                "seed_per": "draw"}  # fmt: skip
     run({"sampling": sampling, "seed": 1}, {"data": data, "run": folder / "run"}, folder / "samples")
     lines = (folder / "samples" / "samples.jsonl").read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines if line]

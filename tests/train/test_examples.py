@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from train_helpers import tokenizer, world_rows
+import torch
+from train_helpers import method_of, tokenizer, world_rows
 
 from prefrepro.data.template import render_prompt
-from prefrepro.data.truncate import Mode, TruncationCounts
+from prefrepro.data.truncate import Limits, Mode, TruncationCounts
 from prefrepro.data.world import generate
+from prefrepro.errors import UserError
 from prefrepro.model import examples
 from prefrepro.model.examples import (
-    Limits,
     RowFile,
     Tokens,
     by_length,
@@ -28,6 +29,7 @@ from prefrepro.model.examples import (
     mismatched,
     pairs_of_groups,
 )
+from prefrepro.model.inputs import training_inputs
 
 WIDE = Limits(max_length=1000, max_prompt_length=500, truncation_mode="keep_end")
 
@@ -190,3 +192,56 @@ def test_encoded_pairs_take_little_memory() -> None:
     tracemalloc.stop()
     assert 8 * sum(len(tokens.response_ids) for tokens in (pairs.chosen[0], pairs.rejected[n - 1])) > 2000
     assert held / n < 300
+
+
+def test_a_training_of_k_responses_reads_k_of_each_group(tmp_path: Path) -> None:
+    drawn = itertools.islice(generate.ranked_groups("dialogue", 0), 6)
+    rows = [{"prompt_id": str(n), **row} for n, row in enumerate(drawn)]
+    for part in ("train", "eval"):
+        (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    limits = {"max_length": 1000, "max_prompt_length": 500, "truncation_mode": "keep_end", "cut_prompts": "always"}
+    spec = {"training": limits, "part": "train", "pairs": "best_vs_each", "seed": 1}
+    three, _ = training_inputs(spec | {"k": 3}, {"data": tmp_path}, method_of("swepo").NEEDS, tokenizer())
+    assert three.groups is not None and [len(scores) for scores in three.groups.scores] == [3] * 6
+    pairs, _ = training_inputs(spec | {"k": 3}, {"data": tmp_path}, method_of("dpo").NEEDS, tokenizer())
+    below = [sum(score < max(scores) for score in scores) for scores in three.groups.scores]
+    assert len(pairs.pairs.prompt_ids) == sum(below)
+    whole, held_out = training_inputs(spec, {"data": tmp_path}, method_of("swepo").NEEDS, tokenizer())
+    assert whole.groups is not None and whole.groups.width == 4
+    assert held_out is not None and len(held_out.pairs.prompt_ids) == 6
+
+
+def answered(prompts: str) -> list[dict[str, Any]]:
+    return [{"prompt_id": p, "chosen": f"{p}{n}+", "rejected": f"{p}{n}-"} for n, p in enumerate(prompts)]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "partners"),
+    [("aabbcc", "bbccaa"), ("abc", "bca"), ("aab", "bba"), ("abaa", "babb"), ("aabaab", "bbabba")],
+)
+def test_a_mismatched_response_answers_another_prompt(prompts: str, partners: str) -> None:
+    """Rows sorted by prompt, as in HH and TL;DR, where a prompt has several pairs: the next row is often its own."""
+    rows = answered(prompts)
+    found = list(mismatched(rows))
+    assert [row["prompt_id"] for row in found] == list(prompts), "prompts stay in the file's order"
+    assert "".join(row["chosen"][0] for row in found) == "".join(row["rejected"][0] for row in found) == partners
+
+
+@pytest.mark.parametrize("prompts", ["a", "aaa"])
+def test_one_prompt_alone_has_no_mismatched_response(prompts: str) -> None:
+    with pytest.raises(UserError, match="expected at least two prompts"):
+        list(mismatched(answered(prompts)))
+
+
+def test_a_group_is_cut_by_its_longest_response() -> None:
+    """Also where only another response of the group is too long: all responses of a prompt have one prompt."""
+    tok = tokenizer()
+    prompt = [{"role": "user", "content": "a b c d e f g h i j k"}]
+    row = {"prompt_id": "p", "prompt": prompt, "completions": ["no", "yes " * 20], "scores": [1.0, 0.0]}
+    whole = encode_groups([row], tok, WIDE).responses[0]
+    n_prompt, longest = len(whole[0].prompt_ids), len(whole[1].response_ids)
+    limits = Limits(n_prompt + longest - 1, n_prompt - 3, "keep_end")
+    short, long = encode_groups([row], tok, limits).responses[0]
+    assert short.prompt_ids == long.prompt_ids and len(short.prompt_ids) == n_prompt - 3
+    assert long.response_ids == whole[1].response_ids
+    assert encode_groups([row], tok, Limits(n_prompt + longest, n_prompt - 3, "keep_end")).responses[0] == whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,7 @@ def root(data_node: Path) -> Path:
     run.pretrain(spec, {"data": data_node}, root / "base/tiny")
     start = {"data": data_node, "init": root / "base/tiny"}
     run.align(spec_of("sft", "sft"), start, root / "runs/sft")
-    ref = {"dtype": "float32", "micro_batch": 8, "init": "", "threads": 1, "max_length": LIMITS.max_length}
-    ref |= {"max_prompt_length": LIMITS.max_prompt_length, "truncation_mode": LIMITS.truncation_mode}
+    ref = {"dtype": "float32", "micro_batch": 8, "init": "", "threads": 1, **dataclasses.asdict(LIMITS)}
     inputs = {"data": data_node, "init": root / "runs/sft"}
     shared.reference(ref, inputs, root / "reference/sft")
     run.align(spec_of("run", "dpo"), inputs | {"reference": root / "reference/sft"}, root / "runs/dpo")

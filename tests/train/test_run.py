@@ -101,6 +101,8 @@ def test_every_run_leaves_a_row_metrics_and_no_checkpoint(name: str, results: Pa
     part = "pretrain" if name.startswith("base") else "train"
     assert row["data_hash"] == sha256_file(data_node / f"{part}.jsonl")
     assert (row["steps"], row["pairs"]) == (3, 24)
+    volume = manifest(folder)["volume"]
+    assert (volume["examples"], volume["updates"] % 3) == (24, 0)
     assert row["tokens"] > 0
     lines = metrics(folder)
     assert list(lines[0]) == list(METRICS)
@@ -195,3 +197,37 @@ def test_the_same_node_gives_the_same_bytes(results: Path, data_node: Path) -> N
     run.align(spec, inputs, results / "runs/dpo-again")
     one, other = (results / f"runs/{name}/model/model.safetensors" for name in ("dpo", "dpo-again"))
     assert sha256_file(one) == sha256_file(other)
+
+
+@pytest.mark.parametrize("name", ["dpo", "bradley-terry"])
+def test_without_held_out_rows_no_accuracy_is_measured(
+    name: str, results: Path, data_node: Path, tmp_path: Path
+) -> None:
+    """As where a data set is trained on in full."""
+    data = tmp_path / "data"
+    shutil.copytree(data_node, data)
+    (data / "eval.jsonl").write_text("", encoding="utf-8")
+    limits = dataclasses.asdict(LIMITS) | {"dtype": "float32", "micro_batch": 8, "init": "", "threads": 1}
+    inputs = {"data": data, "init": results / "runs/sft", "reference": tmp_path / "reference"}
+    shared.reference(limits, {role: inputs[role] for role in ("data", "init")}, inputs["reference"])
+    assert load_file(tmp_path / "reference/reference.safetensors")["eval"].shape == (0, 2)
+    run.align(manifest(results / f"runs/{name}")["spec"], inputs, tmp_path / "runs/full")
+    assert manifest(tmp_path / "runs/full")["row"]["reward_accuracy"] is None
+
+
+def test_bfloat16_log_probs_are_the_releases(results: Path, data_node: Path) -> None:
+    """utils.py:105-134: each token's log-prob and their sum are bfloat16; the reference's and the policy's alike."""
+    folder = results / "runs/sft/model"
+    tokenizer = load_tokenizer(folder)
+    pairs = encode_pairs(read_rows(data_node / "eval.jsonl"), tokenizer, LIMITS)
+    model = load_model(folder, "bfloat16")
+    policy = Policy(model, tokenizer.pad_token_id, logp_dtype="bfloat16")
+    for tokens in pairs.chosen:
+        ids = torch.tensor([tokens.prompt_ids + tokens.response_ids])
+        with torch.no_grad():
+            logits = model(ids).logits[0, len(tokens.prompt_ids) - 1 : -1]
+            found = policy([tokens])[0]
+        released = logits.log_softmax(-1).gather(-1, torch.tensor(tokens.response_ids)[:, None]).sum()
+        assert released.dtype == torch.bfloat16 and found == found.bfloat16()
+        # Packed and padded hidden states differ by roundings of bfloat16 themselves: by a step of it at this size.
+        assert float(found) == pytest.approx(float(released), rel=2**-6)

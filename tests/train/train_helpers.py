@@ -21,9 +21,10 @@ from transformers import AutoModelForSequenceClassification
 
 from methods.contract import Needs
 from prefrepro.data.template import prompt_id, render_prompt
+from prefrepro.data.truncate import Limits
 from prefrepro.data.world import generate
 from prefrepro.model.batches import Inputs
-from prefrepro.model.examples import Limits, encode_groups, encode_pairs, mismatched
+from prefrepro.model.examples import encode_groups, encode_pairs, mismatched
 from prefrepro.model.learner import Learner, Objective
 from prefrepro.model.policy import Layout, Policy
 from prefrepro.model.pretrain import build_model, build_tokenizer

@@ -41,22 +41,17 @@ def refuse_over_budget(forecaster: Forecaster, verdict_ids: Sequence[str], targe
         return
     calls = sum(job.amounts["calls"] or 0 for job in jobs.values())
     judges = ", ".join(dict.fromkeys(plan.node(node_id).spec["judge"]["name"] for node_id in jobs))
+    dearest = ""
+    if targets:
+        by_table = {name: sum(known.get(node.id, 0.0) for node in plan.needed_by([name])) for name in targets}
+        name = max(by_table, key=lambda target: by_table[target])
+        dearest = f" Dearest: {name}, {by_table[name]:.2f} USD."
     before = f" and finished verdicts cost {paid:.2f}" if paid else ""
     raise UserError(
         f"judging would cost {to_do:.2f} USD ({calls:,.0f} calls to {judges}){before}, but budget_usd allows "
-        f"{budget:.2f} in all.{_dearest(forecaster, known, targets)} Nothing was started. Next: raise budget_usd, ask "
+        f"{budget:.2f} in all.{dearest} Nothing was started. Next: raise budget_usd, ask "
         "for fewer tables, or take another judge (--config judge=NAME); prefrepro forecast shows every table."
     )
-
-
-def _dearest(forecaster: Forecaster, costs: dict[str, float], targets: Sequence[str]) -> str:
-    by_table = {
-        target: sum(costs.get(node.id, 0.0) for node in forecaster.plan.needed_by([target])) for target in targets
-    }
-    if not by_table:
-        return ""
-    target = max(by_table, key=lambda name: by_table[name])
-    return f" Dearest: {target}, {by_table[target]:.2f} USD."
 
 
 def paid_for_finished(results: Path, but_not: Sequence[str]) -> float:

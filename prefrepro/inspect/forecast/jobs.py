@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from prefrepro.inspect.forecast.measured import COUNTED, Measured
 from prefrepro.inspect.forecast.sizes import Size, size_of
@@ -130,7 +129,8 @@ class Forecaster:
         sample = self.job(self.plan.nodes[node.inputs["sample"]])
         answers = sample.amounts["answers"]
         calls = math.nan if answers is None else calls_of(spec, int(answers))
-        prompt, completion = self.call_tokens(spec) or (math.nan, math.nan)
+        assumed = self.settings.judge_tokens.per_call.get(label_of(spec), (math.nan, math.nan))
+        prompt, completion = self.measured.call_tokens(spec) or assumed
         amounts = {"calls": calls, "prompt_tokens": calls * prompt, "completion_tokens": calls * completion}
         amounts["cost_usd"] = cost_of(judge, amounts["prompt_tokens"], amounts["completion_tokens"])
         if judge["kind"] != "local":  # an API judge holds no device
@@ -139,7 +139,3 @@ class Forecaster:
         if seconds is not None:
             return amounts | {"hours": calls * seconds / HOUR}, "measured"
         return amounts | {"hours": calls / (self.settings.judge_calls_per_s or math.nan) / HOUR}, "config"
-
-    def call_tokens(self, spec: dict[str, Any]) -> tuple[float, float] | None:
-        """Mean prompt and completion tokens of a call of this verdict spec."""
-        return self.measured.call_tokens(spec) or self.settings.judge_tokens.per_call.get(label_of(spec))

@@ -50,7 +50,7 @@ def training_work(node: Node, size: Size) -> Work:
         return UNKNOWN
     needs = {} if node.kind == "base" else read_method(spec["method"]).needs
     rollout = training.get("rollout")
-    drawn = "pretrain" if node.kind == "base" else needs.get("rows", "pairs")
+    drawn = "pretrain" if node.kind == "base" else (spec["training"].get("rows") or needs.get("rows", "pairs"))
     is_sampled = bool(rollout) and rollout["responses"] == "policy"
     if is_sampled:
         drawn = "demonstrations"

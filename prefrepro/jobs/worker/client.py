@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Iterator
 
-from prefrepro.jobs.worker.wire import Request, send_request
+from prefrepro.jobs.worker.wire import send_request
 
 ADDRESS = "PREFREPRO_WORKER"
 """Environment variable: where the worker listens; « off» for none."""
@@ -35,7 +35,7 @@ def hand_over() -> None:
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(address)
-            send_request(connection, Request.of_this_process(module.name.removesuffix(".__main__")))
+            send_request(connection, module.name.removesuffix(".__main__"))
             why = _wait(connection)
     except OSError as error:
         why = f"cannot be used ({error})"

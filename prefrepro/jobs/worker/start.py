@@ -6,6 +6,7 @@ Knows nothing of Snakemake: it is for the caller to know that its jobs run on th
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import socket
@@ -51,11 +52,10 @@ def start() -> None:
 
 
 def _can_watch() -> bool:
-    try:
+    with contextlib.suppress(AttributeError, OSError):
         os.close(os.pidfd_open(os.getpid()))
-    except (AttributeError, OSError):
-        return False
-    return True
+        return True
+    return False
 
 
 def _stop(worker: subprocess.Popen[bytes], folder: Path) -> None:

@@ -33,13 +33,10 @@ class Request:
     parent: int
     """process id of who started it"""
 
-    @staticmethod
-    def of_this_process(module: str) -> Request:
-        return Request(module, sys.argv[1:], str(Path.cwd()), dict(os.environ), sys.path, sys.executable, os.getppid())
 
-
-def send_request(connection: socket.socket, request: Request) -> None:
-    """Send a request and this process's streams."""
+def send_request(connection: socket.socket, module: str) -> None:
+    """Ask for `python -m module` in place of this process, and send its streams."""
+    request = Request(module, sys.argv[1:], str(Path.cwd()), dict(os.environ), sys.path, sys.executable, os.getppid())
     body = json.dumps(asdict(request)).encode()
     socket.send_fds(connection, [LENGTH.pack(len(body))], STREAMS)
     connection.sendall(body)

@@ -5,6 +5,7 @@ Every draw of a sample set is judged as one evaluation set of the package.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from prefrepro.judge.alpaca.client import Route, has_logprobs, raw_text, sent
 from prefrepro.judge.alpaca.difficulty import check_canonical, load_gamed
 from prefrepro.judge.alpaca.items import Item, read_draws
 from prefrepro.judge.alpaca.length_control import REPLICATES, length_controlled
-from prefrepro.judge.alpaca.package import annotate, comparisons, open_annotator, prompt_sha256, quiet, single
+from prefrepro.judge.alpaca.package import annotate, comparisons, open_annotator, quiet, single
 from prefrepro.judge.alpaca.shield import shield
 from prefrepro.judge.asking import check_invalid, out_of_budget, reply_columns
 from prefrepro.judge.cache import cache_key
@@ -88,7 +89,8 @@ def _judge(draw: int, items: Sequence[Item], client: JudgeClient, kind: str, bar
     except BudgetError as error:
         requests = [sent(comparison.request, config) for comparison in asked]
         raise out_of_budget(error, client, requests) from error
-    common = {"draw": draw, "prompt_sha256": prompt_sha256(annotator), "protocol": "paper", "weight": 1.0}
+    digest = hashlib.sha256(single(annotator).prompt_template.encode()).hexdigest()
+    common = {"draw": draw, "prompt_sha256": digest, "protocol": "paper", "weight": 1.0}
     rows = []
     for item, comparison, preference in zip(items, asked, preferences, strict=True):
         verdict, score = verdict_of(preference)

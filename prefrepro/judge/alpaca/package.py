@@ -7,7 +7,6 @@ or two, so it happens inside functions.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import logging
 import sys
@@ -87,11 +86,6 @@ def single(annotator: PairwiseAnnotator) -> Any:
     """The only annotator of its pool."""
     (only,) = annotator.annotators.values()
     return only
-
-
-def prompt_sha256(annotator: PairwiseAnnotator) -> str:
-    """Hex SHA-256 of the prompt template."""
-    return hashlib.sha256(single(annotator).prompt_template.encode()).hexdigest()
 
 
 def comparisons(annotator: PairwiseAnnotator, pairs: pd.DataFrame) -> list[Comparison]:

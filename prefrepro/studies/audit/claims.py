@@ -147,6 +147,9 @@ def _pairs(
         (table, row, column), (below, below_row, below_column) = _cell(high, one.table), _cell(low, one.table)
         of_table = sorted({place[3] for place in cells if place[:2] == (paper, table)})
         given = [name for name in (column or below_column,) if name] or one.columns
+        rows = [place[2] for place in cells if place[0] == paper and place[1] in (table, below)]
+        if unknown := [name for name in (row, below_row) if name not in rows]:
+            raise UserError(f'{where}: no cell of row "{unknown[0]}" is printed.{nearest(unknown[0], rows)}')
         for each in given or of_table:
             places = (paper, table, row, column or each), (paper, below, below_row, below_column or each)
             missing = ["/".join(place[1:]) for place in places if place not in cells]
@@ -173,7 +176,7 @@ def write(judged: Sequence[Judged], path: Path) -> None:
 
 
 def _row(one: Judged, pair: Pair | None) -> dict[str, object]:
-    about = {"paper": one.paper, "claim": one.name, "where": one.claim.where, "says": one.claim.says}
+    about: dict[str, object] = {"paper": one.paper, "claim": one.name, "where": one.claim.where, "says": one.claim.says}
     if pair is None:
         return about
     words = {True: "yes", False: "no", None: None}

@@ -113,8 +113,7 @@ def _judge_again(published: PublishedSet, config: JudgeConfig, cache: Path, prot
             write_text(Path(folder) / "scores.json", text)
         with judge_client(config, cache, identity=identity, scorer=scorer) as client:
             order = [pair.candidate_first for pair in published.pairs]
-            how = {"protocol": protocol, "template": published.template}
-            verdicts = judge_items(items, client, **how, candidate_first=order)
+            verdicts = judge_items(items, client, protocol=protocol, template=published.template, candidate_first=order)
         return verdicts.assign(verdict_set_id=f"calibration_{published.name}_{config.name}")
 
 
