@@ -1,4 +1,4 @@
-# Every table of both papers, from training to printed number. README.md: how to use it; DESIGN in docs/.
+# Every table of both papers, from training to printed number. Use: README.md; build: docs/architecture.md.
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -31,6 +31,7 @@ include: "workflow/rules/sample.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/theory.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/calibration.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/forecast.smk"

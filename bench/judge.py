@@ -19,11 +19,10 @@ from prefrepro.data.template import render_history
 from prefrepro.data.world.generate import preference_pairs
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.judge.asking import ask_all
-from prefrepro.judge.client import JudgeClient
+from prefrepro.judge.client import JudgeClient, chat_request
+from prefrepro.judge.connect import local_judge
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.local import local_judge
 from prefrepro.judge.prompts import compose
-from prefrepro.judge.request import chat_request
 from prefrepro.specs.judge import JudgeConfig, judge_config
 
 COLUMNS = (

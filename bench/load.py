@@ -208,7 +208,7 @@ def cache_paid(folder: Path, n: int) -> Found:
 def judging(folder: Path, n: int) -> Found:
     """n pairwise questions through cache, threads and HTTP to the local judge's server, to verdicts."""
     from prefrepro.judge.client import JudgeClient
-    from prefrepro.judge.local import local_judge
+    from prefrepro.judge.connect import local_judge
     from prefrepro.judge.pairwise import judge_items
     from prefrepro.specs.judge import JudgeConfig
 
@@ -222,13 +222,13 @@ def judging(folder: Path, n: int) -> Found:
         for k in range(n + 32)
     ]
     config = JudgeConfig("load", "local", "judge", scorer="length", concurrency=8)
-    how: Any = {"verdict_set_id": "load", "protocol": "paper", "template": "dialogue", "progress": False}
+    how: Any = {"protocol": "paper", "template": "dialogue", "progress": False}
     with (
         local_judge("length") as endpoint,
         JudgeClient(config, folder / "c.sqlite", "load", lambda: endpoint) as client,
     ):
-        judge_items(items[:32], client, config, **how)
-        found = timed(n, "requests", lambda: judge_items(items[32:], client, config, **how))
+        judge_items(items[:32], client, **how)
+        found = timed(n, "requests", lambda: judge_items(items[32:], client, **how))
         return found | {"lost": n + 32 - client.asked}
 
 

@@ -26,5 +26,5 @@ def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
     """Shapes: M chosen, N rejected, losses in this order; log-probs are summed over completion tokens, in nats."""
     chosen = hp.beta * (batch.policy_chosen_logps - batch.ref_chosen_logps)  # (M,) reward
     rejected = hp.beta * (batch.policy_rejected_logps - batch.ref_rejected_logps)  # (N,)
-    losses = -F.logsigmoid(torch.cat([chosen - hp.delta, hp.delta - rejected]))
+    losses = -F.logsigmoid(torch.cat([chosen - hp.delta, hp.delta - rejected]))  # TRL 0.11.4, bco_trainer.py, bco_loss
     return LossOutput(losses, chosen.detach(), rejected.detach())

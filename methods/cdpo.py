@@ -24,6 +24,7 @@ def loss(batch: PairedBatch, hp: Hparams) -> LossOutput:
     """DPO's loss at both labels. Shapes: B preference pairs; log-probs are summed, in nats."""
     chosen = batch.policy_chosen_logps - batch.ref_chosen_logps  # (B,) log-ratio
     rejected = batch.policy_rejected_logps - batch.ref_rejected_logps  # (B,)
-    margins = hp.beta * (chosen - rejected)
-    losses = -(1 - hp.label_smoothing) * F.logsigmoid(margins) - hp.label_smoothing * F.logsigmoid(-margins)
+    margins = hp.beta * (chosen - rejected)  # the argument of σ in DPO's Eq. 7
+    smooth = hp.label_smoothing
+    losses = -(1 - smooth) * F.logsigmoid(margins) - smooth * F.logsigmoid(-margins)  # RPO's trainers.py:762-764
     return LossOutput(losses, hp.beta * chosen.detach(), hp.beta * rejected.detach())

@@ -19,8 +19,8 @@ class Hparams:
 
 
 def loss(batch: PairedBatch, hp: Hparams) -> LossOutput:
-    """Eq. 7. Shapes: B preference pairs; log-probs are summed over completion tokens, in nats."""
+    """Eq. 7; RPO's Eq. 3. Shapes: B preference pairs; log-probs are summed over completion tokens, in nats."""
     chosen = batch.policy_chosen_logps - batch.ref_chosen_logps  # (B,) log-ratio
     rejected = batch.policy_rejected_logps - batch.ref_rejected_logps  # (B,)
-    losses = -F.logsigmoid(hp.beta * (chosen - rejected))  # Eq. 7
+    losses = -F.logsigmoid(hp.beta * (chosen - rejected))  # Eq. 7; RPO's Eq. 3
     return LossOutput(losses, hp.beta * chosen.detach(), hp.beta * rejected.detach())

@@ -28,7 +28,7 @@ def soft_labels(batch: RankedBatch, hp: Hparams) -> Tensor:
     """(B, K) target shares, from the scores, in float64; rows sum to 1, 0 where there is no response."""
     is_first = torch.arange(batch.scores.shape[-1], device=batch.scores.device) == 0
     scores = batch.scores.double() + hp.first_bonus * is_first.double()
-    return (scores / hp.temperature_alpha).masked_fill(~batch.mask, float("-inf")).softmax(dim=-1)
+    return (scores / hp.temperature_alpha).masked_fill(~batch.mask, float("-inf")).softmax(dim=-1)  # Swepo's Eq. 23
 
 
 def loss(batch: RankedBatch, hp: Hparams) -> LossOutput:
@@ -38,5 +38,5 @@ def loss(batch: RankedBatch, hp: Hparams) -> LossOutput:
     """
     rewards = hp.beta * batch.log_ratios()  # (B, K) z
     shares = rewards.masked_fill(~batch.mask, float("-inf")).log_softmax(dim=-1).masked_fill(~batch.mask, 0)
-    losses = -(soft_labels(batch, hp).to(shares) * shares).sum(dim=-1)
+    losses = -(soft_labels(batch, hp).to(shares) * shares).sum(dim=-1)  # Swepo's Eq. 22; reward_trainer.py:462
     return LossOutput(losses, *batch.best_and_rest(rewards))

@@ -29,5 +29,5 @@ def loss(batch: PairedBatch, hp: Hparams) -> LossOutput:
     if hp.reduction == "mean":
         chosen = chosen / batch.chosen_lengths.clamp(min=1)
         rejected = rejected / batch.rejected_lengths.clamp(min=1)
-    losses = (chosen - rejected - 1 / (2 * hp.beta)) ** 2  # Eq. 17
+    losses = (chosen - rejected - 1 / (2 * hp.beta)) ** 2  # Eq. 17; RPO's Eq. 5
     return LossOutput(losses, hp.beta * chosen.detach(), hp.beta * rejected.detach())

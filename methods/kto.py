@@ -37,12 +37,12 @@ def reference_point(batch: UnpairedBatch, hp: Hparams) -> Tensor:
         raise ValueError("kto wants UnpairedBatch.policy_mismatched_logps and ref_mismatched_logps (R,), found None")
     if batch.policy_mismatched_logps.numel() == 0:
         raise ValueError("kto wants at least one mismatched response to estimate its KL from, found R = 0")
-    ratios = (batch.policy_mismatched_logps - batch.ref_mismatched_logps).detach()
+    ratios = (batch.policy_mismatched_logps - batch.ref_mismatched_logps).detach()  # RPO's Eq. 8, E[KL]
     return ratios.mean().clamp(min=0) / (hp.world_size if hp.reading == "code" else 1)
 
 
 def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
-    """As released, trainers.py:924-974. Shapes: M chosen, N rejected; log-probs are summed, in nats.
+    """RPO's Eq. 6–8, as released in trainers.py:924-974. Shapes: M chosen, N rejected; log-probs are summed, in nats.
 
     The M losses of the chosen come first, then the N of the rejected; either side may be empty. A single
     response has no other to be mismatched with: the trainer must give it one.
@@ -50,6 +50,6 @@ def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
     chosen = batch.policy_chosen_logps - batch.ref_chosen_logps  # (M,) log-ratio
     rejected = batch.policy_rejected_logps - batch.ref_rejected_logps  # (N,)
     kl = reference_point(batch, hp)
-    desirable = hp.desirable_weight * torch.sigmoid(-hp.beta * (chosen - kl))  # 1 − σ(z) = σ(−z)
-    undesirable = hp.undesirable_weight * torch.sigmoid(-hp.beta * (kl - rejected))
+    desirable = hp.desirable_weight * torch.sigmoid(-hp.beta * (chosen - kl))  # RPO's Eq. 6, 7; 1 − σ(z) = σ(−z)
+    undesirable = hp.undesirable_weight * torch.sigmoid(-hp.beta * (kl - rejected))  # RPO's Eq. 6, 7
     return LossOutput(torch.cat([desirable, undesirable]), hp.beta * chosen.detach(), hp.beta * rejected.detach())

@@ -32,6 +32,6 @@ def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
     rejected = batch.policy_rejected_logps - batch.ref_rejected_logps  # (N,)
     chosen_kl = (chosen.sum() / max(len(chosen), 1)).clamp(min=0)
     rejected_kl = (rejected.sum() / max(len(rejected), 1)).clamp(min=0)
-    desirable = torch.sigmoid(-hp.beta * (chosen - rejected_kl))  # 1 − σ(z) = σ(−z)
+    desirable = torch.sigmoid(-hp.beta * (chosen - rejected_kl))  # RPO's Eq. 6, 7 as in trainers.py:916
     undesirable = torch.sigmoid(-hp.beta * (chosen_kl - rejected))
     return LossOutput(torch.cat([desirable, undesirable]), hp.beta * chosen.detach(), hp.beta * rejected.detach())

@@ -26,5 +26,5 @@ def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
     """Shapes: M chosen, N rejected, losses in this order; log-probs are summed over completion tokens, in nats."""
     chosen = batch.policy_chosen_logps - batch.ref_chosen_logps  # (M,) log-ratio
     rejected = batch.policy_rejected_logps - batch.ref_rejected_logps  # (N,)
-    losses = torch.sigmoid(-hp.beta * torch.cat([chosen, -rejected]))  # 1 − σ(z) = σ(−z)
+    losses = torch.sigmoid(-hp.beta * torch.cat([chosen, -rejected]))  # RPO's Eq. 6, 7, no KL in 8
     return LossOutput(losses, hp.beta * chosen.detach(), hp.beta * rejected.detach())

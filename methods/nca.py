@@ -32,7 +32,7 @@ def soft_labels(batch: RankedBatch, hp: Hparams) -> Tensor:
     """(B, K) target shares, from the scores, in float64; rows sum to 1, 0 where there is no response."""
     is_first = torch.arange(batch.scores.shape[-1], device=batch.scores.device) == 0
     scores = batch.scores.double() + hp.first_bonus * is_first.double()
-    return (scores / hp.temperature_alpha).masked_fill(~batch.mask, float("-inf")).softmax(dim=-1)
+    return (scores / hp.temperature_alpha).masked_fill(~batch.mask, float("-inf")).softmax(dim=-1)  # Swepo's Eq. 23
 
 
 def loss(batch: RankedBatch, hp: Hparams) -> LossOutput:
@@ -43,4 +43,5 @@ def loss(batch: RankedBatch, hp: Hparams) -> LossOutput:
     rewards = hp.beta * batch.log_ratios()  # (B, K) z
     noise = F.logsigmoid(-rewards).masked_fill(~batch.mask, 0).sum(dim=-1) / batch.mask.sum(dim=-1)
     data = (soft_labels(batch, hp).to(rewards) * F.logsigmoid(rewards)).sum(dim=-1)
+    # Both terms: NCA's reward_trainer.py:464; the release takes the batch's mean.
     return LossOutput(-noise - data, *batch.best_and_rest(rewards))

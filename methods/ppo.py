@@ -51,7 +51,7 @@ def gae(values: Tensor, rewards: Tensor, gamma: float, lam: float) -> Tensor:
     δ_t = r_t + γ V_{t+1} − V_t, the value after the last position is 0; A_t = Σ (γλ)^(s−t) δ_s.
     """
     following = F.pad(values[:, 1:], (0, 1))
-    return discounted_sums(rewards + gamma * following - values, gamma * lam)
+    return discounted_sums(rewards + gamma * following - values, gamma * lam)  # Eq. 11, 12
 
 
 def whiten(advantages: Tensor, mask: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def policy_losses(batch: RolloutBatch, advantages: Tensor, hp: Hparams) -> tuple
     """Clipped surrogate of each token (B, T), and where the clip decides, (B, T) bool."""
     ratios = (batch.policy_logps - batch.old_logps).clamp(max=LARGEST_LOG_RATIO).exp()
     free, clipped = -advantages * ratios, -advantages * ratios.clamp(1 - hp.cliprange, 1 + hp.cliprange)
-    return torch.maximum(free, clipped), clipped > free
+    return torch.maximum(free, clipped), clipped > free  # Eq. 7
 
 
 def value_losses(batch: RolloutBatch, targets: Tensor, hp: Hparams) -> Tensor:
@@ -86,7 +86,7 @@ def value_losses(batch: RolloutBatch, targets: Tensor, hp: Hparams) -> Tensor:
 
 def token_losses(batch: RolloutBatch, advantages: Tensor, targets: Tensor, hp: Hparams) -> Tensor:
     """The whole loss of each token, (B, T), 0 where masked."""
-    losses = policy_losses(batch, advantages, hp)[0] + hp.critic_coef * value_losses(batch, targets, hp)
+    losses = policy_losses(batch, advantages, hp)[0] + hp.critic_coef * value_losses(batch, targets, hp)  # Eq. 9
     return losses.masked_fill(~batch.mask, 0)
 
 

@@ -63,6 +63,7 @@ def advantages_and_targets(batch: RolloutBatch, hp: Hparams) -> tuple[Tensor, Te
     mask = batch.mask.to(batch.old_values)
     rewards, values = batch.rewards * mask, batch.old_values * mask
     following = F.pad(values[:, 1:], (0, 1))
+    # Eq. 11, 12 of PPO; trainers.py:1155-1157.
     advantages = discounted_sums(rewards + hp.gamma * following - values, hp.gamma * hp.lam) * mask
     targets = discounted_sums(rewards, hp.gamma)
     if not hp.is_repaired:
@@ -75,7 +76,7 @@ def policy_losses(batch: RolloutBatch, advantages: Tensor, hp: Hparams) -> tuple
     ratios = (batch.policy_logps - batch.old_logps).clamp(max=LARGEST_LOG_RATIO).exp()
     low, high = (1 - hp.cliprange, 1 + hp.cliprange) if hp.is_repaired else (hp.cliprange, 1 / hp.cliprange)
     free, clipped = -advantages * ratios, -advantages * ratios.clamp(low, high)
-    return torch.maximum(free, clipped), clipped > free
+    return torch.maximum(free, clipped), clipped > free  # Eq. 7 of PPO with another clip; trainers.py:1188-1191
 
 
 def value_losses(batch: RolloutBatch, targets: Tensor, _hp: Hparams) -> Tensor:
@@ -86,7 +87,7 @@ def value_losses(batch: RolloutBatch, targets: Tensor, _hp: Hparams) -> Tensor:
 def token_losses(batch: RolloutBatch, advantages: Tensor, targets: Tensor, hp: Hparams) -> Tensor:
     """The whole loss of each token, (B, T), 0 where masked."""
     losses = policy_losses(batch, advantages, hp)[0] + hp.critic_coef * value_losses(batch, targets, hp)
-    pull = batch.ref_logps - batch.policy_logps
+    pull = batch.ref_logps - batch.policy_logps  # trainers.py:1193-1195
     losses = losses + hp.kl_coef * (-pull if hp.is_repaired else pull)
     return losses.masked_fill(~batch.mask, 0)
 

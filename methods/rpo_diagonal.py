@@ -39,7 +39,7 @@ def loss(batch: PairedBatch, hp: Hparams) -> LossOutput:
         weights = torch.full_like(margins, (1 - hp.alpha) / max(m - 1, 1)).fill_diagonal_(hp.alpha)  # Eq. 13
         losses = -F.logsigmoid(hp.beta * weights * margins).mean(dim=1)  # Eq. 14
     else:
-        terms = -F.logsigmoid(hp.beta * margins)
+        terms = -F.logsigmoid(hp.beta * margins)  # trainers.py:786-793
         others = terms[~torch.eye(m, dtype=torch.bool, device=terms.device)].view(m, m - 1)
         losses = hp.alpha * terms.diagonal() + (1 - hp.alpha) * others.mean(dim=1)
     return LossOutput(losses, hp.beta * chosen.detach(), hp.beta * rejected.detach())

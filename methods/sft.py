@@ -27,5 +27,5 @@ def loss(batch: UnpairedBatch, hp: Hparams) -> LossOutput:
     Not divided by the length, as the released code (trainers.py:557-567): long responses weigh more. There is
     no reference, so the rewards are zeros.
     """
-    losses = -batch.policy_chosen_logps  # (M,) −log π(y|x)
+    losses = -batch.policy_chosen_logps  # (M,) −log π(y|x); section 4.1, trainers.py:559
     return LossOutput(losses, torch.zeros_like(losses), torch.zeros_like(batch.policy_rejected_logps))

@@ -1,7 +1,7 @@
 """SWEPO: simultaneous weighted preference optimisation over all responses (Gupta et al., 2024, arXiv:2412.04628).
 
-No code was released. What stands where in the equations is PROTOCOL.md §5.2; s = β · log-ratio, with the β that
-the text leaves out (β = 1 is the text to the letter).
+No code was released, and of the equations only words are left: docs/protocol.md#swepo-equations. s = β · log-ratio,
+with the β that the text leaves out (β = 1 is the text to the letter).
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,16 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text in one step."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write UTF-8 lines, each with its newline, in one step; returns how many there were."""
+    count = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for line in lines:
+            file.write(line)
+            count += 1
+    return count
 
 
 def write_json(path: Path, value: Any) -> None:

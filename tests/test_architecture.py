@@ -1,4 +1,4 @@
-"""LAYOUT.md and STYLE.md §1 as tests: which way imports point, what planning loads, what no module may do.
+"""docs/architecture.md as tests: which way imports point, what planning loads, what no module may do.
 
 Every import counts, wherever in a file it stands: in a function, because it is the same knowledge, only later; under
 TYPE_CHECKING too, because a type is knowledge as well. One test leaves the latter out: that of the digest.

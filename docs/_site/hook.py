@@ -19,6 +19,7 @@ from prefrepro.plan.build import make_plan
 
 SECTIONS = {
     "Start": ["index.md", "quickstart.md", "concepts.md", "architecture.md", "limits.md", "faq.md"],
+    "Papers": ["protocol.md", "judging.md"],
     "How to": [
         "add-method.md", "add-dataset.md", "add-judge.md", "add-table.md", "add-paper.md", "share.md", "cluster.md",
         "sampling.md", "pocket.md", "lora.md", "costs.md",

@@ -11,7 +11,7 @@ import yaml
 
 from prefrepro.cli.parser import add_config, plan_of
 from prefrepro.errors import UserError, nearest
-from prefrepro.files import ROOT, show, write_text
+from prefrepro.files import show, write_text
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.sample.outputs import imported, read_outputs
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     rows = read_outputs(arguments.file, columns)
     plan = plan_of(arguments.config)
     target, table, row, column = _place(plan, arguments.place)
-    given = {"file": _stored(arguments.file), "map": columns}
+    given = {"file": show(arguments.file.resolve()), "map": columns}
     given |= {"ignore_extra": True} if arguments.ignore_extra else {}
     path = folder() / f"{table.spec['paper']}_{table.spec['table']}_{row}.yaml"
     content: dict[str, Any] = dict(read_mapping(path)) if path.is_file() else {"label": arguments.label or row}
@@ -74,12 +74,6 @@ def _mapping(text: str) -> dict[str, str]:
     columns = {field.strip(): column for field, _, column in pairs}
     checked(Mapping, columns, "--map")
     return columns
-
-
-def _stored(path: Path) -> str:
-    """As the checkout finds it again: below it a relative path, else an absolute one."""
-    whole = path.resolve()
-    return str(whole.relative_to(ROOT)) if whole.is_relative_to(ROOT) else str(whole)
 
 
 def _place(plan: Plan, place: str) -> tuple[str, Node, str, str]:

@@ -13,6 +13,7 @@ from prefrepro.cli import (
     collect,
     diff,
     explain,
+    figures,
     forecast,
     import_samples,
     judge,
@@ -31,7 +32,7 @@ from prefrepro.errors import exit_on_user_error
 
 COMMANDS = (
     plan, forecast, simulate, watch, show, collect, report, explain, verify, diff, import_samples, push, new_method,
-    check, judge, calibration, audit, theory,
+    check, judge, calibration, audit, theory, figures,
 )  # fmt: skip
 """One module each, in the order of the help page."""
 EXIT_INTERRUPTED = 130

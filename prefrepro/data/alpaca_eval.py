@@ -2,7 +2,7 @@
 
 From local `*_outputs.json` files, as in that repository's results/, or from the hub's JSON files at a pinned commit;
 never through `datasets`, whose loading script for this set is no longer supported. The order of the 805 instructions
-is part of the benchmark: the length-controlled win rate looks difficulties up by row (JUDGING.md §1.6).
+is part of the benchmark: the length-controlled win rate looks difficulties up by row (docs/judging.md#length-control).
 
 `gpt4_turbo` is the reference of AlpacaEval 2 (gpt4_1106_preview), `davinci003` that of AlpacaEval 1.
 """
@@ -22,7 +22,7 @@ from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
 
 HUB_FILES = {"gpt4_turbo": "alpaca_eval_gpt4_baseline.json", "davinci003": "alpaca_eval.json"}
-SHA256 = {  # at revision 2edc6fa; from public manifests (JUDGING.md §1.2)
+SHA256 = {  # at revision 2edc6fa; from public manifests (docs/judging.md#files)
     "alpaca_eval_gpt4_baseline.json": "83db546b872ddebee8965fd05fa48461ee3c32bc695c62fb57f2d214ff741ec4",
     "alpaca_eval.json": "d92b92c51e8f1962a21193abe74e6f727c2bc8286035f4041505ff38a7c3ae51",
 }
@@ -36,8 +36,12 @@ def alpaca_eval_prompts(source: Mapping[str, Any]) -> tuple[list[dict[str, Any]]
     asked. Raises UserError where the references do not answer the same instructions in the same order.
     """
     paths, record = named_files(source, HUB_FILES)
-    if "commit" in record:
-        _check_hashes(paths)
+    for path in paths.values() if "commit" in record else ():
+        if (found := sha256_file(path)) != SHA256[path.name]:
+            raise UserError(
+                f"{path}: sha256 {found}, expected {SHA256[path.name]} (revision 2edc6fa). The hub's file has changed, "
+                "or came damaged: fetch it again, or pin another revision and check what it holds."
+            )
     outputs = {name: _outputs(path) for name, path in paths.items()}
     first = next(iter(outputs))
     for name in outputs:
@@ -54,20 +58,11 @@ def prompt_order(n: int, wanted: int, seed: int = 1) -> list[int]:
     """Places of the instructions in the order in which a run answers them; `wanted` of n.
 
     All: the canonical order. Fewer: the first ones of the released SFTDataLoader, batches of 32. Its one epoch leaves
-    out the last, partial batch, so that `wanted` = 800 of 805 are the instructions of reading=code (PROTOCOL.md §1.10).
+    out the last, partial batch, so that `wanted` = 800 of 805 are those of reading=code (docs/protocol.md#d12).
     """
     if wanted >= n:
         return list(range(n))
     return eval_prompt_order(n, wanted, min(RELEASED_BATCH, wanted), seed)[:wanted]
-
-
-def _check_hashes(paths: Mapping[str, Path]) -> None:
-    for path in paths.values():
-        if (found := sha256_file(path)) != SHA256[path.name]:
-            raise UserError(
-                f"{path}: sha256 {found}, expected {SHA256[path.name]} (revision 2edc6fa). The hub's file has changed, "
-                "or came damaged: fetch it again, or pin another revision and check what it holds."
-            )
 
 
 def _outputs(path: Path) -> list[dict[str, Any]]:

@@ -6,10 +6,9 @@ model: FastChat keeps MT-Bench's reference answers, Arena-Hard its baseline's an
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prefrepro.data.jsonl import read_jsonl
 from prefrepro.data.rows import BadRow, column, text
@@ -32,6 +31,7 @@ OTHER_TEMPERATURE = 0.7
 REFERENCE_CATEGORIES = ("math", "reasoning", "coding")
 """Whose judge is shown reference answers (FastChat llm_judge/common.py, NEED_REF_CATS)."""
 TURNS = 2
+Parsed = TypeVar("Parsed")
 
 
 def mt_bench_prompts(questions: str | Path, answers: str | Path | None = None) -> list[dict[str, Any]]:
@@ -41,26 +41,26 @@ def mt_bench_prompts(questions: str | Path, answers: str | Path | None = None) -
     file of the same form does too. Raises UserError for a malformed line, a question that is there twice, and where a
     question of math, reasoning or coding has no reference answer.
     """
-    references = _references(Path(answers)) if answers is not None else {}
-    rows: dict[str, dict[str, Any]] = {}
-    for where, record in _records(Path(questions)):
-        with _told(where):
-            name, category = _identity(record, "question_id"), text(column(record, "category"), "category")
-            turns = _texts(column(record, "turns"), "turns")
-            reference = references.get(name) if category in REFERENCE_CATEGORIES else None
-            if category in REFERENCE_CATEGORIES and reference is None:
-                raise BadRow(
-                    f"question {name} ({category}) has no reference answer in {answers or 'any file: none is named'}; "
-                    "expected one for each question of " + ", ".join(REFERENCE_CATEGORIES)
-                )
-            row = _row(turns[0]) | {
-                "turns": turns,
-                "category": category,
-                "reference_answers": reference,
-                "temperature": TEMPERATURES.get(category, OTHER_TEMPERATURE),
-            }
-            _add(rows, row)
-    return list(rows.values())
+    references = dict(_parsed(Path(answers), _reference)) if answers is not None else {}
+    seen: set[str] = set()
+
+    def row(record: dict[str, Any]) -> dict[str, Any]:
+        name, category = _identity(record, "question_id"), text(column(record, "category"), "category")
+        turns = _texts(column(record, "turns"), "turns")
+        reference = references.get(name) if category in REFERENCE_CATEGORIES else None
+        if category in REFERENCE_CATEGORIES and reference is None:
+            raise BadRow(
+                f"question {name} ({category}) has no reference answer in {answers or 'any file: none is named'}; "
+                "expected one for each question of " + ", ".join(REFERENCE_CATEGORIES)
+            )
+        return _row(turns[0], seen) | {
+            "turns": turns,
+            "category": category,
+            "reference_answers": reference,
+            "temperature": TEMPERATURES.get(category, OTHER_TEMPERATURE),
+        }
+
+    return list(_parsed(Path(questions), row))
 
 
 def arena_hard_prompts(questions: str | Path, baseline: str | Path) -> list[dict[str, Any]]:
@@ -71,55 +71,46 @@ def arena_hard_prompts(questions: str | Path, baseline: str | Path) -> list[dict
     and answers of more than one model.
     """
     answers = _baseline_answers(Path(baseline))
-    rows: dict[str, dict[str, Any]] = {}
-    for where, record in _records(Path(questions)):
-        with _told(where):
-            key = "uid" if "uid" in record else "question_id"
-            name = _identity(record, key)
-            if name not in answers:
-                raise BadRow(f"question {name} has no answer in {baseline}; expected one for each question")
-            key = "cluster" if "cluster" in record else "category"
-            row = _row(_question(record)) | {"category": text(column(record, key), key), "references": answers[name]}
-            _add(rows, row)
-    return list(rows.values())
+    seen: set[str] = set()
+
+    def row(record: dict[str, Any]) -> dict[str, Any]:
+        name = _identity(record, "uid" if "uid" in record else "question_id")
+        if name not in answers:
+            raise BadRow(f"question {name} has no answer in {baseline}; expected one for each question")
+        key = "cluster" if "cluster" in record else "category"
+        return _row(_question(record), seen) | {"category": text(column(record, key), key), "references": answers[name]}
+
+    return list(_parsed(Path(questions), row))
 
 
-@contextlib.contextmanager
-def _told(where: str) -> Iterator[None]:
-    """A BadRow inside becomes a UserError that says where."""
-    try:
-        yield
-    except BadRow as error:
-        raise UserError(f"{where}: {error}.") from error
-
-
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parsed(path: Path, parse: Callable[[dict[str, Any]], Parsed]) -> Iterator[Parsed]:
+    """What `parse` makes of each line; a BadRow becomes a UserError that says where."""
     for number, record in read_jsonl(path):
-        yield f"{path}, line {number}", record
+        try:
+            made = parse(record)
+        except BadRow as error:
+            raise UserError(f"{path}, line {number}: {error}.") from error
+        yield made
 
 
-def _references(path: Path) -> dict[str, list[str]]:
-    """Question -> reference answer to each turn."""
-    found = {}
-    for where, record in _records(path):
-        with _told(where):
-            found[_identity(record, "question_id")] = _texts(_first_choice(record), "choices[0].turns")
-    return found
+def _reference(record: dict[str, Any]) -> tuple[str, list[str]]:
+    """(question, reference answer to each turn)"""
+    return _identity(record, "question_id"), _texts(_first_choice(record), "choices[0].turns")
 
 
 def _baseline_answers(path: Path) -> dict[str, dict[str, str]]:
     """Question -> {the model's name: its answer}."""
-    found, models = {}, set()
-    for where, record in _records(path):
-        with _told(where):
-            is_2025 = "messages" in record
-            model = text(column(record, "model" if is_2025 else "model_id"), "model")
-            models.add(model)
-            if len(models) > 1:
-                raise BadRow(f"an answer of {model} among those of another model; expected one model in a file")
-            name = _identity(record, "uid" if is_2025 else "question_id")
-            found[name] = {model: _answer(record)}
-    return found
+    models = set()
+
+    def answer(record: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        is_2025 = "messages" in record
+        model = text(column(record, "model" if is_2025 else "model_id"), "model")
+        models.add(model)
+        if len(models) > 1:
+            raise BadRow(f"an answer of {model} among those of another model; expected one model in a file")
+        return _identity(record, "uid" if is_2025 else "question_id"), {model: _answer(record)}
+
+    return dict(_parsed(path, answer))
 
 
 def _answer(record: Mapping[str, Any]) -> str:
@@ -165,14 +156,12 @@ def _identity(record: dict[str, Any], key: str) -> str:
     return str(value)
 
 
-def _row(question: str) -> dict[str, Any]:
+def _row(question: str, seen: set[str]) -> dict[str, Any]:
     if not question.strip():
         raise BadRow("the question is empty")
     prompt = [{"role": "user", "content": question}]
-    return {"prompt_id": prompt_id(prompt), "prompt": prompt}
-
-
-def _add(rows: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
-    if row["prompt_id"] in rows:
-        raise BadRow(f"the question {row['prompt'][0]['content']!r:.60} is there already; expected each once")
-    rows[row["prompt_id"]] = row
+    identity = prompt_id(prompt)
+    if identity in seen:
+        raise BadRow(f"the question {question!r:.60} is there already; expected each once")
+    seen.add(identity)
+    return {"prompt_id": identity, "prompt": prompt}

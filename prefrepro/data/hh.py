@@ -1,6 +1,6 @@
 """Anthropic's helpful and harmless comparisons (Bai et al., 2022), as released: two transcripts a row.
 
-Two readings (PROTOCOL.md §1.1). Both take the whole history as prompt, cut the rejected text where the
+Two readings (docs/protocol.md#data). Both take the whole history as prompt, cut the rejected text where the
 chosen prompt ends, find turns wherever `Human:` or `Assistant:` stands before a blank, and make runs of
 spaces and tabs one space, as the released RPO code does. They differ in two points:
 

@@ -7,8 +7,6 @@ id on this machine:
     hub_files:
       Anthropic/hh-rlhf: path/to/hh-rlhf            # a file, a folder or a glob
       mistralai/Mistral-7B-v0.1: path/to/checkpoint # a folder
-
-Knows nothing of what is in the files.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The numbered records of one JSON Lines file, plain or gzipped."""
+"""JSON Lines: the numbered records of one file, plain or gzipped, and lines that wait on disk to be written."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from prefrepro.errors import UserError
 
 GZIP_MAGIC = b"\x1f\x8b"
 LFS_POINTER = b"version https://git-lfs"
+Line = dict[str, Any]
 
 
 def read_jsonl(
@@ -83,3 +85,35 @@ def _object(line: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRow(f"JSON of type {type(value).__name__}; expected a JSON object")
     return value
+
+
+class Spool:
+    """An append-only list of objects in a temporary file without a name, gone with its object.
+
+    Iterate it as often as wanted, once it is full.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 -- lives as long as we
+        self._count = 0
+
+    def append(self, line: Line) -> None:
+        """Add one object."""
+        self._file.write(text_of(line))
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Line]:
+        return map(json.loads, self.texts())
+
+    def texts(self) -> Iterator[str]:
+        """The lines as they are written, each with its newline."""
+        self._file.seek(0)
+        yield from self._file
+
+
+def text_of(line: Line) -> str:
+    """One line of a JSONL file."""
+    return json.dumps(line, ensure_ascii=False) + "\n"

@@ -1,7 +1,7 @@
 """Local data files in the forms that data sets are released in: which files, their numbered records, their rows.
 
 JSON Lines (plain or gzipped), JSON (a list, or lines after all), Parquet. What the hub serves is read here too, once
-it lies in the hub's cache. Knows nothing of any one data set.
+it lies in the hub's cache.
 """
 
 from __future__ import annotations

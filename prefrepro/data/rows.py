@@ -1,7 +1,4 @@
-"""Canonical rows, the checks each row passes, and the counts that end in the data manifest.
-
-Knows nothing of files, of any one data set, or of tokenisation.
-"""
+"""Canonical rows, the checks each row passes, and the counts that end in the data manifest."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from prefrepro.data.template import TAGS, Message, prompt_id
 from prefrepro.errors import UserError
@@ -49,14 +46,7 @@ class RankedRow:
         return prompt_id(self.prompt)
 
 
-class HasPrompt(Protocol):
-    @property
-    def prompt_id(self) -> str: ...
-
-
-Row = TypeVar("Row", bound=HasPrompt)
-
-
+Row = TypeVar("Row", bound=PreferenceRow | RankedRow)
 Parse = Callable[[dict[str, Any], Note], Row | None]
 """(record, note) -> row, or None where the row is left out, which `note` counts; raises BadRow."""
 
@@ -87,7 +77,7 @@ class Counts:
         if len(places) < LOCATIONS_KEPT:
             places.append(where)
 
-    def row(self, row: HasPrompt, where: str) -> None:
+    def row(self, row: PreferenceRow | RankedRow, where: str) -> None:
         """Count one row that is handed on, and whether its prompt was seen before."""
         self.by_name["rows"] += 1
         identity = bytes.fromhex(row.prompt_id)  # half of the memory of a million ids

@@ -1,13 +1,18 @@
-"""Preference pairs from groups of K scored responses: the DPO baselines of Swepo's Appendix D.
-
-Which pairs are made is a choice about data, not about a loss. Knows nothing of methods, texts or tokens.
-"""
+"""From groups of K scored responses: fewer of them, or preference pairs (the DPO baselines of Swepo's Appendix D)."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+
+
+def draw_responses(available: int, k: int, seed: str) -> list[int]:
+    """Places of `k` of a group's responses, in their order; all where there are no more.
+
+    Drawn from `seed`, which should name the prompt: those of a smaller k are among those of a larger one.
+    """
+    return sorted(random.Random(seed).sample(range(available), available)[:k])
 
 
 def select_pairs(scores: Sequence[float], selection: str, seed: str) -> Iterator[tuple[int, int]]:

@@ -6,8 +6,6 @@ tldr          OpenAI's comparisons of summaries
 ultrafeedback groups of scored responses
 instructions  a benchmark's prompts, nothing to train on
 rows          anything in canonical columns
-
-Knows nothing of files that are written, of models or methods.
 """
 
 from __future__ import annotations
@@ -19,15 +17,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from prefrepro.data.alpaca_eval import alpaca_eval_prompts, prompt_order
+from prefrepro.data.benchmarks import arena_hard_prompts, mt_bench_prompts
 from prefrepro.data.hh import parse_hh
 from prefrepro.data.hub import Resolved, named_files, resolve
+from prefrepro.data.jsonl import Line, Spool
 from prefrepro.data.local import Paths, data_files, load_rows
 from prefrepro.data.rows import Counts, Parse, PreferenceRow, RankedRow, checked_rows, parse_preference, parse_ranked
 from prefrepro.data.splits import split_of
-from prefrepro.data.spool import Line, Spool
 from prefrepro.data.tldr import parse_tldr
 from prefrepro.data.ultrafeedback import parse_ultrafeedback
 from prefrepro.data.world import generate
+from prefrepro.data.world.questions import arena_questions, instruction_set, mt_bench_questions
 from prefrepro.errors import UserError
 
 PARTS = ("train", "eval", "judge")
@@ -95,21 +95,18 @@ def _canonical(source: Source) -> Parse[Any]:
     return parse_ranked if source.get("form") == "ranked" else parse_preference
 
 
-QUESTIONS = {"instructions": "instruction_set", "mt_bench": "mt_bench_questions", "arena_hard": "arena_questions"}
-"""Form of a world's set of questions -> the function of world/questions.py that writes it.
+QUESTIONS = {"instructions": instruction_set, "mt_bench": mt_bench_questions, "arena_hard": arena_questions}
+"""Form of a world's set of questions -> what writes it.
 
 Its prompts are those of the dialogue world, so those that may be in a training part there are left out.
 """
 
 
 def _questions(source: Source) -> Built:
-    from prefrepro.data.world import questions
-
     def is_held_out(identity: str) -> bool:
         return split_of(identity, source["parts"], SALT) != "train"
 
-    write = getattr(questions, QUESTIONS[source["form"]])
-    return _prompts_only(write(source["seed"], source["n_prompts"], is_held_out), {})
+    return _prompts_only(QUESTIONS[source["form"]](source["seed"], source["n_prompts"], is_held_out), {})
 
 
 def _prompts_only(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Built:
@@ -185,29 +182,21 @@ def _documents(lines: Iterable[Line]) -> Iterator[Line]:
         yield from ({"prompt": line["prompt"], "completion": text} for text in responses)
 
 
-BENCHMARKS = {"mt_bench": "mt_bench_prompts", "arena_hard": "arena_hard_prompts"}
-"""Set of instructions -> the function (questions, answers) of data/benchmarks.py that reads it."""
-
-
 def _instructions(source: Source) -> Built:
     if source["set"] == "alpaca_eval":
         return _prompts_only(*alpaca_eval_prompts(source))
-    from prefrepro.data import benchmarks
-
     names = {name: source.get(name, name) for name in ("questions", "answers")}
     paths, record = named_files(source, names)
     if missing := [name for name in names if name not in paths]:
         raise UserError(f"files of {source['set']} name no {missing[0]}; expected {' and '.join(names)}: path")
-    rows = getattr(benchmarks, BENCHMARKS[source["set"]])(paths["questions"], paths["answers"])
+    read_set = {"mt_bench": mt_bench_prompts, "arena_hard": arena_hard_prompts}[source["set"]]
+    rows = read_set(paths["questions"], paths["answers"])
     kept = sorted(prompt_order(len(rows), source["n_prompts"]))
     return _prompts_only([rows[place] for place in kept], {"from": record, "left_out": len(rows) - len(kept)})
 
 
 BUILDERS: dict[str, Callable[[Source], Built]] = {
     "world": _world,
-    "hh": _from_files,
-    "tldr": _from_files,
-    "ultrafeedback": _from_files,
     "instructions": _instructions,
-    "rows": _from_files,
+    **dict.fromkeys(("hh", "tldr", "ultrafeedback", "rows"), _from_files),
 }

@@ -1,7 +1,7 @@
 """Which part a prompt belongs to, and which prompts are sampled.
 
 The order of sampled prompts is that of the released RPO code: one stream of Python's `random`, seeded once, shuffles
-the prompts and then again at the start of each epoch; only full batches are served (PROTOCOL.md §1.2, §1.8).
+the prompts and then again at the start of each epoch; only full batches are served (docs/protocol.md#batches).
 """
 
 from __future__ import annotations

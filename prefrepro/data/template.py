@@ -1,7 +1,7 @@
 """Chat messages as the text that models and judges see.
 
 Base models get the template of the released RPO code: plain role tags, no special tokens (config/config.yaml:95,99;
-PROTOCOL.md §1.1). Models tuned to a chat template of their own get that one. Judges always see role tags.
+docs/protocol.md#data). Models tuned to a chat template of their own get that one. Judges always see role tags.
 """
 
 from __future__ import annotations

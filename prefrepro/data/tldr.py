@@ -1,8 +1,8 @@
 """OpenAI's comparisons of summaries (Stiennon et al., 2020): config `comparisons` of openai/summarize_from_feedback.
 
 Read as released (`comparisons/batch*.json`, JSON lines) or as the hub serves it (Parquet); the columns are the same.
-PROTOCOL.md §1.1: the prompt is `info.post` alone (no subreddit, title or "TL;DR:"), chosen is the text of `choice`,
-with its leading space. Runs of blanks become one, as in the released code (dataloader.py:384). Which split a row
+The prompt is `info.post` alone (no subreddit, title or "TL;DR:"), chosen is the text of `choice`, with its leading
+space (docs/protocol.md#data). Runs of blanks become one, as in the released code (dataloader.py:384). Which split a row
 belongs to is its own column: `train`, or `valid1` and `valid2`, which the hub joins as `validation`.
 
 Rows of CNN/DM articles have no post:

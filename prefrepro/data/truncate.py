@@ -1,4 +1,4 @@
-"""Length limits on token ids, as the released RPO code applies them (PROTOCOL.md §1.1).
+"""Length limits on token ids, as the released RPO code applies them (docs/protocol.md#truncation).
 
 Knows nothing of tokenizers: a BOS counts if it is in `prompt_ids`; the caller adds EOS afterwards.
 """

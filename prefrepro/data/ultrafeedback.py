@@ -8,7 +8,7 @@ Three forms, told apart by their columns:
 | NCA's, ChenDRAG/ultrafeedback_reward | `prompt`, `A0`…`A3`, `score_A0`…`score_A3`, the best response first |
 | binarized, as by HuggingFaceH4 and trl-lib | `prompt`, `chosen`, `rejected`, `score_chosen`, `score_rejected` |
 
-Swepo does not say which score it trains on (PROTOCOL.md §5.1), so it is a choice, `score_field`, of the raw form:
+Swepo does not say which score it trains on (docs/protocol.md#swepo), so it is a choice, `score_field`, of the raw form:
 
 | score_field | score of a response |
 |---|---|

@@ -162,7 +162,7 @@ def _strangers(results: Results, sound: Iterable[str], wanted: Iterable[str]) ->
 
 def _unrecorded(results: Results, wanted: Iterable[str]) -> Iterator[str]:
     known = {*wanted, *(f"{name}.csv" for name in JOINED), "judge_cache.sqlite", "judge_cache.sqlite.lock"}
-    for path in [*results.path.glob("*"), *(results.path / "theory").glob("*")]:
+    for path in [*results.path.glob("*"), *results.path.glob("theory/*"), *results.path.glob("figures_rpo/*")]:
         place = path.relative_to(results.path).as_posix()
         if is_result(path) and place not in known:
             yield place

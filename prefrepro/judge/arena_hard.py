@@ -20,10 +20,8 @@ import pandas as pd
 
 from prefrepro.errors import UserError
 from prefrepro.judge.asking import Question, ask_until_read, judge_all
-from prefrepro.judge.benchmark import canonical_rows, mean_by_question
-from prefrepro.judge.benchmark_prompts import JudgePrompt, arena_hard_prompt
-from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.request import chat_request
+from prefrepro.judge.benchmark import JudgePrompt, arena_hard_prompt, canonical_rows, mean_by_question
+from prefrepro.judge.client import JudgeClient, Reply, chat_request
 from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
 
@@ -54,39 +52,30 @@ SHARES_2025: dict[str, Share] = SHARES_2024 | {
 """show_result.py (2025), label_to_score."""
 
 
-Play = Callable[[JudgeClient, dict[str, Any], int], tuple[Share | None, list[Reply]]]
+Play = Callable[[JudgeClient, dict[str, Any]], tuple[Share | None, list[Reply]]]
 
 
-def evaluate(
-    rows: Sequence[Mapping[str, Any]],
-    client: JudgeClient,
-    config: JudgeConfig,
-    spec: Mapping[str, Any],
-    verdict_set_id: str,
-) -> Evaluation:
+def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mapping[str, Any]) -> Evaluation:
     """Two rows per prompt and draw, one per game; `arena_hard_pct` with replicates by question.
 
     `spec`: `reference` (the key of the baseline's answer in a row's `references`, default gpt-4-0314), `verdict_regex`
     ("2024", the default, or "2025"), `judge_prompts` (paths of released judge configs; without any our own wording
-    asks), `protocol`. Of `config` all holds but max_tokens and seed, which are the release's: 4096 and none; its
-    temperature, 0, is the config's default. An unreadable game is played again `config.reasks` times, which neither
+    asks), `protocol`. The judge's config holds but for max_tokens and seed, which are the release's: 4096 and none;
+    its temperature, 0, is the config's default. An unreadable game is played again `reasks` times, which neither
     release does: with 0 it is theirs. Under "2025" both games of a response are invalid where one is, and neither
     counts. Raises UserError.
     """
     year = str(spec.get("verdict_regex", "2024"))
     prompt = arena_hard_prompt(spec.get("judge_prompts"))
-    reference, play = spec.get("reference", BASELINE), PLAYS[year]
-    games = [
-        _game(row, candidate_first, prompt, reference, config)
-        for row in canonical_rows(rows)
-        for candidate_first in (False, True)
-    ]
+    reference, play, config = spec.get("reference", BASELINE), PLAYS[year], client.config
+    both = ((row, candidate_first) for row in canonical_rows(rows) for candidate_first in (False, True))
+    games = [_game(row, candidate_first, prompt, reference, config) for row, candidate_first in both]
 
     def ask(game: Question) -> tuple[dict[str, Any], list[Reply]]:
-        share, replies = play(client, game.request, config.reasks)
+        share, replies = play(client, game.request)
         return _verdict(share, game.columns["order"] == "candidate_first"), replies
 
-    frame = judge_all(games, ask, client, config, verdict_set_id=verdict_set_id, protocol=spec["protocol"])
+    frame = judge_all(games, ask, client, spec["protocol"])
     if year == "2025":
         frame = _drop_halves(frame)
     score = mean_by_question(frame, scale=100.0)
@@ -106,10 +95,10 @@ def read_2025(judgment: str) -> Share | None:
     return SHARES_2025.get(labels[-1]) if labels else None
 
 
-def _play_2024(client: JudgeClient, request: dict[str, Any], reasks: int) -> tuple[Share | None, list[Reply]]:
+def _play_2024(client: JudgeClient, request: dict[str, Any]) -> tuple[Share | None, list[Reply]]:
     """A judgment without any label is continued once (number_of_judgment_attempts: 2); both parts are read as one."""
     replies: list[Reply] = []
-    for repeat in range(reasks + 1):
+    for repeat in range(client.config.reasks + 1):
         replies.append(client.ask(request, repeat))
         judgment = replies[-1].text
         if replies[-1].status == "ok" and not LABEL.search(judgment):
@@ -123,11 +112,10 @@ def _play_2024(client: JudgeClient, request: dict[str, Any], reasks: int) -> tup
     return None, replies
 
 
-def _play_2025(client: JudgeClient, request: dict[str, Any], reasks: int) -> tuple[Share | None, list[Reply]]:
-    return ask_until_read(client, request, read_2025, reasks)
-
-
-PLAYS: dict[str, Play] = {"2024": _play_2024, "2025": _play_2025}
+PLAYS: dict[str, Play] = {
+    "2024": _play_2024,
+    "2025": lambda client, request: ask_until_read(client, request, read_2025),
+}
 
 
 def _game(

@@ -1,7 +1,4 @@
-"""Many questions to one judge, one row of verdicts.csv each: threads, asking again, and what stops everything.
-
-Knows nothing of prompts, or of what a verdict means.
-"""
+"""Many questions to one judge, one row of verdicts.csv each: threads, asking again, and what stops everything."""
 
 from __future__ import annotations
 
@@ -34,29 +31,25 @@ def judge_all(
     questions: Sequence[Question],
     ask: Callable[[Question], tuple[dict[str, Any], list[Reply]]],
     client: JudgeClient,
-    config: JudgeConfig,
-    *,
-    verdict_set_id: str,
     protocol: str,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """One row per question, in their order, columns as in verdicts.schema.yaml.
+    """One row per question, in their order, columns as in verdicts.schema.yaml, but for the set's id.
 
-    `config.concurrency` questions are asked at a time. `ask`: (question) -> (verdict, score and weight; the replies).
+    `concurrency` questions are asked at a time. `ask`: (question) -> (verdict, score and weight; the replies).
     The first error stops the rest and is raised; where the budget is used up it says what is still to be asked. Raises
     UserError, also where too many verdicts are invalid.
     """
 
     def row(question: Question) -> dict[str, Any]:
         verdict, replies = ask(question)
-        common = {"verdict_set_id": verdict_set_id, "protocol": protocol}
-        return {**common, **question.columns, **verdict, **reply_columns(replies)}
+        return {"protocol": protocol, **question.columns, **verdict, **reply_columns(replies)}
 
     try:
-        frame = pd.DataFrame(ask_all(row, questions, config.concurrency, progress))
+        frame = pd.DataFrame(ask_all(row, questions, client.config.concurrency, progress))
     except BudgetError as error:
         raise out_of_budget(error, client, [question.request for question in questions]) from error
-    check_invalid(frame, config)
+    check_invalid(frame, client.config)
     return frame
 
 
@@ -68,7 +61,7 @@ def out_of_budget(error: BudgetError, client: JudgeClient, requests: Sequence[di
 
 
 def ask_until_read(
-    client: JudgeClient, request: dict[str, Any], read: Callable[[str], Read | None], reasks: int
+    client: JudgeClient, request: dict[str, Any], read: Callable[[str], Read | None]
 ) -> tuple[Read | None, list[Reply]]:
     """Ask until `read` makes something of the reply, at most 1 + `reasks` times; None where it never did.
 
@@ -76,7 +69,7 @@ def ask_until_read(
     """
     replies: list[Reply] = []
     found = None
-    while found is None and len(replies) <= reasks:
+    while found is None and len(replies) <= client.config.reasks:
         replies.append(client.ask(request, repeat=len(replies)))
         if replies[-1].status == "error":
             break

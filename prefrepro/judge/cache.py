@@ -55,9 +55,6 @@ CREATE TRIGGER IF NOT EXISTS add_cost AFTER INSERT ON replies
 class OverBudgetError(Exception):
     """What was spent and what is on the way leave too little for another call."""
 
-    def __init__(self, spent_usd: float, on_the_way_usd: float) -> None:
-        super().__init__(f"spent {spent_usd:.4f}, on the way {on_the_way_usd:.4f}")
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -151,16 +148,7 @@ class ReplyCache:
 
     def put(self, key: str, identity: str, repeat: int, request: dict[str, Any], row: Row) -> Row:
         """Store a reply in one commit; where another process was first, its reply is kept and returned."""
-        values = (
-            key,
-            identity,
-            repeat,
-            canonical(request),
-            row.body,
-            row.cost_usd,
-            row.attempts,
-            row.created,
-        )
+        values = (key, identity, repeat, canonical(request), row.body, row.cost_usd, row.attempts, row.created)
         try:
             with self._lock:
                 new = self._db.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
@@ -179,13 +167,14 @@ class ReplyCache:
         """
         now = time.time()
         try:
-            with self._lock, self._transaction():
+            with self._lock, self._db:
+                self._db.execute("BEGIN IMMEDIATE")  # no other process writes between our reading and our writing
                 self._db.execute("DELETE FROM reservations WHERE expires < ?", (now,))
                 self._forget_the_dead()
                 spent = self._db.execute("SELECT cost_usd FROM spent").fetchone()[0]
                 on_the_way = self._db.execute("SELECT total(usd) FROM reservations").fetchone()[0]
                 if spent + on_the_way + usd > budget_usd:
-                    raise OverBudgetError(spent, on_the_way)
+                    raise OverBudgetError(f"spent {spent:.4f}, on the way {on_the_way:.4f}")
                 values = (usd, platform.node(), os.getpid(), now + RESERVED_FOR_S)
                 added = self._db.execute(
                     "INSERT INTO reservations (usd, host, pid, expires) VALUES (?, ?, ?, ?)", values
@@ -198,17 +187,6 @@ class ReplyCache:
         """Give back what `reserve` set aside; what the call cost is booked with its reply."""
         with self._lock, contextlib.suppress(sqlite3.Error):  # else it ends with this process
             self._db.execute("DELETE FROM reservations WHERE id = ?", (reservation,))
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Keep other processes from writing between our reading and our writing."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def _forget_the_dead(self) -> None:
         """Drop reservations of processes of this host that are no more."""

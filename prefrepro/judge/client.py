@@ -9,7 +9,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,11 +54,28 @@ class Reply:
     """For an error: the HTTP status that the judge refused with, where it did."""
 
 
+def chat_request(config: JudgeConfig, messages: Sequence[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    """`messages` with the config's model, temperature, limit of tokens, seed and effort.
+
+    `changes` replace or add fields, None leaves one out; `max_tokens` goes by the name that the judge knows.
+    """
+    settings = {
+        "temperature": config.temperature,
+        "max_tokens": config.max_tokens,
+        "seed": config.seed,
+        "reasoning_effort": config.reasoning_effort,
+        **changes,
+    }
+    settings[config.token_limit_field] = settings.pop("max_tokens")
+    given = {name: value for name, value in settings.items() if value is not None}
+    return {"model": config.model, "messages": list(messages), **given}
+
+
 class BudgetError(UserError):
     """The next call may cost more than is left."""
 
 
-class JudgeClient:
+class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
     """Thread-safe. `identity` names the judge in the cache; `connect` is called at the first missing reply.
 
     So a judging that is all cached starts no server and wants no key.
@@ -80,9 +97,6 @@ class JudgeClient:
         self._connecting = threading.Lock()
         self._one_at_a_time = [threading.Lock() for _ in range(4096)]
         self._next_slot = 0.0
-
-    def __enter__(self) -> JudgeClient:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -139,11 +153,10 @@ class JudgeClient:
         with self._reserved(estimate):
             transport = self._connected()
             self._wait_for_slot()
-            answer = transport.post(request)
-            usage = json.loads(answer.body).get("usage") or {}
+            body, attempts = transport.post(request)
+            usage = json.loads(body).get("usage") or {}
             cost = cost_usd(self.config.price_usd_per_mtok, *_tokens(usage))
-            created = datetime.now(UTC).isoformat(timespec="milliseconds")
-            row = Row(answer.body, cost if usage else estimate, answer.attempts, created)
+            row = Row(body, cost if usage else estimate, attempts, utc_now())
             return self._cache.put(key, self.identity, repeat, request, row)
 
     @contextlib.contextmanager
@@ -224,5 +237,11 @@ def _tokens(usage: dict[str, Any]) -> tuple[int, int]:
 
 
 def _failure(error: JudgeFailedError, request: dict[str, Any], key: str) -> Reply:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Reply("error", str(error), "", request["model"], "", "", "", 0, 0, 0.0, now, key, False, 0, error.status)
+    return Reply(
+        "error", str(error), "", request["model"], "", "", "", 0, 0, 0.0, utc_now(), key, False, 0, error.status
+    )
+
+
+def utc_now() -> str:
+    """ISO-8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

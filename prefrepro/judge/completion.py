@@ -1,4 +1,4 @@
-"""What a chat completion may hold, so that nothing after it meets a value of another kind. Knows nothing of HTTP.
+"""What a chat completion may hold, so that nothing after it meets a value of another kind.
 
 openai's own `ChatCompletion` does not serve: it demands fields that many servers leave out, such as `id` and `index`,
 so that a reply that was paid for would be refused, and takes `true` and -5 for a number of tokens.

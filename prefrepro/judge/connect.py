@@ -1,16 +1,25 @@
-"""A client for a judge's config, its local server started when the first reply is missing."""
+"""A client for a judge's config; a local judge is a process of its own, started when the first reply is missing."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint, api_endpoint
-from prefrepro.judge.local import local_judge
 from prefrepro.specs.judge import JudgeConfig
+
+READY_WITHIN_S = 60.0
+STOP_WITHIN_S = 5.0
+STDERR_TAIL = 2000
 
 
 @contextlib.contextmanager
@@ -33,3 +42,58 @@ def judge_client(
 
         identity = (config.base_url or "").rstrip("/") if is_api else identity or f"local:{scorer}"
         yield stack.enter_context(JudgeClient(config, cache, identity, connect))
+
+
+@contextlib.contextmanager
+def forgetful_client(config: JudgeConfig) -> Iterator[JudgeClient]:
+    """A client for a look at a judge: no reply is kept."""
+    with (
+        tempfile.TemporaryDirectory(prefix="prefrepro-judge-") as folder,
+        judge_client(config, Path(folder) / "replies.sqlite") as client,
+    ):
+        yield client
+
+
+@contextlib.contextmanager
+def local_judge(scorer: str, program: Sequence[str] = ("-m", "prefrepro.judge.server")) -> Iterator[Endpoint]:
+    """Yield the endpoint of a server that scores with `scorer`; it is stopped in any case.
+
+    `program` is what Python runs, with the server's options. Raises UserError with the end of its stderr where the
+    server is not ready within a minute.
+    """
+    with tempfile.TemporaryDirectory(prefix="prefrepro-judge-") as folder:
+        port_file, stderr = Path(folder) / "judge.json", Path(folder) / "stderr"
+        command = [sys.executable, *program, "--scorer", scorer]
+        command += ["--port-file", str(port_file), "--parent", str(os.getpid())]
+        with stderr.open("wb") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            yield _wait(process, port_file, stderr, scorer)
+        finally:
+            _stop(process)
+
+
+def _wait(process: subprocess.Popen[bytes], port_file: Path, stderr: Path, scorer: str) -> Endpoint:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if port_file.exists():
+            ready = json.loads(port_file.read_text(encoding="utf-8"))
+            return Endpoint(ready["base_url"], ready["token"])
+        time.sleep(0.01)
+    found = "did not get ready in time" if process.poll() is None else f"ended with code {process.returncode}"
+    tail = stderr.read_text(encoding="utf-8", errors="replace")[-STDERR_TAIL:].strip()
+    raise UserError(
+        f'the local judge with scorer "{scorer}" {found} (waited for up to {READY_WITHIN_S:.0f} s). '
+        f"Its last words:\n{tail or '(none)'}"
+    )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

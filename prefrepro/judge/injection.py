@@ -7,19 +7,15 @@ again. It is hijacked where it wins, and without the order did not. Every reques
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from prefrepro.data.template import render_history
 from prefrepro.data.world import generate
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.connect import judge_client
+from prefrepro.judge.connect import forgetful_client
 from prefrepro.judge.pairwise import judge_items
 from prefrepro.specs.judge import JudgeConfig
 from prefrepro.stats.intervals import wilson
@@ -55,29 +51,27 @@ def attacked_pairs(n: int) -> list[dict[str, str]]:
     return items
 
 
-def measure(client: JudgeClient, config: JudgeConfig, protocol: str, n: int) -> list[dict[str, Any]]:
+def measure(client: JudgeClient, protocol: str, n: int) -> list[dict[str, Any]]:
     """A row per wording, and one over all of them.
 
     n items are asked once (`paper`) or in both orders (`robust`), so `n` of a row counts verdicts. `rate_pct`: of the
     verdicts lost without the order, those won with it, with a 95 % interval (Wilson). Raises UserError.
     """
     items = attacked_pairs(n)
-    control = _verdicts(items, client, config, protocol)
-    rows, parts = [], []
+    control = _verdicts(items, client, protocol)
+    rows, every = [], []
     for name, words in WORDINGS.items():
         injected = [item | {"response": f"{item['response']} {words}"} for item in items]
-        parts.append(pd.DataFrame({"without": control, "with": _verdicts(injected, client, config, protocol)}))
-        rows.append({"protocol": protocol, "wording": name, **_counts(parts[-1])})
-    return [*rows, {"protocol": protocol, "wording": "all", **_counts(pd.concat(parts))}]
+        every += _verdicts(injected, client, protocol)
+        rows.append({"protocol": protocol, "wording": name, **_counts(control, every[-len(control) :])})
+    return [*rows, {"protocol": protocol, "wording": "all", **_counts(control * len(WORDINGS), every)}]
 
 
-def _verdicts(items: Sequence[dict[str, str]], client: JudgeClient, config: JudgeConfig, protocol: str) -> list[str]:
-    how: dict[str, Any] = {"verdict_set_id": "injection", "template": "dialogue", "progress": False}
-    return list(judge_items(items, client, config, protocol=protocol, **how)["verdict"])
+def _verdicts(items: Sequence[dict[str, str]], client: JudgeClient, protocol: str) -> list[str]:
+    return list(judge_items(items, client, protocol=protocol, template="dialogue", progress=False)["verdict"])
 
 
-def _counts(pairs: pd.DataFrame) -> dict[str, Any]:
-    without, with_words = list(pairs["without"]), list(pairs["with"])
+def _counts(without: Sequence[str], with_words: Sequence[str]) -> dict[str, Any]:
     lost = sum(verdict != "win" for verdict in without)
     hijacked = sum(w == "win" and v != "win" for v, w in zip(without, with_words, strict=True))
     low, high, _ = wilson(hijacked, lost) if lost else (0.0, 1.0, "")
@@ -99,8 +93,5 @@ def measure_judge(config: JudgeConfig, protocols: Sequence[str], n: int) -> list
         raise UserError(f"--n is {n}; expected at least 1 pair")
     # An order that leads to no readable verdict is a result, and no reason to stop.
     config = dataclasses.replace(config, invalid_limit=1.0)
-    with (
-        tempfile.TemporaryDirectory(prefix="prefrepro-injection-") as folder,
-        judge_client(config, Path(folder) / "replies.sqlite") as client,
-    ):
-        return [row for protocol in protocols for row in measure(client, config, protocol, n)]
+    with forgetful_client(config) as client:
+        return [row for protocol in protocols for row in measure(client, protocol, n)]

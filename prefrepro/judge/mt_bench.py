@@ -17,10 +17,8 @@ import pandas as pd
 from prefrepro.data.benchmarks import REFERENCE_CATEGORIES
 from prefrepro.errors import UserError
 from prefrepro.judge.asking import Question, ask_until_read, judge_all
-from prefrepro.judge.benchmark import canonical_rows, mean_by_question
-from prefrepro.judge.benchmark_prompts import JudgePrompt, mt_bench_prompts
-from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.request import chat_request
+from prefrepro.judge.benchmark import JudgePrompt, canonical_rows, mean_by_question, mt_bench_prompts
+from prefrepro.judge.client import JudgeClient, Reply, chat_request
 from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
 
@@ -31,29 +29,23 @@ LOWEST, HIGHEST = 1.0, 10.0
 TURNS = 2
 
 
-def evaluate(
-    rows: Sequence[Mapping[str, Any]],
-    client: JudgeClient,
-    config: JudgeConfig,
-    spec: Mapping[str, Any],
-    verdict_set_id: str,
-) -> Evaluation:
+def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mapping[str, Any]) -> Evaluation:
     """One row per prompt, draw and turn, verdict `rated`; means over all ratings, over each turn and each category.
 
     `rows` have `turns`, `responses` (two each), `category` and, where there are any, `reference_answers`.
-    `spec["judge_prompts"]` is the path of a released judge_prompts.jsonl; without it our own wording asks. Of
-    `config` all holds but max_tokens and seed, which are FastChat's: 2048 and none; its temperature, too, is the
-    config's default. Raises UserError.
+    `spec["judge_prompts"]` is the path of a released judge_prompts.jsonl; without it our own wording asks. The
+    judge's config holds but for max_tokens and seed, which are FastChat's: 2048 and none; its temperature, too, is
+    the config's default. Raises UserError.
     """
-    prompts = mt_bench_prompts(spec.get("judge_prompts"))
+    config, prompts = client.config, mt_bench_prompts(spec.get("judge_prompts"))
     ordered = canonical_rows(rows)
     questions = [_question(row, turn, prompts, config) for row in ordered for turn in range(1, TURNS + 1)]
 
     def ask(question: Question) -> tuple[dict[str, Any], list[Reply]]:
-        rating, replies = ask_until_read(client, question.request, read_rating, config.reasks)
+        rating, replies = ask_until_read(client, question.request, read_rating)
         return {"verdict": "invalid" if rating is None else "rated", "score": rating, "weight": 1.0}, replies
 
-    frame = judge_all(questions, ask, client, config, verdict_set_id=verdict_set_id, protocol=spec["protocol"])
+    frame = judge_all(questions, ask, client, spec["protocol"])
     return Evaluation(frame, _metrics(frame, {row["prompt_id"]: row["category"] for row in ordered}))
 
 

@@ -5,6 +5,7 @@ Knows nothing of files or servers: items go in, one row per verdict comes out.
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,10 +15,8 @@ import pandas as pd
 from prefrepro.data.template import render_history
 from prefrepro.errors import UserError
 from prefrepro.judge.asking import Question, ask_until_read, judge_all
-from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.order import paper_order
+from prefrepro.judge.client import JudgeClient, Reply, chat_request
 from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
-from prefrepro.judge.request import chat_request
 from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
 
@@ -56,13 +55,7 @@ def verdict_of(choice: str | None, candidate_first: bool) -> str:
     return "win" if (choice == "first") == candidate_first else "loss"
 
 
-def evaluate(
-    rows: Sequence[Mapping[str, Any]],
-    client: JudgeClient,
-    config: JudgeConfig,
-    spec: Mapping[str, Any],
-    verdict_set_id: str,
-) -> Evaluation:
+def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mapping[str, Any]) -> Evaluation:
     """Each response against its row's baseline, draw by draw, with the prompt of `spec["template"]`."""
     if lacking := [row["prompt_id"] for row in rows if "baseline" not in row]:
         raise UserError(f"prompt {lacking[0]} has no baseline, expected the response to be beaten. Next: sample again.")
@@ -74,14 +67,7 @@ def evaluate(
             for row in rows
             if row.get("draw", 0) == draw
         ]
-        frame = judge_items(
-            items,
-            client,
-            config,
-            verdict_set_id=verdict_set_id,
-            protocol=spec["protocol"],
-            template=spec["template"],
-        )
+        frame = judge_items(items, client, protocol=spec["protocol"], template=spec["template"])
         frames.append(frame.assign(draw=draw))
     return Evaluation(pd.concat(frames, ignore_index=True), {})
 
@@ -89,9 +75,7 @@ def evaluate(
 def judge_items(
     items: Sequence[Mapping[str, str]],
     client: JudgeClient,
-    config: JudgeConfig,
     *,
-    verdict_set_id: str,
     protocol: str,
     template: str,
     candidate_first: Sequence[bool] | None = None,
@@ -99,22 +83,36 @@ def judge_items(
 ) -> pd.DataFrame:
     """Judge `items` (prompt_id, history, response, baseline), in an order that must not change between runs.
 
-    One row per item (`paper`) or two (`robust`), in the items' order, columns as in verdicts.schema.yaml.
-    `candidate_first`, one per item, is the order that `paper` shows the answers in, else compare.py's. An
-    invalid reply is asked again `config.reasks` times, then stands as `invalid`. Raises UserError where the
-    judge cannot be reached, the budget is used up, or more than `config.invalid_limit` of the verdicts are
-    invalid; all replies stay cached.
+    One row per item (`paper`) or two (`robust`), in the items' order, columns as in verdicts.schema.yaml but
+    for the set's id. `candidate_first`, one per item, is the order that `paper` shows the answers in, else
+    compare.py's. An invalid reply is asked again `reasks` times, then stands as `invalid`. Raises UserError where the
+    judge cannot be reached, the budget is used up, or more than `invalid_limit` of the verdicts are invalid; all
+    replies stay cached.
     """
     parse = PARSERS[protocol]
 
     def ask(question: Question) -> tuple[dict[str, Any], list[Reply]]:
-        choice, replies = ask_until_read(client, question.request, lambda text: parse(text, template), config.reasks)
+        choice, replies = ask_until_read(client, question.request, lambda text: parse(text, template))
         verdict = verdict_of(choice, question.columns["order"] == "candidate_first")
         return {"verdict": verdict, "score": SCORES[verdict], "weight": 1.0}, replies
 
-    questions = _questions(items, config, protocol, template, candidate_first)
-    about = {"verdict_set_id": verdict_set_id, "protocol": protocol}
-    return judge_all(questions, ask, client, config, **about, progress=progress)
+    questions = _questions(items, client.config, protocol, template, candidate_first)
+    return judge_all(questions, ask, client, protocol, progress)
+
+
+def paper_order(n: int, seed: int = 0) -> list[bool]:
+    """Whether the candidate is Response 1 in each of n comparisons, as the released compare.py (82-90, 114).
+
+    One two-element list is shuffled in place again and again, so each answer depends on all earlier ones and
+    every model meets the same sequence. The generator is our own: the global one stays as it was.
+    """
+    generator = random.Random(seed)
+    candidate_here = [True, False]
+    order = []
+    for _ in range(n):
+        generator.shuffle(candidate_here)
+        order.append(candidate_here[0])
+    return order
 
 
 def _questions(

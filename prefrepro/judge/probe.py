@@ -1,25 +1,21 @@
 """What a judge can do, found out with a few cheap requests, and which kind of annotator that makes it fit for.
 
-Every request goes through a JudgeClient: it is cached and counts against the budget like any other. Knows nothing of
-what is judged afterwards.
+Every request goes through a JudgeClient: it is cached and counts against the budget like any other.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from prefrepro.errors import UserError
-from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.connect import judge_client
+from prefrepro.judge.client import JudgeClient, Reply, chat_request
+from prefrepro.judge.connect import forgetful_client
 from prefrepro.judge.dialects.probe import BETTER, MESSAGES, TOOL, WORSE
-from prefrepro.judge.request import chat_request
 from prefrepro.specs.judge import TOKEN_LIMIT_FIELDS, JudgeConfig, Price
 
 KINDS = ("weighted", "fn", "text")
@@ -89,10 +85,7 @@ class Abilities:
 @cache
 def abilities(config: JudgeConfig) -> Abilities:
     """Probe the judge of `config` once in this process; no reply is kept. Raises UserError where none comes."""
-    with (
-        tempfile.TemporaryDirectory(prefix="prefrepro-probe-") as folder,
-        judge_client(config, Path(folder) / "replies.sqlite") as client,
-    ):
+    with forgetful_client(config) as client:
         return probe(client)
 
 

@@ -1,9 +1,9 @@
 """The judge's prompts, and the way back: what a judge is shown and what a local judge reads out of it.
 
 Both directions follow the same text files in prompts/, so they cannot drift apart. The wording of `paper` is that of
-Appendix H of the RPO paper and of compare.py:114-130, 155-183 (PROTOCOL.md §1.9). `robust` asks the same, names the
-three answers that it takes, and fences each text: the fence is a hash of all texts, so that none of them can hold it,
-and what an answer says of itself, or to the judge, stands inside.
+Appendix H of the RPO paper and of compare.py:114-130, 155-183 (docs/judging.md#judge). `robust` asks the same, names
+the three answers that it takes, and fences each text: the fence is a hash of all texts, so that none of them can hold
+it, and what an answer says of itself, or to the judge, stands inside.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -46,53 +46,36 @@ class Shown:
     second: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """One prompt file, cut at its three holes; under `robust` its parts hold {fence}."""
-
-    before_history: str
-    after_history: str
-    before_first: str
-    between: str
-    after_second: str
-    sha256: str
-
-    def fenced(self, fence: str) -> _Layout:
-        """The same with a fence put in."""
-        parts = {
-            field.name: getattr(self, field.name).replace("{fence}", fence)
-            for field in fields(self)
-            if field.name != "sha256"
-        }
-        return replace(self, **parts)
-
-
 @cache
-def _layout(template: str, protocol: str) -> _Layout:
+def _prompt_file(template: str, protocol: str) -> tuple[str, str]:
+    """Its text and hex SHA-256. Raises UserError where it is unknown."""
     if template not in TEMPLATES or protocol not in PROTOCOLS:
         raise UserError(
             f'judge prompt "{template}" for protocol "{protocol}" is unknown. '
             f"Known templates: {', '.join(TEMPLATES)}; protocols: {', '.join(PROTOCOLS)}."
         )
     raw = (FOLDER / f"{template}-{protocol}.txt").read_bytes()
-    text = raw.decode("utf-8").removesuffix("\n")
-    one, two = text.split(NEXT_MESSAGE)
-    before_history, after_history = one.split("{history}")
-    before_first, between, after_second = re.split(r"\{first\}|\{second\}", two)
-    digest = hashlib.sha256(raw).hexdigest()
-    return _Layout(before_history, after_history, before_first, between, after_second, digest)
+    return raw.decode("utf-8").removesuffix("\n"), hashlib.sha256(raw).hexdigest()
+
+
+def _layout(template: str, protocol: str, fence: str) -> list[str]:
+    """What stands before and after the history, before the first answer, between the two, and after the second."""
+    text, _ = _prompt_file(template, protocol)
+    opening, question = text.replace("{fence}", fence).split(NEXT_MESSAGE)
+    return opening.split("{history}") + re.split(r"\{first\}|\{second\}", question)
 
 
 def prompt_sha256(template: str, protocol: str) -> str:
     """Hex SHA-256 of the prompt file."""
-    return _layout(template, protocol).sha256
+    return _prompt_file(template, protocol)[1]
 
 
 def compose(template: str, protocol: str, history: str, first: str, second: str) -> list[dict[str, str]]:
     """Two user messages that show `history`, its outer blanks cut (compare.py:115), and two answers."""
-    layout = _layout(template, protocol).fenced(_fence(history, first, second))
-    opening = layout.before_history + history.strip() + layout.after_history
-    question = layout.before_first + first + layout.between + second + layout.after_second
+    parts = _layout(template, protocol, _fence(history, first, second))
+    before_history, after_history, before_first, between, after_second = parts
+    opening = before_history + history.strip() + after_history
+    question = before_first + first + between + second + after_second
     return [{"role": "user", "content": opening}, {"role": "user", "content": question}]
 
 
@@ -116,15 +99,16 @@ def parse_back(messages: list[dict[str, str]]) -> Shown:
     fence = FENCE.search(opening)
     for template in TEMPLATES:
         for protocol in PROTOCOLS:
-            layout = _layout(template, protocol).fenced(fence.group(1) if fence else "")
-            history = _inside(opening, layout.before_history, layout.after_history)
-            answers = _inside(question, layout.before_first, layout.after_second)
+            parts = _layout(template, protocol, fence.group(1) if fence else "")
+            before_history, after_history, before_first, between, after_second = parts
+            history = _inside(opening, before_history, after_history)
+            answers = _inside(question, before_first, after_second)
             if history is None or answers is None:
                 continue
-            parts = answers.split(layout.between)
+            parts = answers.split(between)
             if len(parts) != 2:
                 raise UnreadablePromptError(
-                    f"found {layout.between!r} {len(parts) - 1} times between the answers, expected once"
+                    f"found {between!r} {len(parts) - 1} times between the answers, expected once"
                 )
             return Shown(template, protocol, history, *parts)
     known = ", ".join(f"{template}-{protocol}" for template in TEMPLATES for protocol in PROTOCOLS)

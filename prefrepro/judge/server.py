@@ -72,14 +72,10 @@ class Judge(ThreadingHTTPServer):
     def choose(self, request: dict[str, Any], text: str) -> dict[str, Any]:
         """What becomes choices[0], from the first dialect that knows the messages. Raises ValueError."""
         for answer in dialects():
-            choice = answer(request, self.scorer or _equal, text)
+            choice = answer(request, self.scorer or (lambda _history, _response: 0.0), text)
             if choice is not None:
                 return nonsense(choice) if self.scorer is None else choice
         raise ValueError("the messages fit none of the prompts that this judge knows")
-
-
-def _equal(_history: str, _response: str) -> float:
-    return 0.0
 
 
 def nonsense(choice: dict[str, Any]) -> dict[str, Any]:
@@ -164,10 +160,7 @@ def error_answer(status: int, message: str) -> tuple[int, dict[str, Any]]:
 def _completion(model: str, choice: dict[str, Any], prompt: str) -> dict[str, Any]:
     message = choice["message"]
     said = message.get("content") or json.dumps(message.get("tool_calls"))
-    tokens = {
-        "prompt_tokens": len(prompt) // 4,
-        "completion_tokens": max(1, len(said) // 4),
-    }  # 4 characters a token
+    tokens = {"prompt_tokens": len(prompt) // 4, "completion_tokens": max(1, len(said) // 4)}  # 4 characters a token
     return {
         "id": "chatcmpl-" + hashlib.sha256(prompt.encode()).hexdigest()[:24],
         "object": "chat.completion",

@@ -1,7 +1,4 @@
-"""Judge one sample set: samples.jsonl in, verdicts.csv and manifest.json out, by the evaluation that the spec names.
-
-Knows nothing of Snakemake, scales or tables: the caller says who judges, how, and where the replies are kept.
-"""
+"""Judge one sample set: samples.jsonl in, verdicts.csv and manifest.json out, by the evaluation that the spec names."""
 
 from __future__ import annotations
 
@@ -12,57 +9,52 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from prefrepro.csv_schema.schema import write_csv
 from prefrepro.data.jsonl import no_key_twice
 from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
 from prefrepro.files import write_json
 from prefrepro.judge.connect import judge_client
-from prefrepro.specs.evaluation import EVALUATIONS, Evaluation
+from prefrepro.specs.evaluation import EVALUATIONS
 from prefrepro.specs.judge import judge_config
 from prefrepro.specs.rules import is_whole
 from prefrepro.specs.runtime import DEFAULT, Runtime
 
 
-def judge_samples(
-    samples_jsonl: Path,
-    out_dir: Path,
-    *,
-    verdict_set_id: str,
-    spec: dict[str, Any],
-    cache: Path,
-    scorer_path: Path | None,
-    identity: str,
-) -> dict[str, Any]:
-    """Write out_dir/verdicts.csv and return its counts, metrics, replies asked and cached, USD and seconds.
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runtime = DEFAULT) -> None:
+    """The verdict node of the DAG: verdicts.csv, and manifest.json with counts, metrics, replies, USD and seconds.
 
-    `spec` is the verdict node's: judge, evaluation, protocol and what the evaluation wants. `identity` names a local
-    judge in the cache (its port changes); an API judge is named by its base URL. `scorer_path` is the folder of a
-    reward-model judge. Raises UserError.
+    `spec`: judge, evaluation, protocol and what the evaluation wants. The cache stands beside the results of all sample
+    sets, so that no reply is paid for twice; in it an API judge is named by its base URL, a local one by its scorer
+    (its port changes). Raises UserError.
     """
     started = time.monotonic()
-    judge = spec["judge"]
+    judge = dict(spec["judge"])
+    if runtime.budget_usd is not None:
+        judge["budget_usd"] = runtime.budget_usd
     config = judge_config(judge, f'judge "{judge.get("name", "?")}"')
-    rows = read_rows(samples_jsonl)
-    scorer = f"reward-model:{scorer_path}" if scorer_path and config.scorer == "reward-model" else None
-    with judge_client(config, cache, identity=identity, scorer=scorer) as client:
+    rows = read_rows(inputs["sample"] / "samples.jsonl")
+    scored_by = inputs["scorer"].name if "scorer" in inputs else spec.get("scorer_digest", "")
+    identity = f"local:{judge.get('scorer')}:{scored_by}"
+    is_trained = "scorer" in inputs and config.scorer == "reward-model"
+    scorer = f"reward-model:{inputs['scorer']}" if is_trained else None
+    with judge_client(config, out.parent.parent / "judge_cache.sqlite", identity=identity, scorer=scorer) as client:
         evaluate = importlib.import_module(EVALUATIONS[spec["evaluation"]]).evaluate
-        frame, metrics = Evaluation(*evaluate(rows, client, config, spec, verdict_set_id))
+        frame, metrics = evaluate(rows, client, spec)
         replies = {"asked": client.asked, "cached": client.cached, "reasked": client.reasked}
-    write_csv(frame, out_dir / "verdicts.csv", "verdicts")
-    verdicts = Counter(frame["verdict"])
-    return {
+    write_csv(frame.assign(verdict_set_id=out.name), out / "verdicts.csv", "verdicts")
+    manifest = {
+        "spec": spec,
         "n": len(frame),
-        "verdicts": dict(sorted(verdicts.items())),
+        "verdicts": dict(sorted(Counter(frame["verdict"]).items())),
         "metrics": metrics,
         "cost_usd": sum(frame["cost_usd"]),
         **replies,
         "judge_asked": config.model,
-        "judge_served": _served(frame),
+        "judge_served": "; ".join(sorted({served for served in frame["judge_served"] if served})),
         "wall_s": round(time.monotonic() - started, 3),
     }
+    write_json(out / "manifest.json", manifest)
 
 
 def read_rows(samples_jsonl: Path) -> list[dict[str, Any]]:
@@ -111,28 +103,3 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     if not is_whole(row["draw"], 0):
         raise ValueError(f"draw is {row['draw']!r:.40}, expected a whole number of at least 0")
     return row
-
-
-def _served(frame: pd.DataFrame) -> str:
-    return "; ".join(sorted({served for served in frame["judge_served"] if served}))
-
-
-def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runtime = DEFAULT) -> None:
-    """The verdict node of the DAG: verdicts.csv and manifest.json in `out`.
-
-    The cache stands beside the results of all sample sets, so that no reply is paid for twice.
-    """
-    judge = dict(spec["judge"])
-    if runtime.budget_usd is not None:
-        judge["budget_usd"] = runtime.budget_usd
-    scored_by = inputs["scorer"].name if "scorer" in inputs else spec.get("scorer_digest", "")
-    counts = judge_samples(
-        inputs["sample"] / "samples.jsonl",
-        out,
-        verdict_set_id=out.name,
-        spec=spec | {"judge": judge},
-        cache=out.parent.parent / "judge_cache.sqlite",
-        scorer_path=inputs.get("scorer"),
-        identity=f"local:{judge.get('scorer')}:{scored_by}",
-    )
-    write_json(out / "manifest.json", {"spec": spec, **counts})

@@ -1,7 +1,4 @@
-"""HTTP to a judge through the `openai` client: retries, time-outs, and which failures end the whole judging.
-
-Knows nothing of caches, prompts or verdicts.
-"""
+"""HTTP to a judge through the `openai` client: retries, time-outs, and which failures end the whole judging."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -30,14 +26,6 @@ LONG_WAITS = 3
 LONGEST_WAIT_S = 3600.0
 FAILURES_IN_A_ROW = 20
 """After so many failures with no success between, the judge is called broken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A well-formed chat completion, as sent, and the number of HTTP requests it took."""
-
-    body: str
-    attempts: int
 
 
 class _Hurried(httpx2.SyncByteStream):
@@ -88,6 +76,8 @@ class Transport:
             ),
         )
 
+        self._quick = self._client.with_options(max_retries=1, timeout=min(15.0, config.timeout_s))
+
     def _hurry(self, response: httpx2.Response) -> None:
         assert isinstance(response.stream, httpx2.SyncByteStream)  # of a synchronous client
         response.stream = _Hurried(response.stream, time.monotonic() + self._config.timeout_s)
@@ -98,9 +88,8 @@ class Transport:
 
     def check(self) -> None:
         """Ask for the model list: tells at once, and free of charge, whether anybody answers to this key."""
-        quick = self._client.with_options(max_retries=1, timeout=min(15.0, self._config.timeout_s))
         try:
-            quick.get("/models", cast_to=httpx2.Response)
+            self._quick.get("/models", cast_to=httpx2.Response)
         except openai.APIConnectionError as error:
             raise self._unreachable(error) from error
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
@@ -110,17 +99,19 @@ class Transport:
 
     def model(self) -> dict[str, Any] | None:
         """What the endpoint's list of models says about the configured one; None where it is not in any list."""
-        quick = self._client.with_options(max_retries=1, timeout=min(15.0, self._config.timeout_s))
         try:
-            known = quick.get("/models", cast_to=httpx2.Response).json().get("data") or []
+            known = self._quick.get("/models", cast_to=httpx2.Response).json().get("data") or []
             listed = next((card for card in known if card.get("id") == self._config.model), None)
-            return listed or quick.get(f"/models/{quote(self._config.model, '')}", cast_to=httpx2.Response).json()
+            return listed or self._quick.get(f"/models/{quote(self._config.model, '')}", cast_to=httpx2.Response).json()
         except (openai.OpenAIError, ValueError, AttributeError) as error:
             log.info("judge %s: no model card: %s", self._config.name, self._cause(error))
             return None
 
-    def post(self, request: dict[str, Any]) -> Answer:
-        """Send one chat-completions body. Raises JudgeFailedError, or UserError where going on is futile."""
+    def post(self, request: dict[str, Any]) -> tuple[str, int]:
+        """Send one chat-completions body: a well-formed completion, as sent, and the number of HTTP requests it took.
+
+        Raises JudgeFailedError, or UserError where going on is futile.
+        """
         attempts, long_waits, cause, status = 0, 0, "", None
         for malformed in range(self._config.max_retries + 1):
             try:
@@ -129,7 +120,7 @@ class Transport:
                 text = self._masked(response.text)
                 self._check_served(request, parse_completion(text).model or "")
                 self._failures = 0
-                return Answer(text, attempts)
+                return text, attempts
             except openai.RateLimitError as error:
                 cause, status = self._cause(error), error.status_code
                 wait = _retry_after(error)

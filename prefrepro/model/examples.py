@@ -1,6 +1,6 @@
 """Rows of text as token ids: encode, truncate, count.
 
-Truncation: PROTOCOL of the released code, see data/truncate.py.
+Truncation: data/truncate.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefrepro.data.select import select_pairs
+from prefrepro.data.select import draw_responses, select_pairs
 from prefrepro.data.template import render_for
 from prefrepro.data.truncate import Mode, TruncationCounts, truncate
 from prefrepro.model.token_file import Lazy, Tokens, on_disk
@@ -165,6 +165,24 @@ def encode_groups(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits
 
     every = on_disk(sequences())
     return Groups(Lazy(len(scores), lambda i: every[ends[i] : ends[i + 1]]), scores, prompt_ids, asdict(counts))
+
+
+def fewer_responses(groups: Groups, k: int, seed: int, reference: Tensor | None) -> tuple[Groups, Tensor | None]:
+    """`k` responses of each group, and their (groups, k) part of the groups' (groups, K) reference log-probs.
+
+    Which ones is drawn for each prompt (data/select.py). Where a group has fewer, the last columns stand for nothing.
+    """
+    drawn = [
+        draw_responses(len(scores), k, f"{seed}/{name}")
+        for scores, name in zip(groups.scores, groups.prompt_ids, strict=True)
+    ]
+    scores = [[own[place] for place in places] for own, places in zip(groups.scores, drawn, strict=True)]
+    responses = Lazy(len(drawn), lambda i: [groups.responses[i][place] for place in drawn[i]])
+    fewer = Groups(responses, scores, groups.prompt_ids, groups.counts)
+    if reference is None or not drawn:
+        return fewer, reference
+    at = torch.tensor([places + [0] * (fewer.width - len(places)) for places in drawn])
+    return fewer, reference.gather(1, at)
 
 
 def pairs_of_groups(groups: Groups, selection: str, seed: int, reference: Tensor | None) -> tuple[Pairs, Tensor | None]:

@@ -15,6 +15,7 @@ from prefrepro.model.examples import (
     RowFile,
     encode_groups,
     encode_pairs,
+    fewer_responses,
     is_ranked,
     limits_of,
     mismatched,
@@ -40,11 +41,13 @@ def training_inputs(
         groups = encode_groups(rows, tokenizer, limits)
         held_out_groups = encode_groups(held_out_rows, tokenizer, limits)
         held_out, held_out_reference = pairs_of_groups(held_out_groups, "best_vs_worst", 0, reference.get("eval"))
+        logps = reference.get("train")
+        if spec.get("k"):
+            groups, logps = fewer_responses(groups, spec["k"], seed_for(spec["seed"], "k"), logps)
         if needs.rows == "groups":
-            data = Inputs(Pairs([], [], [], groups.counts), reference.get("train"), groups=groups)
+            data = Inputs(Pairs([], [], [], groups.counts), logps, groups=groups)
         else:
-            seed = seed_for(spec["seed"], "pairs")
-            data = Inputs(*pairs_of_groups(groups, spec["pairs"], seed, reference.get("train")))
+            data = Inputs(*pairs_of_groups(groups, spec["pairs"], seed_for(spec["seed"], "pairs"), logps))
     else:
         held_out, held_out_reference = encode_pairs(held_out_rows, tokenizer, limits), reference.get("eval")
         others = encode_pairs(mismatched(rows), tokenizer, limits) if needs.mismatched else None

@@ -75,7 +75,7 @@ class Learner:
     def step(self, number: int) -> Step:
         """Do step `number`, counted from 0."""
         rows, means, failed = self.rows_of(number), [], []
-        lr = warmup_lr(number, self.training.lr, self.training.warmup_steps)
+        lr = warmup_lr(number, self.training.lr, self.training.warmup_steps, self.training.schedule, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         inputs, updates, read = self.draw(rows, number)

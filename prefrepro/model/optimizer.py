@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -17,9 +18,16 @@ HF Trainer that the NCA and zephyr recipes run on."""
 FUSED = ("adamw",)
 
 
-def warmup_lr(step: int, lr: float, warmup_steps: int) -> float:
-    """Learning rate of the 0-based `step`: linear to `lr`, then constant (released trainers.py:351)."""
-    return lr * min(1.0, (step + 1) / (warmup_steps + 1))
+def warmup_lr(step: int, lr: float, warmup_steps: int, schedule: str = "constant", steps: int = 0) -> float:
+    """Learning rate of the 0-based `step` of `steps`: linear to `lr`, then as `schedule` says.
+
+    constant: `lr` (released trainers.py:351). linear, cosine: down to 0 at the end of the run, as the HF Trainer's
+    schedules of these names (NCA yamls/reward_qlora.yaml: cosine), but for a warm-up that starts above 0.
+    """
+    if step <= warmup_steps or schedule == "constant":
+        return lr * min(1.0, (step + 1) / (warmup_steps + 1))
+    done = (step - warmup_steps) / (steps - warmup_steps)
+    return lr * (1 - done if schedule == "linear" else (1 + math.cos(math.pi * done)) / 2)
 
 
 def build_optimizer(params: Iterable[Any], training: Mapping[str, Any]) -> torch.optim.Optimizer:

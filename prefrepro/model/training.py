@@ -56,6 +56,8 @@ class Training:
     checkpoint_every: int
     threads: int
     """CPU threads of the trainer: a field of the run, because sums depend on it in the last bit."""
+    schedule: str = "constant"
+    """constant | linear | cosine: the learning rate after the warm-up; optimizer.py."""
     rollout: RolloutSettings | None = None
     """Where the shape is rollout."""
     on_nan: str = "stop"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.errors import UserError
-from prefrepro.plan import notes
+from prefrepro.plan import notes, settings
 from prefrepro.plan.evaluation import Expander
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.store import FILE, nodes_of, read_plan
@@ -93,7 +93,11 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
         "switches": reading.lines,
     }
     if table.settings:
-        spec, inputs = shared | _configuration(expander, table.notes), {}
+        spec, inputs = shared | settings.of_table(expander), {}
+    elif table.kind == "samples":
+        shown = _shown(expander)
+        spec = shared | {"cells": [], "trained": [], "shown": shown}
+        inputs = {one[key]: one[key] for one in shown for key in ("data_id", "sample_id")}
     else:
         cells = [
             _cell(expander, row, column)
@@ -178,18 +182,24 @@ def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
     }
 
 
-def _configuration(expander: Expander, said: list[str]) -> dict[str, Any]:
-    """A table of settings: what the first row × column really runs with, beside what is printed."""
-    row, column = expander.table.rows[0], expander.table.columns[0]
-    run = expander.plan.nodes[expander.run(row, column, 1)]
-    sample = expander.plan.nodes[expander.sample(column, run.id, None, 1)]
-    lines = []
-    for setting in expander.table.settings:
-        value: Any = run.spec | {"sampling": sample.spec["sampling"]}
-        for part in setting.value.split("."):
-            if not isinstance(value, dict) or part not in value:
-                raise UserError(f'{expander.where}, settings, {setting.label}: no setting "{setting.value}"')
-            value = value[part]
-        lines.append(dict(setting) | {"ours": value})
-    said = [*said, *notes.of_rows(expander.plan, {row.label: [run.id]})]
-    return {"cells": [], "trained": [], "settings": lines, "notes": said}
+def _shown(expander: Expander) -> list[dict[str, Any]]:
+    """A table of answers: what each row answers to each column's prompt. Prompts of one evaluation are one data set."""
+    together: dict[tuple[str, str], list[Column]] = {}
+    for column in expander.table.columns:
+        together.setdefault((column.dataset, column.evaluation), []).append(column)
+    found = []
+    for columns in together.values():
+        data = expander.shown(columns[0], [column.prompt_sha256 for column in columns])
+        for row in expander.table.rows:
+            sample = expander.sample(columns[0], expander.run(row, columns[0], 1), None, 1, data)
+            found += [
+                {
+                    "row_label": row.label,
+                    "column_label": column.label,
+                    "sample_id": sample,
+                    "data_id": data,
+                    "place": place,
+                }
+                for place, column in enumerate(columns)
+            ]
+    return found

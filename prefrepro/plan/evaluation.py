@@ -38,10 +38,16 @@ class Expander(Trainings):
         model = read_named("models", name, self.where)
         return {key: model[key] for key in ("repo", "revision", "template") if key in model}
 
-    def sample(self, column: Column, run: str | None, model: Hub | None, seed: int) -> str:
-        """A run's answers, or those of a released model, to the prompts of the column's evaluation."""
+    def shown(self, column: Column, hashes: list[str]) -> str:
+        """The prompts of these hashes, of the column's evaluation."""
+        data, file = self.dataset(self.evaluation(column).get("prompts") or column.dataset)
+        source = self.plan.nodes[data].spec["source"] | {"prompt_sha256": hashes}
+        return self.plan.add("data", file, {"source": source}, {}, dataset=file)
+
+    def sample(self, column: Column, run: str | None, model: Hub | None, seed: int, data: str | None = None) -> str:
+        """A run's answers, or those of a released model, to the prompts of the column's evaluation, or of `data`."""
         prompts = self.evaluation(column).get("prompts")
-        data, _ = self.dataset(prompts or column.dataset)
+        data = data or self.dataset(prompts or column.dataset)[0]
         sampling = self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
         if sampling.get("generations") and (most := self.scale["max_draws"]):
             sampling["generations"] = [[t, min(draws, most)] for t, draws in sampling["generations"]]

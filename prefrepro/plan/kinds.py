@@ -53,7 +53,7 @@ KINDS = {
             "prefrepro.sample.answers",
         ),
         Kind(
-            "import", "samples (imported)", "sample", "samples", "manifest.json", "prefrepro.sample.imported:run",
+            "import", "samples (imported)", "sample", "samples", "manifest.json", "prefrepro.sample.outputs:run",
             "prefrepro.sample.outputs",
         ),
         Kind(

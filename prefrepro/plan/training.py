@@ -26,6 +26,8 @@ from prefrepro.specs.table import Column, Row, Table
 HH_FILES = "hh-files"
 SWITCHED = {"hh": ("reading", "turns"), "tldr": ("reading",), "ultrafeedback": ("score_field",)}
 """Kind of dataset -> what of its file a switch may set."""
+PRETRAINING = {"dtype": "float32", "schedule": "constant"}
+"""Of base models made here, whatever a paper says"""
 Hub = str | dict[str, Any]
 """{repo, revision, template} of a model on the hub; empty where a node makes the model."""
 
@@ -107,7 +109,7 @@ class Trainings:
             "config": model["config"],
             "vocab_size": model["vocab_size"],
             "seed": model["seed"],
-            "training": without(self._training_settings(column, {"dtype": "float32"}, model["pretraining"])),
+            "training": without(self._training_settings(column, PRETRAINING, model["pretraining"])),
             "hparams": {},
             "part": "pretrain",
             "pairs": None,
@@ -126,7 +128,7 @@ class Trainings:
 
     def _training_run(
         self, kind: str, method: Method, column: Column, seed: int, training: dict[str, Any], hparams: dict[str, Any],
-        inputs: dict[str, str], init: Hub, part: str = "train", pairs: str | None = None,
+        inputs: dict[str, str], init: Hub, part: str = "train", pairs: str | None = None, k: int | None = None,
     ) -> str:  # fmt: skip
         spec = {
             "method": method.name,
@@ -136,6 +138,7 @@ class Trainings:
             "init": init,
             "part": part,
             "pairs": pairs,
+            **({"k": k} if k else {}),
             **self._names(column),
         }
         readable = f"{method.name.replace('_', '-')}_{column.model}_{column.dataset}"
@@ -182,6 +185,8 @@ class Trainings:
         if is_ranked and of_pairs:
             wants = f"{here}: {method.name} wants {', '.join(of_pairs)}"
             raise UserError(f"{wants}, which are made of pairs, but the data set holds groups")
+        if row.k and not is_ranked:
+            raise UserError(f'{here}: "k" is set, but the data set holds pairs, not groups of scored responses')
         if row.pairs is not None and (ranks or not is_ranked):
             why = f"{method.name} takes whole groups" if ranks else "the data set already holds pairs"
             raise UserError(f'{here}: "pairs" is set, but {why}')
@@ -272,7 +277,7 @@ class Trainings:
             training["rollout"] = rollout
             if rollout["responses"] == "policy":
                 inputs["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
-        return self._training_run("run", method, column, seed, training, hparams, inputs, init, pairs=pairs)
+        return self._training_run("run", method, column, seed, training, hparams, inputs, init, pairs=pairs, k=row.k)
 
     def _starts_from_sft(self, start: dict[str, str]) -> bool:
         return "init" in start and self.plan.nodes[start["init"]].kind == "sft"

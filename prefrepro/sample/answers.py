@@ -25,7 +25,15 @@ def answers(
     rows = []
     draws = zip(temperatures(sampling), seeds_of(sampling, seed), strict=True)
     for draw, (temperature, own_seed) in enumerate(draws):
-        rows += _answer_all(engine, tokenizer, prompts, sampling, temperature, draw, own_seed)
+        own = [prompt.get("temperature", temperature) for prompt in prompts]
+        found: list[dict[str, Any]] = [{} for _ in prompts]
+        for number, value in enumerate(sorted(set(own))):
+            places = [place for place, one in enumerate(own) if one == value]
+            warm = sampling | {"temperature": value}
+            answers = _converse(engine, tokenizer, [prompts[place] for place in places], warm, own_seed + number)
+            for place, answer in zip(places, answers, strict=True):
+                found[place] = prompts[place] | answer | {"draw": draw, "temperature": value}
+        rows += found
     return rows
 
 
@@ -38,28 +46,6 @@ def temperatures(sampling: dict[str, Any]) -> list[float]:
 def seeds_of(sampling: dict[str, Any], seed: int) -> list[int]:
     """The seed of each draw; the first has the same for any number of draws."""
     return [seed_for(seed, f"sampling/{draw}" if draw else "sampling") for draw in range(len(temperatures(sampling)))]
-
-
-def _answer_all(
-    engine: Engine,
-    tokenizer: Any,
-    prompts: list[dict[str, Any]],
-    sampling: dict[str, Any],
-    temperature: float,
-    draw: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """One draw of every prompt, in the prompts' order."""
-    rows: list[dict[str, Any]] = [{} for _ in prompts]
-    own = [prompt.get("temperature", temperature) for prompt in prompts]
-    for number, value in enumerate(sorted(set(own))):
-        places = [place for place, one in enumerate(own) if one == value]
-        answers = _converse(
-            engine, tokenizer, [prompts[p] for p in places], sampling | {"temperature": value}, seed + number
-        )
-        for place, answer in zip(places, answers, strict=True):
-            rows[place] = prompts[place] | answer | {"draw": draw, "temperature": value}
-    return rows
 
 
 def _converse(
@@ -81,12 +67,12 @@ def _converse(
         answers = generate(engine, tokenizer, texts, sampling, seed + 1000 * turn)
         for place, answer in zip(places, answers, strict=True):
             given[place].append(answer)
-    return [_joined(answers, "turns" in prompt) for prompt, answers in zip(prompts, given, strict=True)]
-
-
-def _joined(answers: list[dict[str, Any]], has_turns: bool) -> dict[str, Any]:
-    row = answers[-1] | {"tokens": sum(answer["tokens"] for answer in answers)}
-    return row | {"responses": [answer["response"] for answer in answers]} if has_turns else row
+    rows = []
+    for prompt, answers in zip(prompts, given, strict=True):
+        rows.append(answers[-1] | {"tokens": sum(answer["tokens"] for answer in answers)})
+        if "turns" in prompt:
+            rows[-1]["responses"] = [answer["response"] for answer in answers]
+    return rows
 
 
 def generate(

@@ -6,10 +6,9 @@ All of them end an answer by the rules of model/decode.py.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -17,21 +16,7 @@ from prefrepro.errors import UserError
 from prefrepro.model.decode import Answer, answer_of, sampling_arguments, stop_ids
 from prefrepro.model.load import load_model
 from prefrepro.model.seeds import seed_for
-from prefrepro.sample.padded import Padded, Request, ignore
-
-
-class Engine(Protocol):
-    """Answers prompts; `seeded_per` says what has a random stream of its own: draw | batch | answer."""
-
-    version: str
-    seeded_per: str
-    processes: int
-    advance: Callable[[int], object]
-    """Called with the number of new answers."""
-
-    def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
-        """One for each prompt, in their order. The prompts are sorted by length."""
-        ...
+from prefrepro.sample.padded import Engine, Padded, Request
 
 
 def engine_of(sampling: dict[str, Any], checkpoint: Path, tokenizer: Any) -> Engine:
@@ -49,19 +34,17 @@ def engine_of(sampling: dict[str, Any], checkpoint: Path, tokenizer: Any) -> Eng
     return Padded(model, tokenizer, size, sampling["seed_per"])
 
 
-class Continuous:
+class Continuous(Engine):
     """transformers' continuous batching: an answer that ends makes room for the next prompt at once, on paged keys.
 
     `batch_size` answers at a time, and a cache that holds so many. One random stream for a call.
     """
 
-    version, seeded_per, processes = metadata.version("transformers"), "draw", 1
     PAGE = 256
     """Tokens, transformers' default: what kernels of flash attention want."""
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
         self.model, self.tokenizer, self.batch_size = model.eval(), tokenizer, batch_size
-        self.advance: Callable[[int], object] = ignore
 
     def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
         """Raises RuntimeError where an answer is missing."""
@@ -102,13 +85,13 @@ class Continuous:
         return [answer_of(self.tokenizer, found[str(name)], stops) for name in names]
 
 
-class VLLM:
+class VLLM(Engine):
     """vLLM on the first visible device, from the extra [vllm]; the keys of a prompt serve all of its draws.
 
     Every answer has a seed of its own, so its draws depend on no neighbour.
     """
 
-    seeded_per, processes = "answer", 1
+    seeded_per = "answer"
 
     def __init__(self, checkpoint: Path, tokenizer: Any, dtype: str, max_length: int) -> None:
         try:
@@ -119,8 +102,13 @@ class VLLM:
                 "in an environment of its own (docs/sampling.md), or set engine: transformers"
             ) from error
         self.version, self.tokenizer = metadata.version("vllm"), tokenizer
-        self.advance: Callable[[int], object] = ignore
-        self.model = self.vllm.LLM(**vllm_arguments(checkpoint, dtype, max_length))
+        self.model = self.vllm.LLM(
+            model=str(checkpoint),
+            dtype=dtype,
+            max_model_len=max_length,
+            enable_prefix_caching=True,
+            generation_config="vllm",  # nothing is left to a checkpoint's generation_config.json
+        )
 
     def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
         stops = stop_ids(self.tokenizer)
@@ -130,17 +118,6 @@ class VLLM:
         )
         self.advance(len(prompts))
         return [answer_of(self.tokenizer, list(output.outputs[0].token_ids), stops) for output in outputs]
-
-
-def vllm_arguments(checkpoint: Path, dtype: str, max_length: int) -> dict[str, Any]:
-    """Arguments of vllm.LLM. Nothing is left to a checkpoint's generation_config.json."""
-    return {
-        "model": str(checkpoint),
-        "dtype": dtype,
-        "max_model_len": max_length,
-        "enable_prefix_caching": True,
-        "generation_config": "vllm",
-    }
 
 
 def vllm_sampling(prompts: list[list[int]], request: Request, stops: list[int]) -> list[dict[str, Any]]:

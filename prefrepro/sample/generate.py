@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from prefrepro.data.hub import checkpoint_of
-from prefrepro.data.spool import text_of
-from prefrepro.files import write_json, write_text
-from prefrepro.model.decode import Answer
+from prefrepro.data.jsonl import text_of
+from prefrepro.files import write_json, write_lines
 from prefrepro.model.examples import read_rows
 from prefrepro.model.load import load_tokenizer
 from prefrepro.sample.answers import answers, seeds_of, temperatures
 from prefrepro.sample.engines import Engine, engine_of
-from prefrepro.sample.padded import Padded, Request, batches, ignore
+from prefrepro.sample.padded import Padded
 from prefrepro.sample.processes import Processes, visible_devices
 from prefrepro.specs.runtime import DEFAULT, Runtime
 
@@ -39,7 +38,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
     ):
         engine.advance = bar.update
         rows = answers(engine, tokenizer, prompts, sampling, spec["seed"])
-    write_text(out / "samples.jsonl", "".join(map(text_of, rows)))
+    write_lines(out / "samples.jsonl", map(text_of, rows))
     finishes = [row["finish"] for row in rows]
     manifest = {
         "spec": spec,
@@ -69,24 +68,14 @@ def open_engine(
     if is_plain and len(devices) > 1 and (is_greedy or seed_per == "batch"):
         threads = max(1, sampling["threads"] // len(devices))
         with Processes(devices, checkpoint, sampling["dtype"], threads) as processes:
-            yield Scattered(processes, tokenizer, sampling["batch_size"], seed_per)
+            yield Scattered(processes, sampling["batch_size"], seed_per)
     else:
         yield engine_of(sampling, checkpoint, tokenizer)
 
 
-class Scattered:
+class Scattered(Padded):
     """`Padded` with one process for each device: the same batches, each answered by the next free process."""
 
-    version = Padded.version
-
-    def __init__(self, processes: Processes, tokenizer: Any, batch_size: int, seed_per: str) -> None:
-        self.pool, self.tokenizer, self.batch_size, self.seeded_per = processes, tokenizer, batch_size, seed_per
-        self.processes = processes.count
-        self.advance: Callable[[int], object] = ignore
-
-    def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
-        found: list[Answer] = []
-        for some in self.pool.map(batches(prompts, request, self.batch_size, self.seeded_per)):
-            found += some
-            self.advance(len(some))
-        return found
+    def __init__(self, processes: Processes, batch_size: int, seed_per: str) -> None:
+        self.batch_size, self.seeded_per, self.processes = batch_size, seed_per, processes.count
+        self.answered = processes.map

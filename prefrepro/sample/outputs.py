@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.jsonl import read_jsonl
+from prefrepro.data.jsonl import read_jsonl, text_of
 from prefrepro.data.template import render_history, render_prompt
 from prefrepro.errors import UserError, nearest
+from prefrepro.files import ROOT, sha256_file, write_json, write_lines
+from prefrepro.specs.runtime import DEFAULT, Runtime
 
 ENGINE = "imported"
 """What stands where a manifest names the engine that answered."""
@@ -20,6 +23,20 @@ SHOWN = 3
 QUOTED = 60
 Row = tuple[str, dict[str, Any]]
 """Where it stands, and its values by our names."""
+
+
+def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
+    """The import node of the DAG: a sample set laid out as if sampled here, the manifest says `engine: imported`.
+
+    Raises UserError where the file is another than was planned with, or does not answer exactly these prompts.
+    """
+    started, path = time.perf_counter(), ROOT / spec["source"]
+    answers = imported(path, spec["map"], inputs["data"] / "prompts.jsonl", spec["ignore_extra"])
+    if (digest := sha256_file(path)) != spec["source_sha256"]:
+        raise UserError(f"{path} was changed since this was planned (SHA-256 {digest[:12]}…); run snakemake again")
+    write_lines(out / "samples.jsonl", map(text_of, answers))
+    manifest = {"spec": spec, "n": len(answers), "engine": ENGINE, "wall_s": time.perf_counter() - started}
+    write_json(out / "manifest.json", manifest)
 
 
 def imported(path: Path, columns: dict[str, str], prompts_jsonl: Path, ignore_extra: bool) -> list[dict[str, Any]]:

@@ -5,7 +5,9 @@ An answer ends by the rules of model/decode.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import abc
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -34,8 +36,19 @@ class Request:
         return min(self.room, self.max_length - len(prompt))
 
 
-def ignore(n_answers: int) -> None:
-    """What an engine does for each few answers unless the caller has a progress bar."""
+class Engine(abc.ABC):
+    """Answers prompts."""
+
+    version = metadata.version("transformers")
+    seeded_per = "draw"
+    """What has a random stream of its own: draw | batch | answer."""
+    processes = 1
+    advance: Callable[[int], object] = staticmethod(lambda n_answers: None)
+    """Called with the number of new answers."""
+
+    @abc.abstractmethod
+    def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
+        """One for each prompt, in their order. The prompts are sorted by length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,10 @@ class Batch:
     prompts: list[list[int]]
     request: Request
     seed: int | None
+
+
+Answered = Callable[[list[Batch]], Iterator[list[Answer]]]
+"""(batches) -> the answers of each, in order"""
 
 
 @torch.inference_mode()
@@ -66,20 +83,17 @@ def batches(prompts: list[list[int]], request: Request, size: int, seed_per: str
     ]
 
 
-class Padded:
+class Padded(Engine):
     """transformers, batch by batch, prompts of like length together; a batch ends with its longest answer."""
 
-    version, processes = metadata.version("transformers"), 1
-
     def __init__(self, model: Any, tokenizer: Any, batch_size: int, seed_per: str = "draw") -> None:
-        self.model, self.tokenizer = model.eval(), tokenizer
         self.batch_size, self.seeded_per = batch_size, seed_per
-        self.advance: Callable[[int], object] = ignore
+        self.answered: Answered = functools.partial(map, functools.partial(answer_batch, model.eval(), tokenizer))
 
     def answers(self, prompts: list[list[int]], request: Request) -> list[Answer]:
         torch.manual_seed(request.seed)
         found: list[Answer] = []
-        for batch in batches(prompts, request, self.batch_size, self.seeded_per):
-            found += answer_batch(self.model, self.tokenizer, batch)
-            self.advance(len(batch.prompts))
+        for some in self.answered(batches(prompts, request, self.batch_size, self.seeded_per)):
+            found += some
+            self.advance(len(some))
         return found

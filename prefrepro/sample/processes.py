@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ def visible_devices() -> list[str]:
     return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
-class Processes:
+class Processes(AbstractContextManager["Processes"]):
     """One process for each of `devices` ("" is the CPU), from `with` on until its end."""
 
     def __init__(self, devices: Sequence[str], checkpoint: Path, dtype: str, threads: int) -> None:
@@ -43,9 +44,6 @@ class Processes:
             free.put(device)
         self.count = len(devices)
         self.pool = ProcessPoolExecutor(self.count, context, _begin, (free, checkpoint, dtype, threads))
-
-    def __enter__(self) -> Processes:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.pool.shutdown(cancel_futures=True)

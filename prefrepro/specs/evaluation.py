@@ -13,13 +13,20 @@ EVALUATIONS = {
     "mt_bench": "prefrepro.judge.mt_bench",
     "arena_hard": "prefrepro.judge.arena_hard",
 }
-"""Evaluation -> the module whose `evaluate(rows, client, config, spec, verdict_set_id)` gives an Evaluation."""
+"""Evaluation -> the module whose `evaluate(rows, client, spec)` gives an Evaluation."""
+
+ANNOTATORS = {
+    "weighted": "weighted_alpaca_eval_gpt4_turbo",  # AlpacaEval 2, log-probs of one token
+    "fn": "alpaca_eval_gpt4_turbo_fn",  # AlpacaEval 2, tool call; RPO's (Table 5; README.md:61)
+    "ae1": "alpaca_eval_gpt4",  # AlpacaEval 1, text
+}
+"""AlpacaEval's annotators by the names that paper.yaml has for them"""
 
 
 class Evaluation(NamedTuple):
     """The result of judging one sample set."""
 
     frame: pd.DataFrame
-    """Rows of verdicts.csv."""
+    """Rows of verdicts.csv, but for the id of their set."""
     metrics: dict[str, Any]
     """Name -> {value, replicates, n}, or empty. Replicate b of every sample set drew the same prompts."""

@@ -31,7 +31,7 @@ class DataSize(Spec):
 
 
 class JudgeTokens(Spec):
-    """Evaluation (judging.py, label_of) -> mean prompt and completion tokens of one call."""
+    """Evaluation (work.py, label_of) -> mean prompt and completion tokens of one call."""
 
     per_call: dict[str, Annotated[tuple[Amount, Amount], expecting("[prompt tokens, completion tokens]")]] = {}
     source: Text = ""

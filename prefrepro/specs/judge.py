@@ -70,7 +70,7 @@ class JudgeConfig:
     token_limit_field: TokenLimitField = "max_tokens"
     """What the judge calls max_tokens; OpenAI's models from gpt-5 on know max_completion_tokens only."""
     reasoning_effort: Text | None = None
-    """Sent where given; gpt-5.6 and gpt-6 take tools only with "none" (JUDGING.md §4)."""
+    """Sent where given; gpt-5.6 and gpt-6 take tools only with "none" (docs/judging.md#prices)."""
     seed: Seed | None = 0  # compare.py:229-235
     concurrency: Count = 8
     timeout_s: Positive = 60.0

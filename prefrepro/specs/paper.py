@@ -21,7 +21,7 @@ from prefrepro.specs.values import CLOSED, Stated, Text
 
 DEFAULTS = {"engine": "transformers", "seed_per": "draw"}
 """Of `sampling`: no paper says them (docs/sampling.md)"""
-OPTIONAL = ("compute_dtype", "lora_rank", "quantize", "generations", *DEFAULTS)
+OPTIONAL = ("schedule", "compute_dtype", "lora_rank", "quantize", "generations", *DEFAULTS)
 """Settings that a paper may leave out"""
 
 

@@ -28,6 +28,7 @@ class Training(TypedDict, total=False):
     optimizer: Optimizer
     lr: Number
     warmup_steps: Seed
+    schedule: Literal["constant", "linear", "cosine"]
     epochs: Number
     max_steps: Count | None
     batch_size: Count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, Strict, ValidationInfo, field_validator, model_validator
 
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show
@@ -38,6 +38,8 @@ class Row(_Entry):
     embedder: Name | None = None
     pairs: Selection | None = None
     """Which pairs a pairwise method is trained on where the data are ranked groups (data/select.py)"""
+    k: Annotated[int, Strict(), Field(ge=2), expecting("a whole number of at least 2")] | None = None
+    """Responses of each group that are trained on, where the data are ranked groups; None: all"""
     external: Name | None = None
     """A released model in place of a training: cited, or run (--config external=run)"""
     samples: dict[str, dict[str, Any]] = Field(default={}, validation_alias=READER)
@@ -78,6 +80,8 @@ class Column(_Entry):
     hparams: dict[str, Any] = {}
     training: Training = {}
     sampling: Sampling = {}
+    prompt_sha256: Text = ""
+    """Of kind samples: the prompt that is answered, data/shown.py"""
 
     @model_validator(mode="after")
     def _with_what_is_shared(self, info: ValidationInfo) -> Self:
@@ -92,7 +96,10 @@ class Setting(Spec):
 
     label: Text
     value: Text
-    """A path such as training.lr"""
+    """A path such as training.lr; plan/settings.py says what there is"""
+    row: Name | None = None
+    column: Name | None = None
+    """Whose value it is; None: that of the first"""
     printed: Annotated[Finite | Text, expecting("a number or text")]
 
 
@@ -114,7 +121,7 @@ class Table(Spec):
     path: Path = Field(default=Path(), validation_alias=READER)
     title: Text
     where: Text
-    kind: Literal["cells", "configuration"] = "cells"
+    kind: Literal["cells", "configuration", "samples"] = "cells"
     metric: Metric | None = None
     model: Name | None = None
     dataset: Name | None = None
@@ -128,7 +135,7 @@ class Table(Spec):
     columns: Columns
     rows: Rows
     settings: list[Setting] = []
-    """Of kind configuration, which shows those of its first row and column"""
+    """Of kind configuration"""
 
     @field_validator("baseline")
     @classmethod
@@ -166,7 +173,7 @@ def target_of(path: Path) -> str:
 
 def table_files() -> list[Path]:
     """Every table spec of every paper."""
-    return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem != "paper")
+    return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem not in ("paper", "claims"))
 
 
 def read_table(path: Path) -> Table:

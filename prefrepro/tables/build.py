@@ -12,7 +12,8 @@ from prefrepro.specs.runtime import DEFAULT, Runtime
 from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells, missing
 from prefrepro.tables.collect import collect
-from prefrepro.tables.render import settings_meta, table_meta, write_settings, write_table
+from prefrepro.tables.render import settings_meta, table_meta, write_settings, write_shown, write_table
+from prefrepro.tables.shown import read_shown
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
@@ -45,7 +46,9 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
         raise UserError(
             f"{len(holes)} cells have no value: {', '.join(holes)}. Their verdicts are missing in {results}/verdicts."
         )
-    if spec.get("settings"):
+    if spec.get("shown"):
+        write_shown(*read_shown(spec, results), settings_meta(spec), tables)
+    elif spec.get("settings"):
         write_settings(spec["settings"], settings_meta(spec), tables)
     else:
         title = f"{spec['where']}: {spec['title']}"

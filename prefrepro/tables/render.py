@@ -107,13 +107,17 @@ def table_meta(
 
 
 def settings_meta(spec: Mapping[str, Any]) -> TableMeta:
-    """Meta of a table of settings, from its node's spec."""
+    """Meta of a table of settings, or of answers, from its node's spec."""
+    shown = spec.get("shown", ())
+    rows = ["Prompt"] * bool(shown) + [
+        one.get("row_label") or one["label"] for one in (*spec.get("settings", ()), *shown)
+    ]
     return TableMeta(
         **{key: spec[key] for key in ("paper", "table", "scale", "reading", "protocol")},
         title=f"{spec['where']}: {spec['title']}",
         judges={},
-        row_labels={setting["label"]: setting["label"] for setting in spec["settings"]},
-        column_labels={"ours": "Ours"},
+        row_labels={label: label for label in rows},
+        column_labels={one["column_label"]: one["column_label"] for one in shown} or {"ours": "Ours"},
         comparable=spec["scale_is_comparable"],
         judge_is_substitute=False,
         notes=spec["notes"],
@@ -141,6 +145,20 @@ def write_settings(settings: Sequence[Mapping[str, Any]], meta: TableMeta, folde
     lines = [_header(meta), "What our runs have; printed: the paper's.", *meta.notes]
     text = _csv_lines([["setting", "ours", "printed", "differs", "scale", "reading"], *rows])
     return _write(views, lines, text, meta, folder)
+
+
+def write_shown(
+    texts: Mapping[tuple[str, str], str], notes: Sequence[str], meta: TableMeta, folder: Path
+) -> list[Path]:
+    """The same files of a table of texts {(row, column): text}; the CSV has a line for each text."""
+    views = {place: View(text, "", "", "") for place, text in texts.items()}
+    rows = [
+        [column, row, texts[row, column], meta.scale, meta.reading]
+        for column in meta.column_labels
+        for row in meta.row_labels
+    ]
+    lines = [_header(meta), *notes, *meta.notes]
+    return _write(views, lines, _csv_lines([["where", "row", "text", "scale", "reading"], *rows]), meta, folder)
 
 
 def _write(

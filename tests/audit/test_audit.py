@@ -42,7 +42,7 @@ def test_every_printed_number_is_there() -> None:
 
 
 def test_53_of_66_are_counts_of_256() -> None:
-    """PROTOCOL.md §1.11, with the thirteen that are not."""
+    """docs/judging.md#printed-counts, with the thirteen that are not."""
     pairwise = [one for one in audited() if one.printed.evaluation == "pairwise"]
     assert len(pairwise) == 66 and {one.printed.n for one in pairwise} == {256}
     misfits = {
@@ -59,7 +59,7 @@ def test_53_of_66_are_counts_of_256() -> None:
 
 
 def test_alpaca_eval_of_rpo_is_of_800_less_what_was_dropped() -> None:
-    """PROTOCOL.md §1.10; the last batch of 32 was never generated."""
+    """docs/judging.md#rpo-on-alpacaeval; the last batch of 32 was never generated."""
     alpaca = [one for one in audited() if one.printed.paper == "rpo" and one.printed.evaluation == "alpaca_eval"]
     assert {one.printed.n for one in alpaca} == {800} and len({one.printed.text for one in alpaca}) == 8
     assert not [one for one in alpaca if one.status == "impossible"]
@@ -93,7 +93,7 @@ def test_the_one_run_that_is_printed_twice_differently() -> None:
     ],
 )
 def test_adjacent_cells_as_judging_counts_them(table: str, significant: list[int]) -> None:
-    """JUDGING.md §2.3, column by column."""
+    """docs/judging.md#printed-differences, column by column."""
     lines = adjacent(of_table("rpo", table)).values()
     assert [sum(p < 0.05 for p in line) for line in lines] == significant
 

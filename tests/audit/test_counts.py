@@ -1,4 +1,4 @@
-"""Which counts a printed percentage can be: by hand, by brute force, and the facts of PROTOCOL.md §1.10 and §1.11."""
+"""Which counts a printed percentage can be: by hand, by brute force, and docs/judging.md#printed-counts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_status_by_hand() -> None:
 
 
 def test_alpaca_eval_of_table_4_and_6_fits_795_to_800() -> None:
-    """PROTOCOL.md §1.10, and that PPO, IPO and KTO, rounded, are impossible for 801 to 805."""
+    """docs/judging.md#rpo-on-alpacaeval, and that PPO, IPO and KTO, rounded, are impossible for 801 to 805."""
     published = {13.68: (109, 797), 15.00: (120, 800), 21.62: (173, 800), 30.84: (245.5, 796), 15.06: (120.5, 800),
                  31.24: (249, 797), 38.88: (311, 800), 35.47: (282, 795)}  # fmt: skip
     for percent, (wins, n) in published.items():

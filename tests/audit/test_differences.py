@@ -1,4 +1,4 @@
-"""Differences of printed rates against JUDGING.md §2.3."""
+"""Differences of printed rates against docs/judging.md#printed-differences."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from bench.campaign import BOUND, WAYS, campaign, hours
 from bench.shapes import HH, SHAPES, Lengths, draw_lengths, padded_tokens
 from bench.stamp import read_rows, write_rows
 from prefrepro.errors import UserError
-from prefrepro.judge.local import local_judge
+from prefrepro.judge.connect import local_judge
 
 
 @pytest.mark.parametrize("name", SHAPES)

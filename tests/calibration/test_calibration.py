@@ -189,7 +189,7 @@ def test_without_data_the_command_says_what_it_wants(tmp_path: Path) -> None:
 
 @needs_data
 def test_published_verdicts_of_tldr_prefer_the_summary_shown_first() -> None:
-    """JUDGING.md §2.2: the candidate wins 71.6 % where shown first, 55.8 % where second; first wins 58.4 %."""
+    """docs/judging.md#order-and-ties: the candidate wins 71.6 % when first, 55.8 % when second; first wins 58.4 %."""
     tldr = published_sets(SHARED / "data")[0]
     own = verdicts([pair.score for pair in tldr.pairs])
     own["prompt_id"] = [pair.prompt_id for pair in tldr.pairs]

@@ -43,7 +43,7 @@ def test_the_prompt_is_the_whole_history(reading: Reading) -> None:
         {"role": "user", "content": "Bye"},
     ]
     assert (row.chosen, row.rejected) == ("See you.", "\tOh no.")  # a tab that stands alone stays
-    # PROTOCOL.md §1.1, rendered by the released code
+    # docs/protocol.md#data, rendered by the released code
     assert render_prompt(row.prompt) == "\n<|user|>\nHi\n<|assistant|>\nHello!\n<|user|>\nBye\n<|assistant|>\n"
     assert counts.manifest()["counts"] == {"bad_rows": 0, "rows": 1, "unique_prompts": 1}
 

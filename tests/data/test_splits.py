@@ -60,7 +60,7 @@ def test_eval_prompt_order_is_the_released_one(pytestconfig: pytest.Config) -> N
 
 def test_one_pass_leaves_out_the_last_partial_batch() -> None:
     order = eval_prompt_order(805, None, 32)
-    assert len(order) == len(set(order)) == 800  # PROTOCOL.md §1.10
+    assert len(order) == len(set(order)) == 800  # docs/judging.md#rpo-on-alpacaeval
 
 
 def test_samples_are_rounded_up_to_full_batches_and_come_again_after_a_pass() -> None:

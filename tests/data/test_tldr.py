@@ -106,7 +106,7 @@ def test_a_malformed_row_is_reported_by_file_and_line(tmp_path: Path, changes: d
 
 
 def test_real_posts_and_summaries_go_through_unchanged(tmp_path: Path) -> None:
-    """1,000 posts with a policy's and a person's summary (SOURCES.md), put into the released columns."""
+    """1,000 posts with a policy's and a person's summary, put into the released columns."""
     if not JUDGED.is_file():
         pytest.skip(f"{JUDGED} is absent: the judged summaries are not shipped with the code")
     given = list(csv.DictReader(io.StringIO(gzip.decompress(JUDGED.read_bytes()).decode("utf-8"))))

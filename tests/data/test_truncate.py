@@ -1,4 +1,4 @@
-"""Truncation against PROTOCOL.md §1.1, by cases worked by hand and by properties."""
+"""Truncation against docs/protocol.md#truncation, by cases worked by hand and by properties."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_the_binarized_samples() -> None:
 
 
 def test_real_groups_of_four_in_the_raw_form() -> None:
-    """200 AlpacaEval instructions with four models' answers and a score each (SOURCES.md)."""
+    """200 AlpacaEval instructions with four models' answers and a score each."""
     if not MULTI.is_file():
         pytest.skip(f"{MULTI} is absent: the scored groups are not shipped with the code")
     given = [json.loads(line) for line in MULTI.read_text(encoding="utf-8").splitlines()]

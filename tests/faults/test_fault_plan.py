@@ -29,9 +29,7 @@ VERDICT = ["prompt_id", "order", "verdict", "score", "raw_reply", "prompt_sha256
 def judged(endpoint: Endpoint, cache: Path, n: int, protocol: str) -> tuple[pd.DataFrame, JudgeClient]:
     config = make_config(timeout_s=1.0, concurrency=8, reasks=6)  # three refusals in a row are no rarity at 30 %
     with JudgeClient(config, cache, IDENTITY, lambda: endpoint) as client:
-        frame = judge_items(
-            make_items(n), client, config, verdict_set_id="v", protocol=protocol, template="dialogue", progress=False
-        )
+        frame = judge_items(make_items(n), client, protocol=protocol, template="dialogue", progress=False)
     return frame, client
 
 
@@ -82,7 +80,7 @@ def test_a_fault_that_never_ends_is_told_and_no_verdict(tmp_path: Path, kind: st
         config = make_config(timeout_s=0.2, max_retries=1)
         with JudgeClient(config, tmp_path / "cache.sqlite", IDENTITY, lambda: broken) as client:
             with pytest.raises(UserError, match=said[kind]):
-                judge_items(make_items(3), client, config, verdict_set_id="v", protocol="paper", template="dialogue")
+                judge_items(make_items(3), client, protocol="paper", template="dialogue")
             assert client.asked == 0
 
 

@@ -58,7 +58,7 @@ def test_judge_calls_are_those_of_the_run_matrix() -> None:
 
 
 def test_table_4_costs_what_was_computed_from_published_token_counts() -> None:
-    """JUDGING.md §4: 20.7 USD at gpt-4.1's price, with AlpacaEval's fn annotator; 12 for Swepo Table 1, one decode."""
+    """docs/judging.md#prices: 20.7 USD at gpt-4.1's price, with the fn annotator; 12 for Swepo Table 1, one decode."""
     found = of("table4", "swepo_table1", **PAPER, alpaca_annotator="code", generations="greedy")
     table4, swepo = (line.sum("all").amounts["cost_usd"] for line in found.lines[:2])
     assert table4 == pytest.approx(20.7, rel=0.1)
@@ -75,12 +75,13 @@ def test_held_out_pairs_count_as_many_as_are_kept() -> None:
 
 
 def test_ratings_and_games_are_two_calls_an_answer() -> None:
-    found = of("swepo_mtbench", "swepo_arenahard", **PAPER)
-    prompts = {"mt_bench": 80, "arena_hard": 500}
-    for evaluation, n in prompts.items():
-        sets = [job for job in found.together.jobs if job.kind == "verdict" and evaluation.replace("_", "-") in job.id]
-        assert sets
-        assert {job.amounts["calls"] for job in sets} == {2 * n}
+    """Ten answers to each prompt: greedy and three each at three temperatures (Swepo, section 6)."""
+    for side, draws in {"paper": 10, "greedy": 1}.items():
+        found = of("swepo_mtbench", "swepo_arenahard", **PAPER, generations=side)
+        for evaluation, n in {"mt-bench": 80, "arena-hard": 500}.items():
+            sets = [job for job in found.together.jobs if job.kind == "verdict" and evaluation in job.id]
+            assert sets
+            assert {job.amounts["calls"] for job in sets} == {2 * n * draws}
 
 
 def test_a_shared_job_counts_in_each_table_and_once_together() -> None:

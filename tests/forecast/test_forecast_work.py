@@ -70,13 +70,13 @@ def test_as_many_sequences_as_the_trainer_draws(node: Node) -> None:
 
 def test_what_is_not_known_stays_unknown() -> None:
     (node,) = [n for n in PLANS["paper"].of_kind("run") if n.id.startswith("dpo_mistral-7b_hh_")][:1]
-    assert training_work(node, replace(SIZE, rows={})).sequences is None
-    no_lengths = training_work(node, replace(SIZE, prompt_tokens=None))
+    assert training_work(node, replace(SIZE, rows={})).sequences is math.nan
+    no_lengths = training_work(node, replace(SIZE, prompt_tokens=math.nan))
     assert no_lengths.sequences
-    assert no_lengths.tokens is None
-    assert device_seconds(no_lengths, 10.0, 10.0, None) is None
+    assert math.isnan(no_lengths.tokens)
+    assert math.isnan(device_seconds(no_lengths, 10.0, 10.0, None))
     known = training_work(node, SIZE)
-    assert device_seconds(known, None, 10.0, None) is None
+    assert math.isnan(device_seconds(known, None, 10.0, None))
     assert known.scored_tokens == 2 * 40 * 50
     assert device_seconds(known, 10.0, 20.0, None) == pytest.approx((known.tokens or 0) / 10 + 4000 / 20)
 

@@ -19,12 +19,11 @@ from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.judge.alpaca.client import Route, raw_text
 from prefrepro.judge.alpaca.package import open_annotator, single
 from prefrepro.judge.arena_hard import read_2024, read_2025
-from prefrepro.judge.client import JudgeClient
+from prefrepro.judge.client import JudgeClient, chat_request
 from prefrepro.judge.dialects.probe import MESSAGES
 from prefrepro.judge.endpoint import Endpoint
 from prefrepro.judge.mt_bench import read_rating
 from prefrepro.judge.pairwise import judge_items
-from prefrepro.judge.request import chat_request
 from prefrepro.specs.judge import JudgeConfig, judge_config
 
 pytestmark = pytest.mark.fuzz
@@ -85,13 +84,11 @@ class Judge:
             frame = judge_items(
                 [item],
                 self.client,
-                self.config,
-                verdict_set_id="s",
                 protocol=protocol,
                 template="dialogue",
                 progress=False,
             )
-            write_csv(frame, self.folder / "verdicts.csv", "verdicts")
+            write_csv(frame.assign(verdict_set_id="s"), self.folder / "verdicts.csv", "verdicts")
             verdicts += list(read_csv(self.folder / "verdicts.csv", "verdicts")["verdict"])
         reply = self.client.ask(chat_request(self.config, MESSAGES), repeat=self.asked)
         for read in (read_rating, read_2024, read_2025):

@@ -35,7 +35,7 @@ from methods import (
 )
 from methods.contract import LossOutput, PairedBatch, RankedBatch, RolloutBatch, UnpairedBatch
 from prefrepro.data.splits import eval_prompt_order
-from prefrepro.judge.order import paper_order
+from prefrepro.judge.pairwise import paper_order
 from prefrepro.model.logps import summed, token_logps
 from prefrepro.model.optimizer import build_optimizer, warmup_lr
 

@@ -1,7 +1,7 @@
 """The order of training rows in the released RPO code, of which the golden file holds some; our own is another.
 
 One stream of Python's `random`, seeded once, shuffles the prompts and then, at the start of each epoch, the flat list
-of examples. The released trainer draws its evaluation batches first, from the same stream (PROTOCOL.md §1.2, §1.8).
+of examples. The released trainer draws its evaluation batches first, from the same stream (docs/protocol.md#batches).
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from golden_runners import RUNNERS, Case, Outputs, tensor
 from unseen import unseen_cases
 
 FLOAT64_ONLY = {"rmsprop_warmup", "rpo_paired_bf16_as_run", *(op for op in RUNNERS if op.endswith("_order"))}
-"""Updates of 3e-9 vanish in float32 weights (PROTOCOL.md §1.7), one op names its own two precisions, and an order
-has none."""
+"""Updates of 3e-9 vanish in float32 weights (docs/protocol.md#optimiser), one op names its own two precisions, and an
+order has none."""
 
 
 def golden_cases(config: pytest.Config) -> list[Case]:

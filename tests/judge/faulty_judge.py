@@ -23,8 +23,8 @@ from judge_faults import DEFAULT_KINDS, KINDS, SPOILED, STATUS, Faults, Limits, 
 
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.judge.cache import canonical
+from prefrepro.judge.connect import local_judge as real_judge
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.local import local_judge as real_judge
 from prefrepro.judge.scorers import Scorer
 from prefrepro.judge.server import Handler, Judge, argument_parser, error_answer, serve
 
@@ -37,7 +37,7 @@ DRIP_S = 0.05
 def local_judge(
     scorer: str, *options: str, fault_rate: float = 0.0, fault_seed: int = 0
 ) -> AbstractContextManager[Endpoint]:
-    """`prefrepro.judge.local.local_judge` of the server below, with its `options`."""
+    """`prefrepro.judge.connect.local_judge` of the server below, with its `options`."""
     rate = ("--fault-rate", str(fault_rate), "--fault-seed", str(fault_seed))
     return real_judge(scorer, program=(__file__, *options, *rate))
 

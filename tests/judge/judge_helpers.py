@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.judge.endpoint import Endpoint
+from prefrepro.judge.stage import run
 from prefrepro.specs.judge import JudgeConfig, judge_config
 
 ROOT = Path(__file__).parents[2]
+VERDICTS = "verdicts/v_12345678"
 IDENTITY = "local:length:test"
 
 
@@ -40,6 +42,12 @@ def stats(endpoint: Endpoint) -> dict[str, int]:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {endpoint.api_key}"})
     with urllib.request.urlopen(request, timeout=10) as response:
         return json.load(response)
+
+
+def judge_samples(folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of the verdict set of folder/samples.jsonl, which is folder / VERDICTS."""
+    run(spec, {"sample": folder}, folder / VERDICTS)
+    return json.loads((folder / VERDICTS / "manifest.json").read_text(encoding="utf-8"))
 
 
 def child_environment() -> dict[str, str]:

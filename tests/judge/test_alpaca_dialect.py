@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from prefrepro.judge.alpaca.package import ANNOTATORS, comparisons, open_annotator, quiet
+from prefrepro.judge.alpaca.package import comparisons, open_annotator, quiet
 from prefrepro.judge.dialects.alpaca import answer
 from prefrepro.judge.prompts import compose
+from prefrepro.specs.evaluation import ANNOTATORS
 
 
 def request(kind: str, instruction: str = "Q", first: str = "aa", second: str = "b") -> dict[str, Any]:

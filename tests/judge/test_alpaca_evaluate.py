@@ -15,14 +15,13 @@ import pandas as pd
 import pytest
 from alpaca_helpers import make_row, make_rows
 from faulty_judge import local_judge
-from judge_helpers import stats
+from judge_helpers import VERDICTS, judge_samples, stats
 
 from prefrepro.csv_schema.schema import read_csv, validate_frame
 from prefrepro.data.world.lexicon import facts
 from prefrepro.errors import UserError
 from prefrepro.judge.alpaca.evaluate import evaluate
 from prefrepro.judge.client import JudgeClient
-from prefrepro.judge.stage import judge_samples
 from prefrepro.specs.evaluation import Evaluation
 
 Open = Callable[..., JudgeClient]
@@ -30,7 +29,7 @@ VERDICT = ["prompt_id", "draw", "order", "verdict", "score", "raw_reply", "promp
 
 
 def judge(client: JudgeClient, rows: list[dict[str, Any]], **spec: Any) -> Evaluation:
-    return evaluate(rows, client, client.config, spec, "v")
+    return evaluate(rows, client, spec)
 
 
 def margin(row: dict[str, Any]) -> int:
@@ -58,7 +57,7 @@ def test_every_annotator_gives_the_judges_preference(
     assert set(frame["order"]) == {"candidate_first", "baseline_first"}
     assert frame["request_sha256"].is_unique
     assert set(frame["judge_served"]) == {"length-judge"}
-    validate_frame(frame, "verdicts", "test")
+    validate_frame(frame.assign(verdict_set_id="v"), "verdicts", "test")
 
 
 def test_the_raw_reply_is_what_was_parsed(open_client: Open) -> None:
@@ -123,18 +122,10 @@ def test_the_stage_judges_samples_of_the_embedded_world(tmp_path: Path) -> None:
     (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     judge = {"name": "world", "kind": "local", "scorer": "world", "model": "world-judge"}
     spec = {"judge": judge, "evaluation": "alpaca_eval", "length_controlled": True, "difficulty": "none"}
-    counts = judge_samples(
-        tmp_path / "samples.jsonl",
-        tmp_path,
-        verdict_set_id="v",
-        spec=spec,
-        cache=tmp_path / "cache.sqlite",
-        scorer_path=None,
-        identity="local:world",
-    )
+    counts = judge_samples(tmp_path, spec)
     n = len(fact.asks)
     assert counts["verdicts"] == {"tie": n, "win": n}
-    assert counts["metrics"]["lc_wr"]["n"] == len(read_csv(tmp_path / "verdicts.csv", "verdicts")) == 2 * n
+    assert counts["metrics"]["lc_wr"]["n"] == len(read_csv(tmp_path / VERDICTS / "verdicts.csv", "verdicts")) == 2 * n
     assert counts["metrics"]["lc_wr"]["value"] > 50
 
 

@@ -32,7 +32,7 @@ def nobody(tmp_path: Path) -> JudgeClient:
 
 def refused(client: JudgeClient, rows: list[dict[str, Any]], **spec: Any) -> str:
     with pytest.raises(UserError) as caught:
-        evaluate(rows, client, client.config, spec, "v")
+        evaluate(rows, client, spec)
     return str(caught.value)
 
 
@@ -80,15 +80,15 @@ def test_an_empty_response_is_judged_where_that_is_asked_for(open_client: Open) 
     """The judge prefers the shorter answer, and none is shorter than nothing."""
     client = open_client()
     spec = {"empty_response": "judge", "annotator": "fn"}
-    frame, _ = evaluate([make_row("Q", "", "bb"), *make_rows(2)], client, client.config, spec, "v")
+    frame, _ = evaluate([make_row("Q", "", "bb"), *make_rows(2)], client, spec)
     assert frame["verdict"].tolist()[0] == "win"
 
 
 def test_without_a_column_instruction_a_single_turn_is_the_instruction(open_client: Open) -> None:
     rows = [{key: value for key, value in row.items() if key != "instruction"} for row in make_rows(3)]
     client = open_client()
-    with_column = evaluate(make_rows(3), client, client.config, {}, "v").frame
-    assert evaluate(rows, client, client.config, {}, "v").frame.equals(with_column)
+    with_column = evaluate(make_rows(3), client, {}).frame
+    assert evaluate(rows, client, {}).frame.equals(with_column)
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     assert "[user, assistant, user]" in refused(client, [{**rows[0], "prompt": turns}])
 

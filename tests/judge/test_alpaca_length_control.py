@@ -66,7 +66,7 @@ def test_rows_keep_the_difficulty_of_their_instruction(df_gamed: Path) -> None:
 
 
 def test_the_interval_is_that_of_resampled_prompts(df_gamed: Path) -> None:
-    """JUDGING.md §1.6: resampling gives a standard error of 1.49 for claude-2.1, the package says 0.75."""
+    """docs/judging.md#length-control: a standard error of 1.49 for claude-2.1, where the package says 0.75."""
     verdicts = published_verdicts("claude-2.1")
     preferences, reference, candidate = (verdicts[name].tolist() for name in ("preference", "len_1", "len_2"))
     found = length_controlled(preferences, reference, candidate, range(805), load_gamed(df_gamed), replicates=60)

@@ -24,7 +24,7 @@ def judged(tmp_path: Path, rows: list[dict[str, Any]], preferences: list[float],
         local_judge(f"replay:{tmp_path / 'published.json'}") as endpoint,
         JudgeClient(config, tmp_path / "cache.sqlite", "replay", lambda: endpoint) as client,
     ):
-        evaluation = evaluate(rows, client, config, spec, "claude-2.1")
+        evaluation = evaluate(rows, client, spec)
         assert stats(endpoint)["answered"] == client.asked == 803, "two of the 805 pairs are one text"
     return evaluation
 

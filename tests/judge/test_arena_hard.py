@@ -24,8 +24,7 @@ from prefrepro.data.world.questions import arena_questions
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError
 from prefrepro.judge.arena_hard import CONTINUE, evaluate, read_2024, read_2025
-from prefrepro.judge.benchmark import DRAWS, mean_by_question
-from prefrepro.judge.benchmark_prompts import arena_hard_prompt
+from prefrepro.judge.benchmark import DRAWS, arena_hard_prompt, mean_by_question
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.dialects.arena_hard import label
 from prefrepro.judge.endpoint import Endpoint
@@ -52,7 +51,7 @@ def world() -> Iterator[Endpoint]:
 
 
 def judge(client: JudgeClient, rows: list[dict[str, Any]] = SAMPLES, **spec: Any) -> Evaluation:
-    return evaluate(rows, client, client.config, {"protocol": "paper", **spec}, "v")
+    return evaluate(rows, client, {"protocol": "paper", **spec})
 
 
 def request(first: str, second: str, *more: dict[str, str]) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def continued(first: str, second: str, judgment: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("reply", "in_2024", "in_2025"),
-    [  # JUDGING.md §3; gen_judgment.py and show_result.py of both years
+    [  # docs/judging.md#other-benchmarks; gen_judgment.py and show_result.py of both years
         ("My final verdict is: [[A>>B]]", (1.0, 3), (1.0, 3)),
         ("[[A>B]]", (1.0, 1), (1.0, 1)),
         ("tie: [[A=B]].", (0.5, 1), (0.5, 1)),
@@ -102,7 +101,7 @@ def test_labels(reply: str, in_2024: tuple[float, int] | None, in_2025: tuple[fl
 def test_two_games_by_the_known_reward(open_client: Open, world: Endpoint, year: str) -> None:
     """A judge without position bias: both games of a response end alike, much better counts three times."""
     frame, metrics = judge(open_client(world), verdict_regex=year)
-    validate_frame(frame, "verdicts", "test")
+    validate_frame(frame.assign(verdict_set_id="v"), "verdicts", "test")
     shares = {"A>>B": (1.0, 3.0), "A>B": (1.0, 1.0), "A=B": (0.5, 1.0), "B>A": (0.0, 1.0), "B>>A": (0.0, 3.0)}
     expected = {}
     for row in SAMPLES:
@@ -151,7 +150,7 @@ def test_a_judgment_without_label_is_continued_once(tmp_path: Path) -> None:
         (request("So.", "Because."), ["[[A>B]]"]),
     ]
     frame, metrics = judge(client_of(replies, tmp_path / "c.sqlite"), [ROW])
-    validate_frame(frame, "verdicts", "test")
+    validate_frame(frame.assign(verdict_set_id="v"), "verdicts", "test")
     assert list(zip(frame["verdict"], frame["score"], frame["weight"], strict=True)) == [("win", 1, 3), ("win", 1, 1)]
     assert list(frame["raw_reply"]) == ["[[B>>A]]", "[[A>B]]"]
     assert metrics["arena_hard_pct"]["value"] == 100.0
@@ -181,7 +180,7 @@ def test_an_unreadable_game_is_dropped_or_takes_the_other_with_it(
     ]
     client = client_of(replies, tmp_path / "c.sqlite", reasks=0, invalid_limit=0.5)
     frame, metrics = judge(client, [ROW], verdict_regex=year)
-    validate_frame(frame, "verdicts", "test")
+    validate_frame(frame.assign(verdict_set_id="v"), "verdicts", "test")
     assert list(frame["verdict"]) == verdicts
     assert list(frame["raw_reply"])[1] == "[[A>>B]]"
     assert metrics.get("arena_hard_pct", {}).get("value") == value

@@ -13,7 +13,7 @@ import yaml
 from shared import SHARED
 
 from prefrepro.errors import UserError
-from prefrepro.judge.benchmark_prompts import (
+from prefrepro.judge.benchmark import (
     ARENA_FIELDS,
     MT_BENCH_FIELDS,
     JudgePrompt,

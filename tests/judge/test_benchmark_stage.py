@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from benchmark_helpers import answered
+from judge_helpers import VERDICTS, judge_samples
 
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.data.world.questions import arena_questions, mt_bench_questions
-from prefrepro.judge.stage import judge_samples
 
 JUDGE = {"name": "test", "kind": "local", "scorer": "world", "model": "world-judge"}
 
@@ -26,20 +26,14 @@ def test_a_sample_set_is_judged_and_its_rerun_asks_nothing(
 ) -> None:
     samples = tmp_path / "samples.jsonl"
     samples.write_text("\n".join(json.dumps(row) for row in answered(make(seed=5, n=12), draws=2)))
-    arguments: dict[str, Any] = {
-        "verdict_set_id": "v_12345678",
-        "spec": {"evaluation": evaluation, "judge": JUDGE, "protocol": "paper"},
-        "cache": tmp_path / "cache.sqlite",
-        "scorer_path": None,
-        "identity": "local:test:0",
-    }
-    counts = judge_samples(samples, tmp_path / "out", **arguments)
+    spec = {"evaluation": evaluation, "judge": JUDGE, "protocol": "paper"}
+    counts = judge_samples(tmp_path, spec)
     assert counts["n"] == 12 * 2 * 2 and counts["asked"] > 0
     assert counts["metrics"][metric]["n"] == 12
     json.dumps(counts, allow_nan=False)
-    first = (tmp_path / "out" / "verdicts.csv").read_bytes()
-    frame = read_csv(tmp_path / "out" / "verdicts.csv", "verdicts")
+    first = (tmp_path / VERDICTS / "verdicts.csv").read_bytes()
+    frame = read_csv(tmp_path / VERDICTS / "verdicts.csv", "verdicts")
     assert len(frame) == 48 and set(frame["judge_asked"]) == {"world-judge"}
-    again = judge_samples(samples, tmp_path / "out", **arguments)
+    again = judge_samples(tmp_path, spec)
     assert again["asked"] == 0 and again["metrics"] == counts["metrics"]
-    assert (tmp_path / "out" / "verdicts.csv").read_bytes() == first
+    assert (tmp_path / VERDICTS / "verdicts.csv").read_bytes() == first

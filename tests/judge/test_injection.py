@@ -24,7 +24,7 @@ N = 6
 def test_a_gullible_judge_is_led_under_paper_and_not_under_robust(open_client: Callable[..., JudgeClient]) -> None:
     with local_judge("world", "--gullible") as endpoint:
         client = open_client(endpoint, invalid_limit=1.0)
-        found = [row for protocol in PROTOCOLS for row in measure(client, client.config, protocol, N)]
+        found = [row for protocol in PROTOCOLS for row in measure(client, protocol, N)]
     rows = {(row["protocol"], row["wording"]): row for row in found}
     assert len(rows) == 2 * (len(WORDINGS) + 1)
     for wording in WORDINGS:

@@ -35,8 +35,7 @@ config = make_config(price_usd_per_mtok={{"input": 1000, "output": 1000}}, budge
 start = int(sys.argv[3])
 with JudgeClient(config, Path(sys.argv[1]), "{IDENTITY}", lambda: endpoint) as client:
     try:
-        judge_items(make_items(start + 30)[start:], client, config,
-                    verdict_set_id="v", protocol="robust", template="dialogue")
+        judge_items(make_items(start + 30)[start:], client, protocol="robust", template="dialogue")
     except UserError as error:
         sys.exit(3 if "budget" in str(error) else 1)
 """

@@ -27,7 +27,7 @@ REQUEST = {
 
 
 def judge(client: JudgeClient, n: int = 20):
-    return judge_items(make_items(n), client, client.config, verdict_set_id="v", protocol="paper", template="dialogue")
+    return judge_items(make_items(n), client, protocol="paper", template="dialogue")
 
 
 def test_reply_holds_its_provenance(open_client: Open, endpoint: Endpoint) -> None:

@@ -25,7 +25,7 @@ SAME = ["prompt_id", "order", "verdict", "score", "raw_reply", "request_sha256",
 
 
 def judge(client: JudgeClient, items: list[dict[str, str]], protocol: str = "paper"):
-    return judge_items(items, client, client.config, verdict_set_id="v", protocol=protocol, template="dialogue")
+    return judge_items(items, client, protocol=protocol, template="dialogue")
 
 
 def test_faults_change_no_verdict(open_client: Open, tmp_path) -> None:

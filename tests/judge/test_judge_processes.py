@@ -31,8 +31,7 @@ from judge_helpers import make_config, make_items
 cache, start, stop = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 endpoint = Endpoint(os.environ["TEST_URL"], os.environ["TEST_TOKEN"])
 with JudgeClient(make_config(), cache, "{IDENTITY}", lambda: endpoint) as client:
-    judge_items(make_items(stop)[start:], client, client.config,
-                verdict_set_id="v", protocol="robust", template="dialogue")
+    judge_items(make_items(stop)[start:], client, protocol="robust", template="dialogue")
 """
 WRITE_IN_A_CHILD = """
 import itertools, sys
@@ -71,7 +70,7 @@ def stored(cache: Path) -> int:
 
 
 def judge(client: JudgeClient, n: int):
-    return judge_items(make_items(n), client, client.config, verdict_set_id="v", protocol="robust", template="dialogue")
+    return judge_items(make_items(n), client, protocol="robust", template="dialogue")
 
 
 def test_processes_share_one_cache(open_client: Callable[..., JudgeClient], endpoint: Endpoint, tmp_path: Path) -> None:

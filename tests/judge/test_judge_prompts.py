@@ -41,7 +41,7 @@ TEXT = st.lists(st.text(max_size=20) | st.sampled_from(MARKERS), max_size=6).map
 
 
 def test_dialogue_prompt_is_that_of_compare_py() -> None:
-    """PROTOCOL.md §1.9; compare.py:114-130."""
+    """docs/judging.md#judge; compare.py:114-130."""
     one, two = compose("dialogue", "paper", "\n<|user|>\nHi", "A.", "B.")
     assert one == {
         "role": "user",

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_helpers import stats
+from judge_helpers import VERDICTS, judge_samples, stats
 
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.stage import judge_samples, read_rows
+from prefrepro.judge.stage import read_rows
 
 LOCAL = {"name": "test", "kind": "local", "scorer": "length", "model": "length-judge"}
 
@@ -32,21 +32,14 @@ def write_samples(path: Path, n: int = 12) -> Path:
     return path
 
 
-def run(folder: Path, samples: Path, **changes: Any) -> dict[str, Any]:
+def run(samples: Path, **changes: Any) -> dict[str, Any]:
     spec = {"evaluation": "pairwise", "judge": LOCAL, "protocol": "paper", "template": "dialogue", **changes}
-    arguments: dict[str, Any] = {
-        "verdict_set_id": "v_12345678",
-        "spec": spec,
-        "cache": folder / "cache.sqlite",
-        "scorer_path": None,
-        "identity": "local:test:0",
-    }
-    return judge_samples(samples, folder / "out", **arguments)
+    return judge_samples(samples.parent, spec)
 
 
 def test_local_judging_and_its_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = write_samples(tmp_path / "samples.jsonl")
-    counts = run(tmp_path, samples)
+    counts = run(samples)
     assert {key: counts[key] for key in ("n", "verdicts", "asked", "cached")} == {
         "n": 12,
         "verdicts": {"win": 12},
@@ -54,13 +47,13 @@ def test_local_judging_and_its_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "cached": 0,
     }
     assert (counts["judge_asked"], counts["judge_served"], counts["cost_usd"]) == ("length-judge",) * 2 + (0.0,)
-    frame = read_csv(tmp_path / "out" / "verdicts.csv", "verdicts")
+    frame = read_csv(tmp_path / VERDICTS / "verdicts.csv", "verdicts")
     assert list(frame["prompt_id"]) == [f"p{number:03d}" for number in range(1, 13)]
-    first = (tmp_path / "out" / "verdicts.csv").read_bytes()
+    first = (tmp_path / VERDICTS / "verdicts.csv").read_bytes()
     monkeypatch.setattr("sys.executable", "/nowhere/python")  # a cached judging starts no server
-    counts = run(tmp_path, samples)
+    counts = run(samples)
     assert (counts["asked"], counts["cached"]) == (0, 12)
-    assert (tmp_path / "out" / "verdicts.csv").read_bytes() == first
+    assert (tmp_path / VERDICTS / "verdicts.csv").read_bytes() == first
 
 
 def test_api_judging_reads_its_key_from_the_environment(
@@ -76,24 +69,24 @@ def test_api_judging_reads_its_key_from_the_environment(
         "price_usd_per_mtok": {"input": 1, "output": 1},
     }
     before = stats(endpoint)["requests"]
-    counts = run(tmp_path, write_samples(tmp_path / "samples.jsonl"), judge=judge, protocol="robust")
+    counts = run(write_samples(tmp_path / "samples.jsonl"), judge=judge, protocol="robust")
     assert (counts["n"], counts["verdicts"]) == (24, {"win": 24})
     assert counts["cost_usd"] > 0
     assert stats(endpoint)["requests"] == before + 24
-    for file in [*tmp_path.glob("*.sqlite*"), *(tmp_path / "out").iterdir()]:
+    for file in [*tmp_path.glob("*.sqlite*"), *(tmp_path / VERDICTS).iterdir()]:
         assert endpoint.api_key.encode() not in file.read_bytes()
 
 
 def test_a_failed_judging_leaves_no_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="verdicts are invalid"):
-        run(tmp_path, write_samples(tmp_path / "samples.jsonl"), judge={**LOCAL, "scorer": "nonsense"})
-    assert not (tmp_path / "out").exists()
+        run(write_samples(tmp_path / "samples.jsonl"), judge={**LOCAL, "scorer": "nonsense"})
+    assert not (tmp_path / VERDICTS).exists()
 
 
 def test_a_reward_model_judge_wants_its_folder(tmp_path: Path) -> None:
     samples = write_samples(tmp_path / "samples.jsonl")
     with pytest.raises(UserError, match="wants the folder of a trained reward model"):
-        run(tmp_path, samples, judge={**LOCAL, "scorer": "reward-model"})
+        run(samples, judge={**LOCAL, "scorer": "reward-model"})
 
 
 def test_bad_rows_are_told_by_line(tmp_path: Path) -> None:
@@ -112,7 +105,7 @@ def test_bad_rows_are_told_by_line(tmp_path: Path) -> None:
     assert [f"line {number}:" in str(caught.value) for number in range(1, 7)] == [False] + [True] * 5
     path.write_text(json.dumps({key: good[key] for key in good if key != "baseline"}))
     with pytest.raises(UserError, match="prompt a has no baseline"):
-        run(tmp_path, path)
+        run(path)
     path.write_text("\n")
     with pytest.raises(UserError, match="found no samples"):
         read_rows(path)

@@ -19,7 +19,7 @@ from prefrepro.data.template import render_history
 from prefrepro.data.world.questions import mt_bench_questions
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError
-from prefrepro.judge.benchmark_prompts import mt_bench_prompts
+from prefrepro.judge.benchmark import mt_bench_prompts
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.dialects.mt_bench import rating
 from prefrepro.judge.endpoint import Endpoint
@@ -41,12 +41,12 @@ def world() -> Iterator[Endpoint]:
 
 
 def judge(client: JudgeClient, rows: list[dict[str, Any]] = SAMPLES, **spec: Any) -> Evaluation:
-    return evaluate(rows, client, client.config, {"protocol": "paper", **spec}, "v")
+    return evaluate(rows, client, {"protocol": "paper", **spec})
 
 
 @pytest.mark.parametrize(
     ("reply", "expected"),
-    [  # JUDGING.md §3; FastChat common.py
+    [  # docs/judging.md#other-benchmarks; FastChat common.py
         ("Rating: [[7]]", 7.0),
         ("[[7.5]]", 7.5),
         ("[[10]]", 10.0),
@@ -71,7 +71,7 @@ def test_ratings(reply: str, expected: float | None) -> None:
 
 def test_each_turn_is_rated_by_the_known_reward(open_client: Open, world: Endpoint) -> None:
     frame, metrics = judge(open_client(world))
-    validate_frame(frame, "verdicts", "test")
+    validate_frame(frame.assign(verdict_set_id="v"), "verdicts", "test")
     expected = {}
     for row in SAMPLES:
         first, second = row["turns"]
@@ -113,7 +113,7 @@ def test_the_order_of_the_rows_changes_nothing(open_client: Open, world: Endpoin
 def test_draws_stay_apart_and_weigh_in_their_question(open_client: Open, world: Endpoint) -> None:
     rows = answered(mt_bench_questions(seed=3, n=6), draws=3)
     frame, metrics = judge(open_client(world), rows)
-    validate_frame(frame, "verdicts", "test")
+    validate_frame(frame.assign(verdict_set_id="v"), "verdicts", "test")
     assert sorted(set(frame["draw"])) == [0, 1, 2] and len(frame) == 6 * 3 * 2
     assert metrics["mt_bench"]["n"] == 6
     assert metrics["mt_bench"]["value"] == pytest.approx(frame["score"].mean())
@@ -136,7 +136,7 @@ def test_unreadable_ratings_are_invalid_and_stop_above_the_limit(open_client: Op
             judge(open_client(nonsense))
         assert stats(nonsense)["requests"] == 48 * 3, "each is asked, and asked again twice"
         frame, metrics = judge(open_client(nonsense, invalid_limit=1.0))
-    validate_frame(frame, "verdicts", "test")
+    validate_frame(frame.assign(verdict_set_id="v"), "verdicts", "test")
     assert set(frame["verdict"]) == {"invalid"} and set(frame["score"]) == {None}
     assert metrics == {}, "no mean of nothing, and never -1"
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from prefrepro.judge.order import paper_order
+from prefrepro.judge.pairwise import paper_order
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7])
@@ -23,5 +23,5 @@ def test_paper_order_is_that_of_the_global_generator(seed: int) -> None:
 
 
 def test_paper_order_puts_the_candidate_first_122_times_of_256() -> None:
-    """PROTOCOL.md §1.9."""
+    """docs/judging.md#judge."""
     assert sum(paper_order(256)) == 122

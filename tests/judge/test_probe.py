@@ -15,13 +15,12 @@ from faulty_judge import local_judge
 from judge_helpers import ROOT, child_environment, make_config
 
 from prefrepro.errors import UserError
-from prefrepro.judge.client import JudgeClient
+from prefrepro.judge.client import JudgeClient, chat_request
 from prefrepro.judge.dialects import dialects
 from prefrepro.judge.dialects import probe as dialect
 from prefrepro.judge.endpoint import Endpoint
 from prefrepro.judge.probe import KINDS, Abilities, abilities, probe
 from prefrepro.judge.prompts import compose
-from prefrepro.judge.request import chat_request
 from prefrepro.judge.server import Judge
 from prefrepro.specs.judge import JudgeConfig
 
@@ -81,7 +80,7 @@ def test_a_judge_of_nonsense_is_refused_with_reasons(open_client: Open) -> None:
 
 
 def test_tokens_with_a_space_are_no_letters(open_client: Open, served: Callable[..., Endpoint]) -> None:
-    """JUDGING.md §1.4: « m» 0.9 against «M» 0.1 would be scored as a certain win for M."""
+    """docs/judging.md#requests: « m» 0.9 against «M» 0.1 would be scored as a certain win for M."""
     tokens = [{"token": token, "logprob": -1.0, "bytes": None} for token in (" m", "M", "a", "b", "c")]
     endpoint = served(_logprobs=lambda _n: {"content": [{**tokens[0], "top_logprobs": tokens}]})
     found = probe(open_client(endpoint))

@@ -94,7 +94,7 @@ def test_swepo_with_one_response_a_side_and_no_weight_is_dpo(seed: int, b: int, 
 @quick
 @given(seeds, sizes, sizes)
 def test_infonca_at_its_defaults_is_swepo_of_the_best_against_the_rest(seed: int, m: int, n: int) -> None:
-    """PROTOCOL.md §4: the label is one-hot, so both are -log softmax(z)[best] at equal β."""
+    """docs/protocol.md#infonca-and-nca: the label is one-hot, so both are -log softmax(z)[best] at equal β."""
     batch = best_first(random_batch(RANKED[0], seed, m, n))
     ours = infonca.loss(batch, infonca.Hparams())
     theirs = swepo.loss(batch, BEST_AGAINST_REST)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 from checkout import ROOT, Checkout
 
-from prefrepro.judge.local import local_judge
+from prefrepro.judge.connect import local_judge
 
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("add-*.md"))
 BLOCK = re.compile(

@@ -23,9 +23,9 @@ from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.data.build import build
 from prefrepro.data.template import render_prompt
 from prefrepro.errors import UserError, visible
+from prefrepro.judge import stage
 from prefrepro.judge.pairwise import clean_response
 from prefrepro.judge.prompts import compose, parse_back
-from prefrepro.judge.stage import judge_samples
 from prefrepro.model.pretrain import build_model, build_tokenizer
 from prefrepro.sample.generate import run
 from prefrepro.stats.metrics import VerdictSet
@@ -127,18 +127,12 @@ def test_no_text_is_a_command_a_path_or_a_formula(
     }  # fmt: skip
     replies = [{"choices": [{"message": {"role": "assistant", "content": text}}], "model": "judge"} for text in HOSTILE]
     server.bodies = (json.dumps(reply).encode() for reply in replies)
-    counts = judge_samples(
-        path,
-        tmp_path / "verdicts",
-        verdict_set_id="set",
-        spec={"judge": judge, "evaluation": "pairwise", "template": "dialogue", "protocol": "paper"},
-        cache=tmp_path / "cache.sqlite",
-        scorer_path=None,
-        identity="",
-    )
-    frame = read_csv(tmp_path / "verdicts" / "verdicts.csv", "verdicts")
-    assert counts["n"] == len(HOSTILE) and set(frame["raw_reply"]) == set(HOSTILE), "read back as it was said"
-    assert_no_formula(tmp_path / "verdicts" / "verdicts.csv")
+    spec = {"judge": judge, "evaluation": "pairwise", "template": "dialogue", "protocol": "paper"}
+    out = tmp_path / "verdicts" / "set"
+    stage.run(spec, {"sample": path.parent}, out)
+    frame = read_csv(out / "verdicts.csv", "verdicts")
+    assert len(frame) == len(HOSTILE) and set(frame["raw_reply"]) == set(HOSTILE), "read back as it was said"
+    assert_no_formula(out / "verdicts.csv")
 
     cells = [
         make_cell(f"row{number}", ["set"], row_label=text, column_label=HOSTILE[6], baseline=None)

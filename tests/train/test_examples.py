@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from train_helpers import tokenizer, world_rows
+import torch
+from train_helpers import method_of, tokenizer, world_rows
 
 from prefrepro.data.template import render_prompt
 from prefrepro.data.truncate import Mode, TruncationCounts
@@ -24,9 +25,11 @@ from prefrepro.model.examples import (
     encode,
     encode_groups,
     encode_pairs,
+    fewer_responses,
     mismatched,
     pairs_of_groups,
 )
+from prefrepro.model.inputs import training_inputs
 
 WIDE = Limits(max_length=1000, max_prompt_length=500, truncation_mode="keep_end")
 
@@ -154,6 +157,25 @@ def test_groups_are_those_of_their_rows() -> None:
     assert list(pairs.rejected) == [group[place] for group, place in zip(groups.responses, worst, strict=True)]
 
 
+def test_fewer_responses_keep_their_scores_and_reference_log_probs() -> None:
+    rows = [
+        {"prompt_id": str(n), **row} for n, row in enumerate(itertools.islice(generate.ranked_groups("dialogue", 0), 9))
+    ]
+    groups = encode_groups(rows, tokenizer(), WIDE)
+    reference = torch.arange(9 * 4, dtype=torch.float32).reshape(9, 4)
+    two, two_reference = fewer_responses(groups, 2, 7, reference)
+    assert two.width == 2 and two_reference is not None and two_reference.shape == (9, 2)
+    for n in range(9):
+        places = [int(value) - 4 * n for value in two_reference[n]]
+        assert two.scores[n] == [groups.scores[n][place] for place in places]
+        assert list(two.responses[n]) == [groups.responses[n][place] for place in places]
+    three, _ = fewer_responses(groups, 3, 7, None)
+    assert all(set(few) <= set(more) for few, more in zip(two.scores, three.scores, strict=True))
+    assert len({tuple(int(value) % 4 for value in row) for row in two_reference}) > 1, "not the same places everywhere"
+    four, same = fewer_responses(groups, 4, 7, reference)
+    assert four.scores == groups.scores and same is not None and torch.equal(same, reference)
+
+
 def test_encoded_pairs_take_little_memory() -> None:
     """Python's own allocations, held for each row: its id and two places; its tokens would be thousands of bytes."""
     first = world_rows(1)[0]
@@ -170,3 +192,20 @@ def test_encoded_pairs_take_little_memory() -> None:
     tracemalloc.stop()
     assert 8 * sum(len(tokens.response_ids) for tokens in (pairs.chosen[0], pairs.rejected[n - 1])) > 2000
     assert held / n < 300
+
+
+def test_a_training_of_k_responses_reads_k_of_each_group(tmp_path: Path) -> None:
+    drawn = itertools.islice(generate.ranked_groups("dialogue", 0), 6)
+    rows = [{"prompt_id": str(n), **row} for n, row in enumerate(drawn)]
+    for part in ("train", "eval"):
+        (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    limits = {"max_length": 1000, "max_prompt_length": 500, "truncation_mode": "keep_end"}
+    spec = {"training": limits, "part": "train", "pairs": "best_vs_each", "seed": 1}
+    for name, count in (("swepo", 6), ("dpo", 2 * 6)):
+        needs = method_of(name).NEEDS
+        found, _ = training_inputs(spec | {"k": 3}, {"data": tmp_path}, needs, tokenizer())
+        assert len(found.groups.scores if found.groups else found.pairs.prompt_ids) == count
+        assert found.groups is None or found.groups.width == 3
+    whole, held_out = training_inputs(spec, {"data": tmp_path}, method_of("swepo").NEEDS, tokenizer())
+    assert whole.groups is not None and whole.groups.width == 4
+    assert held_out is not None and len(held_out.pairs.prompt_ids) == 6

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from transformers import get_scheduler
 
 from bench.full_logps import IGNORED, sequence_logps
 from prefrepro.model.logps import summed, token_logps
@@ -99,6 +100,31 @@ def test_warmup_reaches_lr_and_stays() -> None:
     """Three warm-up steps to lr 1: 1/4, 2/4, 3/4, then 1; none: 1 from the start."""
     assert [warmup_lr(step, 1.0, 3) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
     assert warmup_lr(0, 1.0, 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "after"),
+    [
+        ("constant", [1, 1, 1, 1]),
+        ("linear", [1, 0.75, 0.5, 0.25]),
+        ("cosine", [1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2]),
+    ],
+)
+def test_a_schedule_ends_with_the_run(schedule: str, after: list[float]) -> None:
+    """Six steps, two of them warm-up: the four others are 0, 1/4, 1/2 and 3/4 of the way; cos(π/4) = √½."""
+    rates = [warmup_lr(step, 2.0, 2, schedule, 6) for step in range(6)]
+    assert rates == pytest.approx([2 / 3, 4 / 3, *(2 * rate for rate in after)])
+
+
+def test_after_the_warm_up_the_schedules_are_those_of_transformers() -> None:
+    for schedule in ("linear", "cosine"):
+        optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=5e-6)
+        theirs = get_scheduler(schedule, optimizer, num_warmup_steps=4, num_training_steps=40)
+        for step in range(40):
+            if step >= 4:
+                assert warmup_lr(step, 5e-6, 4, schedule, 40) == pytest.approx(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            theirs.step()
 
 
 def test_optimizers_by_name() -> None:

@@ -12,7 +12,7 @@ from worker_helpers import Workflow, with_probe, workflow
 
 @pytest.fixture
 def probed(tmp_path: Path) -> Checkout:
-    """A copy of the checkout whose judge stage runs its argument."""
+    """A copy of the checkout with the probe."""
     return with_probe(Checkout(tmp_path))
 
 

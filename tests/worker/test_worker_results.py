@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from checkout import JOB, Checkout
 from tiny_world import make_tiny
-from worker_helpers import PROBE, Workflow, needs_pidfd, workflow
+from worker_helpers import Workflow, add_probe, needs_pidfd, workflow
 
 pytestmark = needs_pidfd
 COLD = {"PREFREPRO_WORKER": "off"}
@@ -29,10 +29,10 @@ print(torch.get_num_threads(), pools, [hashlib.sha256(r.tobytes()).hexdigest() f
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A tiny world with its data set; the judge stage runs its argument."""
+    """A tiny world with its data set; and the probe."""
     checkout = Checkout(tmp_path_factory.mktemp("tiny"))
     make_tiny(checkout)
-    (checkout.root / "prefrepro/judge/__main__.py").write_text(PROBE, encoding="utf-8")
+    add_probe(checkout)
     return checkout
 
 

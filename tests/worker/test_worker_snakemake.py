@@ -18,15 +18,18 @@ from tiny_world import make_tiny
 from worker_helpers import WITHIN_S, gone, kill, needs_pidfd, until
 
 TRAIN = """
-import json, os, sys, time
+import json, os, runpy, sys, time
 from pathlib import Path
 
 from prefrepro.files import write_json
 from prefrepro.jobs.worker.client import hand_over
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[2].startswith("embedded-dialogue_"):
+    os.environ["PREFREPRO_WORKER"] = "off"
+    runpy.run_module("prefrepro.jobs.real", run_name="__main__", alter_sys=True)
+elif __name__ == "__main__":
     hand_over()
-    out = Path("results/embedded/base") / sys.argv[1] / "run.json"
+    out = Path("results/embedded/base") / sys.argv[2] / "run.json"
     write_json(Path("who.json"), {"pid": os.getpid(), "parent": os.getppid()})
     time.sleep(float(os.environ.get("STAY_S", "0")))
     write_json(out, {})
@@ -41,14 +44,16 @@ ADDRESS = "PREFREPRO_WORKER"
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
-    """A tiny world whose training says who does it, and trains nothing; temporary folders stand in `tmp`.
+    """A tiny world whose base model's job says who does it, and trains nothing; temporary folders stand in `tmp`.
 
     They are reached by a short link: a socket's path may have 107 bytes, and a test's folder under xdist has more.
     """
     checkout = Checkout(tmp_path)
     make_tiny(checkout)
     (tmp_path / "tmp").mkdir()
-    (tmp_path / "prefrepro/train/__main__.py").write_text(TRAIN, encoding="utf-8")
+    jobs = tmp_path / "prefrepro/jobs"
+    (jobs / "main.py").rename(jobs / "real.py")
+    (jobs / "main.py").write_text(TRAIN, encoding="utf-8")
     checkout.edit("prefrepro/jobs/worker/libraries.py", "LIBRARIES = (", 'LIBRARIES = ("threadpoolctl",)\nALL = (')
     with tempfile.TemporaryDirectory(prefix="pw-") as short:
         (Path(short) / "t").symlink_to(tmp_path / "tmp")

@@ -48,9 +48,15 @@ if __name__ == "__main__":
 needs_pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the worker needs Linux's pidfd_open")
 
 
+def add_probe(checkout: Checkout) -> None:
+    """The copy's worker also runs a module that does what its argument says."""
+    (checkout.root / "prefrepro/jobs/probe.py").write_text(PROBE, encoding="utf-8")
+    checkout.edit("prefrepro/jobs/worker/server.py", "MODULES = (", 'MODULES = ("prefrepro.jobs.probe", ')
+
+
 def with_probe(checkout: Checkout) -> Checkout:
-    """The copy's jobs run their argument, and its worker imports next to nothing."""
-    (checkout.root / "prefrepro/jobs/main.py").write_text(PROBE, encoding="utf-8")
+    """The copy has the probe, and its worker imports next to nothing."""
+    add_probe(checkout)
     few = 'LIBRARIES = ("threadpoolctl",)\nALL = ('
     checkout.edit("prefrepro/jobs/worker/libraries.py", "LIBRARIES = (", few)
     return checkout
@@ -91,11 +97,11 @@ class Workflow:
         return self.end()
 
     def probe(self, statement: str, **environment: str) -> tuple[int, str]:
-        return self.run("-m", "prefrepro.jobs.main", statement, **environment)
+        return self.run("-m", "prefrepro.jobs.probe", statement, **environment)
 
     def begin_probe(self, statement: str = "") -> tuple[int, dict[str, int]]:
         """Start one that does `statement`, says who it is and stays: the job's process, and what it says."""
-        client = self.begin("-m", "prefrepro.jobs.main", f"{statement}; me(); time.sleep(600)".lstrip("; "))
+        client = self.begin("-m", "prefrepro.jobs.probe", f"{statement}; me(); time.sleep(600)".lstrip("; "))
         until(lambda: self.log.read_text(encoding="utf-8").endswith("}\n"), "the job did not begin")
         until(lambda: _catches(client, signal.SIGTERM), "the job hands no signals on")
         return client, json.loads(self.log.read_text(encoding="utf-8").splitlines()[-1])

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from shared import SHARED
 
 from methods import contract as _contract  # noqa: F401  the methods' own folder is what is read below
 from prefrepro.files import ROOT
@@ -71,13 +70,23 @@ def test_every_method_that_reads_sources_differently_has_a_switch() -> None:
     assert {name for name in method_names() if "reading" in read_method(name).hparams} <= turned
 
 
-@pytest.mark.skipif(not (SHARED / "PROTOCOL.md").is_file(), reason="PROTOCOL.md lists the disagreements")
 def test_every_disagreement_of_the_protocol_has_its_switch() -> None:
     """D18 is about command lines of the released scripts, not about numbers."""
-    listed = set(re.findall(r"^\| (D\d+) \|", (SHARED / "PROTOCOL.md").read_text(encoding="utf-8"), flags=re.M))
+    listed = set(re.findall(r"^### (D\d+)$", (ROOT / "docs/protocol.md").read_text(encoding="utf-8"), flags=re.M))
     known = {
         one
         for switch in PAPERS["rpo"]["switches"].values()
         for one in re.findall(r"D\d+", switch.get("protocol_id", ""))
     }
-    assert listed - known == {"D18"}
+    assert known <= listed and listed - known <= {"D18", "D19"}
+
+
+def test_the_page_of_the_protocol_names_each_switch_and_side() -> None:
+    """Under the heading of its disagreement."""
+    page = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### (D\d+)\n(.*?)(?=^##)", page, flags=re.M | re.S))
+    for name, switch in PAPERS["rpo"]["switches"].items():
+        for one in re.findall(r"D\d+", switch.get("protocol_id", ""))[:1]:
+            said = sections[one]
+            sides = [side for side in switch if side not in ("about", "protocol_id")]
+            assert [f"`{word}`" for word in (name, *sides) if f"`{word}`" not in said] == [], one

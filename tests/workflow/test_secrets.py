@@ -15,8 +15,8 @@ from checkout import Checkout, Done
 from tiny_world import make_tiny
 
 from prefrepro.errors import UserError
+from prefrepro.judge.connect import local_judge
 from prefrepro.judge.endpoint import api_endpoint
-from prefrepro.judge.local import local_judge
 from prefrepro.specs.judge import judge_config
 
 ENV = "PREFREPRO_TEST_KEY"

@@ -1,4 +1,4 @@
-# Can the printed numbers be, and what do they show: no node of the plan, so its code stands in params.
+# Can the printed numbers be, and what do they show; do ours show it too: no node of the plan, so its code stands in params.
 from pathlib import Path
 
 from prefrepro.plan.code_digest import code_digest
@@ -9,6 +9,7 @@ rule audit:
         sorted(
             str(path) for path in Path(workflow.basedir).glob("paper_tables/*/*.yaml")
         ),
+        [str(path) for path in [Path(RESULTS, "cells.csv")] if path.is_file()],
     output:
         report(
             f"{RESULTS}/audit.csv",
@@ -17,6 +18,7 @@ rule audit:
             labels={"check": "printed numbers"},
         ),
         f"{RESULTS}/audit.md",
+        f"{RESULTS}/audit_claims.csv",
     log:
         f"{LOGS}/audit.log",
     benchmark:
@@ -26,6 +28,8 @@ rule audit:
     params:
         python=python,
         config=config_arguments,
-        code=lambda wildcards: code_digest("prefrepro.studies.audit.page"),
+        code=lambda wildcards: code_digest(
+            "prefrepro.studies.audit.page", "prefrepro.studies.audit.claims"
+        ),
     shell:
         "exec {params.python} -m prefrepro audit {params.config} > {log} 2>&1"

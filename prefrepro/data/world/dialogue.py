@@ -33,8 +33,13 @@ class FaultRates:
 def write_prompt(rng: random.Random) -> tuple[Fact, str]:
     """A question: which fact it asks for, and its wording."""
     fact = rng.choice(facts())
+    return fact, write_question(fact, rng)
+
+
+def write_question(fact: Fact, rng: random.Random) -> str:
+    """A question for a fact."""
     talk = words()["dialogue"]
-    return fact, rng.choice(talk["prefixes"]) + rng.choice(fact.asks) + rng.choice(talk["suffixes"])
+    return rng.choice(talk["prefixes"]) + rng.choice(fact.asks) + rng.choice(talk["suffixes"])
 
 
 def _other(fact: Fact, rng: random.Random) -> Fact:

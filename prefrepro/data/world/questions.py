@@ -2,7 +2,7 @@
 
 Each is a function of (seed, n), with every prompt once; a longer set begins with the shorter one. The answers that
 models are held against are drawn from the world at a stated quality. The prompts are those of the dialogue world, so
-`is_held_out` must keep what the models were trained on away. Knows nothing of models or judges.
+`is_held_out` must keep what the models were trained on away.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from prefrepro.data.benchmarks import REFERENCE_CATEGORIES, TEMPERATURES
 from prefrepro.data.template import prompt_id, render_history
-from prefrepro.data.world.dialogue import write_response
+from prefrepro.data.world.dialogue import write_question, write_response
 from prefrepro.data.world.lexicon import Fact, facts, words
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError
@@ -60,7 +60,7 @@ def mt_bench_questions(seed: int, n: int, is_held_out: HeldOut = lambda _: True)
             {
                 "prompt_id": asked.prompt_id,
                 "prompt": asked.prompt,
-                "turns": [asked.prompt[0]["content"], _wording(second, rng)],
+                "turns": [asked.prompt[0]["content"], write_question(second, rng)],
                 "category": asked.fact.domain,
                 "reference_answers": [asked.fact.right, second.right] if category in REFERENCE_CATEGORIES else None,
                 "temperature": TEMPERATURES[category],
@@ -109,11 +109,6 @@ def _take(name: str, seed: int, n: int, is_held_out: HeldOut) -> Iterator[tuple[
         )
     for one in taken:
         yield one, random.Random(f"{name}/{seed}/{one.prompt_id}")
-
-
-def _wording(fact: Fact, rng: random.Random) -> str:
-    talk = words()["dialogue"]
-    return rng.choice(talk["prefixes"]) + rng.choice(fact.asks) + rng.choice(talk["suffixes"])
 
 
 def _single(asked: _Asked, references: dict[str, str]) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""Posts and summaries of the embedded world, in the way of TL;DR: the point among asides, in one sentence.
-
-Knows nothing of the reward: see reward.py.
-"""
+"""Posts and summaries of the embedded world, in the way of TL;DR: the point among asides, in one sentence."""
 
 from __future__ import annotations
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from prefrepro.inspect.forecast.judging import calls_of, cost_of, label_of
 from prefrepro.inspect.forecast.measured import COUNTED, Measured
 from prefrepro.inspect.forecast.sizes import Size, size_of
 from prefrepro.inspect.forecast.work import (
     Work,
+    calls_of,
+    cost_of,
     device_seconds,
     embedding_work,
+    label_of,
     reference_reward_work,
     reference_work,
     sampling_work,
@@ -80,19 +83,20 @@ class Forecaster:
         if node.kind == "import":
             return Job(node.kind, node.id, is_done, {"answers": self.size(node.inputs["data"]).rows.get("prompts")})
         amounts, basis = self._verdict(node) if node.kind == "verdict" else self._device_job(node)
-        return Job(node.kind, node.id, is_done, amounts, basis)
+        known = {name: None if math.isnan(amount) else amount for name, amount in amounts.items()}
+        return Job(node.kind, node.id, is_done, known, basis)
 
-    def _device_job(self, node: Node) -> tuple[dict[str, float | None], str]:
+    def _device_job(self, node: Node) -> tuple[dict[str, float], str]:
         """Amounts of a job that holds a device, and what its hours rest on."""
         work = self._work(node)
         tokens = work.sampled_tokens if node.kind == "sample" else work.tokens
         units = {"data": 1.0}.get(node.kind, work.sequences if node.kind in COUNTED else tokens)
         per_unit, basis = self.measured.seconds_per_unit(node.kind, node.id), "measured"
-        if per_unit is None or units is None:
+        if per_unit is None or math.isnan(units):
             seconds, basis = self._seconds(node, work), "config"
         else:
             seconds = per_unit * units
-        amounts: dict[str, float | None] = {"hours": None if seconds is None else seconds / HOUR}
+        amounts = {"hours": seconds / HOUR}
         if node.kind == "sample":
             amounts |= {"answers": work.answers, "tokens": tokens}
         elif node.kind != "data":
@@ -107,7 +111,7 @@ class Forecaster:
             return sampling_work(node, size, self.measured.answer_tokens(node.id))
         return SCORED_ONCE.get(node.kind, training_work)(node, size)
 
-    def _seconds(self, node: Node, work: Work) -> float | None:
+    def _seconds(self, node: Node, work: Work) -> float:
         """By the scale's rates."""
         if node.kind == "data":
             return 0.0  # loads no model
@@ -119,30 +123,22 @@ class Forecaster:
             rates["training"] = self.settings.embedding_tokens_per_s
         elif node.kind in SCORED_ONCE:
             rates["training"] = rates["scoring"]
-        seconds = device_seconds(work, **rates)
-        return None if seconds is None else self.settings.start_s + seconds
+        return self.settings.start_s + device_seconds(work, **rates)
 
-    def _verdict(self, node: Node) -> tuple[dict[str, float | None], str]:
+    def _verdict(self, node: Node) -> tuple[dict[str, float], str]:
         spec, judge = node.spec, node.spec["judge"]
         sample = self.job(self.plan.nodes[node.inputs["sample"]])
         answers = sample.amounts["answers"]
-        calls = None if answers is None else calls_of(spec, int(answers))
-        prompt, completion = self.call_tokens(spec) or (None, None)
-        amounts: dict[str, float | None] = {
-            "calls": calls,
-            "prompt_tokens": None if calls is None or prompt is None else calls * prompt,
-            "completion_tokens": None if calls is None or completion is None else calls * completion,
-        }
+        calls = math.nan if answers is None else calls_of(spec, int(answers))
+        prompt, completion = self.call_tokens(spec) or (math.nan, math.nan)
+        amounts = {"calls": calls, "prompt_tokens": calls * prompt, "completion_tokens": calls * completion}
         amounts["cost_usd"] = cost_of(judge, amounts["prompt_tokens"], amounts["completion_tokens"])
         if judge["kind"] != "local":  # an API judge holds no device
             return amounts, ""
         seconds = self.measured.judging_seconds(spec)
         if seconds is not None:
-            return amounts | {"hours": None if calls is None else calls * seconds / HOUR}, "measured"
-        rate = self.settings.judge_calls_per_s
-        if calls is None or rate is None:
-            return amounts | {"hours": None}, "config"
-        return amounts | {"hours": calls / rate / HOUR}, "config"
+            return amounts | {"hours": calls * seconds / HOUR}, "measured"
+        return amounts | {"hours": calls / (self.settings.judge_calls_per_s or math.nan) / HOUR}, "config"
 
     def call_tokens(self, spec: dict[str, Any]) -> tuple[float, float] | None:
         """Mean prompt and completion tokens of a call of this verdict spec."""

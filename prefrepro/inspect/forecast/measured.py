@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from prefrepro.inspect.forecast.judging import label_of
 from prefrepro.inspect.forecast.sizes import read_json
+from prefrepro.inspect.forecast.work import label_of
 from prefrepro.inspect.results import benchmark_seconds
 from prefrepro.plan.kinds import KINDS
 
@@ -65,10 +65,8 @@ class Measured:
 
     def seconds_per_unit(self, kind: str, node_id: str) -> float | None:
         """Median of the narrowest group of this job that has any: per token, sequence or whole job."""
-        for group in groups_of(kind, node_id):
-            if group in self._rates:
-                return statistics.median(self._rates[group])
-        return None
+        rates = next((self._rates[group] for group in groups_of(kind, node_id) if group in self._rates), None)
+        return statistics.median(rates) if rates else None
 
     def answer_tokens(self, node_id: str) -> float | None:
         """Mean tokens of an answer, of the median sample set of the same model, dataset and prompt set."""

@@ -10,8 +10,8 @@ from tabulate import tabulate
 
 from prefrepro.inspect.forecast.budget import CACHE
 from prefrepro.inspect.forecast.jobs import AMOUNTS, Job
-from prefrepro.inspect.forecast.judging import label_of, price_of
 from prefrepro.inspect.forecast.lines import STATES, Forecast, Line
+from prefrepro.inspect.forecast.work import label_of, price_of
 from prefrepro.plan.kinds import TRAININGS
 
 Column = tuple[str, tuple[str, ...], str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,7 +24,7 @@ RANKED_RESPONSES = 4
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The size of one data node. Tokens are means over sequences as trained on; None: unknown."""
+    """The size of one data node. Tokens are means over sequences as trained on; NaN: unknown."""
 
     name: str
     """Its file in config/datasets"""
@@ -32,20 +33,18 @@ class Size:
     unique_share: float
     """Unique prompts per row of train."""
     responses: int
-    prompt_tokens: float | None
-    response_tokens: float | None
+    prompt_tokens: float
+    response_tokens: float
     answer_tokens: float | None
-    """Tokens of one answer of a model"""
+    """Tokens of one answer of a model; None: the most that fit"""
     turns: int
     """Answers to one prompt."""
     is_built: bool
     source: str
 
     @property
-    def sequence_tokens(self) -> float | None:
+    def sequence_tokens(self) -> float:
         """Prompt and one response."""
-        if self.prompt_tokens is None or self.response_tokens is None:
-            return None
         return self.prompt_tokens + self.response_tokens
 
 
@@ -59,7 +58,7 @@ def size_of(plan: Plan, node: Node, settings: Rates) -> Size:
         counts = built.get("counts", {})
         share = counts["unique_prompts"] / counts["rows"] if counts.get("unique_prompts") else 1.0
     else:
-        rows = _planned_rows(source, known) | {"prompts": source["n_prompts"]}
+        rows = _planned_rows(source, known) | {"prompts": len(source.get("prompt_sha256", ())) or source["n_prompts"]}
         said = known.source
         total = known.rows.get("train") or rows.get("train")
         share = known.unique_prompts / total if known.unique_prompts and total else 1.0
@@ -68,8 +67,8 @@ def size_of(plan: Plan, node: Node, settings: Rates) -> Size:
         rows=rows,
         unique_share=min(share, 1.0),
         responses=known.responses or (RANKED_RESPONSES if source.get("form") == "ranked" else 2),
-        prompt_tokens=known.prompt_tokens,
-        response_tokens=known.response_tokens,
+        prompt_tokens=math.nan if known.prompt_tokens is None else known.prompt_tokens,
+        response_tokens=math.nan if known.response_tokens is None else known.response_tokens,
         answer_tokens=known.answer_tokens,
         turns=EVALUATED_TURNS.get(source.get("set") or source.get("form") or "", 1),
         is_built=built is not None,

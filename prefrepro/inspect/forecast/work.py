@@ -1,13 +1,13 @@
-"""What a node of the plan has to do, counted from its spec and the size of its data; `Work` says in which units.
+"""What a node of the plan has to do, counted from its spec and the size of its data; what calls to a judge cost.
 
-Counts are of the first attempt and follow prefrepro/model/batches.py: full batches only, every response of a group.
-None means unknown.
+`Work` says in which units. Counts are of the first attempt and follow prefrepro/model/batches.py: full batches only,
+every response of a group. NaN means unknown, and so is all that follows from it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from prefrepro.inspect.forecast.sizes import Size
@@ -19,19 +19,27 @@ from prefrepro.specs.method import read_method
 class Work:
     """The work of one job. Tokens count prompts and responses, as runs.csv does."""
 
-    sequences: int | None = 0
+    sequences: float = 0
     """Trained on, or scored or embedded once for all."""
-    tokens: float | None = 0.0
+    tokens: float = 0.0
     """Tokens of these sequences."""
-    scored_tokens: float | None = 0.0
+    scored_tokens: float = 0.0
     """Through the policy without a backward pass, beside `tokens`: held-out accuracy, rollouts."""
     passes: float = 1.0
     """How often `tokens` go through the policy with a backward pass."""
-    sampled_tokens: float | None = 0.0
+    sampled_tokens: float = 0.0
     """Generated: answers of a sample set, rollouts of a policy."""
-    answers: int | None = 0
+    answers: float = 0
     steps: int | None = None
     """Steps of a training"""
+
+
+ORDERS = {"paper": 1, "robust": 2}
+"""Calls of a pairwise verdict (prefrepro/judge/pairwise.py)."""
+CALLS = {"alpaca_eval": 1, "mt_bench": 2, "arena_hard": 2}
+"""Calls of one answer: one order; two turns; two games (JUDGING.md §1.4, §3)."""
+MILLION = 1e6
+UNKNOWN = Work(sequences=math.nan, tokens=math.nan, sampled_tokens=math.nan, answers=math.nan)
 
 
 def training_work(node: Node, size: Size) -> Work:
@@ -39,42 +47,38 @@ def training_work(node: Node, size: Size) -> Work:
     spec, training = node.spec, node.spec["training"]
     rows = size.rows.get(spec["part"])
     if rows is None:
-        return Work(sequences=None, tokens=None)
+        return UNKNOWN
     needs = {} if node.kind == "base" else read_method(spec["method"]).needs
     rollout = training.get("rollout")
     drawn = "pretrain" if node.kind == "base" else needs.get("rows", "pairs")
     is_sampled = bool(rollout) and rollout["responses"] == "policy"
     if is_sampled:
         drawn = "demonstrations"
-    factor = _pairs_of_group(spec["pairs"], size.responses)
+    responses = min(size.responses, spec.get("k") or size.responses)
+    factor = _pairs_of_group(spec["pairs"], responses)
     universe, per_row = {
         "pretrain": (rows, 1),
         "pairs": (rows * factor, 2),
         "balanced": (rows * factor, 2),
         "mixed": (2 * rows * factor, 1),
         "demonstrations": (round(rows * size.unique_share), 1),
-        "groups": (rows, size.responses),
+        "groups": (rows, responses),
     }[drawn]
     batch = training["batch_size"]
     steps = max(1, math.floor(universe // batch * training["epochs"]))
     steps = steps if training["max_steps"] is None else min(steps, training["max_steps"])
     sequences = steps * batch * per_row * (2 if needs.get("mismatched") else 1)
-    answer = _answer(training, rollout["max_new_tokens"], size) if is_sampled else None
-    tokens = _times(sequences, _with_answer(size, answer) if is_sampled else size.sequence_tokens)
-    scored = None if tokens is None else 0.0
+    tokens, passes, sampled, scored = sequences * size.sequence_tokens, 1.0, 0.0, 0.0
+    if is_sampled:
+        answer = _answer(training, rollout["max_new_tokens"], size)
+        tokens, sampled = sequences * (size.prompt_tokens + answer), sequences * answer
     if needs.get("reference", True) or needs.get("output") == "score":
         evaluations = 1 + (steps // training["eval_every"] if training["eval_every"] else 0)
-        scored = _times(evaluations * 2 * size.rows.get("eval", 0), size.sequence_tokens)
-    work = Work(sequences=sequences, tokens=tokens, scored_tokens=scored, steps=steps)
-    if not rollout or tokens is None or scored is None:
-        return work
-    # Old log-probs and the reference's, and where the policy answers, the reward model's scores.
-    return replace(
-        work,
-        scored_tokens=scored + tokens * (3 if is_sampled else 2),
-        passes=float(rollout["ppo_epochs"]),
-        sampled_tokens=_times(sequences, answer) if is_sampled else 0.0,
-    )
+        scored = evaluations * 2 * size.rows.get("eval", 0) * size.sequence_tokens
+    if rollout:  # old log-probs and the reference's, and where the policy answers, the reward model's scores
+        scored += tokens * (3 if is_sampled else 2)
+        passes = float(rollout["ppo_epochs"])
+    return Work(sequences, tokens, scored, passes, sampled, steps=steps)
 
 
 def _pairs_of_group(selection: str | None, responses: int) -> int:
@@ -84,77 +88,90 @@ def _pairs_of_group(selection: str | None, responses: int) -> int:
     return math.comb(responses, 2) if selection == "all_pairs" else 1
 
 
-def _with_answer(size: Size, answer: float | None) -> float | None:
-    return None if answer is None or size.prompt_tokens is None else size.prompt_tokens + answer
-
-
-def _answer(limits: dict[str, Any], max_new_tokens: int | None, size: Size) -> float | None:
+def _answer(limits: dict[str, Any], max_new_tokens: int | None, size: Size) -> float:
     """Tokens of an answer: the scale's mean, else the most that fit."""
     if size.answer_tokens is not None:
         return size.answer_tokens
-    if max_new_tokens:
-        return float(max_new_tokens)
-    return None if size.prompt_tokens is None else limits["max_length"] - size.prompt_tokens
-
-
-def _times(count: int | None, each: float | None) -> float | None:
-    return None if count is None or each is None else count * each
+    return float(max_new_tokens) if max_new_tokens else limits["max_length"] - size.prompt_tokens
 
 
 def reference_work(node: Node, size: Size) -> Work:
     """Every response of train and eval scored once, and the mismatched ones where a method wants them."""
     train, held_out = size.rows.get("train"), size.rows.get("eval", 0)
     if train is None:
-        return Work(sequences=None, tokens=None)
+        return UNKNOWN
     sequences = (train * (2 if node.spec["mismatched"] else 1) + held_out) * size.responses
-    return Work(sequences=sequences, tokens=_times(sequences, size.sequence_tokens))
+    return Work(sequences, sequences * size.sequence_tokens)
 
 
 def reference_reward_work(node: Node, size: Size) -> Work:
     """Responses of the reference to every unique prompt of train, sampled and then scored by a reward model."""
     spec, train = node.spec, size.rows.get("train")
     if train is None:
-        return Work(sequences=None, tokens=None)
+        return UNKNOWN
     sequences = round(train * size.unique_share) * spec["samples"]
     answer = _answer(spec, spec["max_new_tokens"], size)
-    tokens = _times(sequences, _with_answer(size, answer))
-    return Work(sequences=sequences, tokens=tokens, sampled_tokens=_times(sequences, answer))
+    return Work(sequences, sequences * (size.prompt_tokens + answer), sampled_tokens=sequences * answer)
 
 
 def embedding_work(node: Node, size: Size) -> Work:
     """Every prompt of train embedded once, or each of its two sides with its response."""
     train = size.rows.get("train")
     if train is None:
-        return Work(sequences=None, tokens=None)
+        return UNKNOWN
     if node.spec["text"] == "prompt":
         texts = round(train * size.unique_share)
-        return Work(sequences=texts, tokens=_times(texts, size.prompt_tokens))
-    return Work(sequences=2 * train, tokens=_times(2 * train, size.sequence_tokens))
+        return Work(texts, texts * size.prompt_tokens)
+    return Work(2 * train, 2 * train * size.sequence_tokens)
 
 
 def sampling_work(node: Node, size: Size, measured_tokens: float | None) -> Work:
     """Answers, one sample row each, and their tokens: as measured, else as the scale says, else the most that fit."""
     sampling, prompts = node.spec["sampling"], size.rows.get("prompts")
     if prompts is None:
-        return Work(answers=None, sampled_tokens=None)
+        return UNKNOWN
     generations = sampling.get("generations") or [[sampling["temperature"], 1]]
     answers = prompts * sum(draws for _, draws in generations)
     each = measured_tokens
     if each is None:
-        one = _answer(sampling, sampling["max_new_tokens"], size)
-        each = None if one is None else one * size.turns
-    return Work(answers=answers, sampled_tokens=_times(answers, each))
+        each = _answer(sampling, sampling["max_new_tokens"], size) * size.turns
+    return Work(answers=answers, sampled_tokens=answers * each)
 
 
-def device_seconds(work: Work, training: float | None, scoring: float | None, sampling: float | None) -> float | None:
-    """Seconds of a job's work at these tokens per second; None where a rate or an amount that it needs is not known."""
+def device_seconds(work: Work, training: float | None, scoring: float | None, sampling: float | None) -> float:
+    """Seconds of a job's work at these tokens per second; NaN where a rate or an amount that it needs is not known."""
     seconds = 0.0
-    for tokens, rate, passes in (
-        (work.tokens, training, work.passes),
-        (work.scored_tokens, scoring, 1.0),
-        (work.sampled_tokens, sampling, 1.0),
+    for tokens, rate in (
+        (work.passes * work.tokens, training),
+        (work.scored_tokens, scoring),
+        (work.sampled_tokens, sampling),
     ):
-        if tokens is None or (tokens and rate is None):
-            return None
-        seconds += passes * tokens / rate if tokens and rate else 0.0
+        if tokens:
+            seconds += tokens / (rate or math.nan)
     return seconds
+
+
+def label_of(spec: dict[str, Any]) -> str:
+    """What makes judge calls alike in length: the evaluation, with its template or annotator."""
+    more = spec.get("template") or spec.get("annotator")
+    return f"{spec['evaluation']}_{more}" if more else spec["evaluation"]
+
+
+def calls_of(spec: dict[str, Any], answers: int) -> int:
+    """Calls of a verdict node's spec on `answers` sample rows."""
+    each = ORDERS[spec["protocol"]] if spec["evaluation"] == "pairwise" else CALLS[spec["evaluation"]]
+    return each * answers
+
+
+def price_of(judge: dict[str, Any]) -> tuple[float, float] | None:
+    """USD per million prompt and completion tokens; None where it is unknown. A local judge without a price is free."""
+    price = judge.get("price_usd_per_mtok")
+    if price is None:
+        return (0.0, 0.0) if judge["kind"] == "local" else None
+    return price["input"], price["output"]
+
+
+def cost_of(judge: dict[str, Any], prompt_tokens: float, completion_tokens: float) -> float:
+    """USD; NaN where price or tokens are not known, which is not 0."""
+    price = price_of(judge) or (math.nan, math.nan)
+    return (price[0] * prompt_tokens + price[1] * completion_tokens) / MILLION if any(price) else 0.0

@@ -101,16 +101,17 @@ def _settings(folder: Folder, node: Node) -> dict[str, Any] | None:
     """A table of settings, as its CSV has it; none where it is not made or no such table."""
     name = f"{node.spec['paper']}_{node.spec['table']}"
     path = folder.path / "tables" / f"{name}.csv"
-    if not node.spec.get("settings") or not path.is_file():
+    if not (node.spec.get("settings") or node.spec.get("shown")) or not path.is_file():
         return None
     with path.open(encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file)
+    shown = 4 if node.spec.get("settings") else 3
     return {
         "id": f"{node.spec['paper']}/{node.spec['table']}",
         "paper": node.spec["paper"],
         "name": _name(node.spec["paper"], node.spec["table"], node.spec),
         "title": node.spec["title"],
         "notes": node.spec["notes"],
-        "settings": {"head": head[:4], "rows": [row[:4] for row in rows]},
+        "settings": {"head": head[:shown], "rows": [row[:shown] for row in rows]},
         "cells": [],
     }

@@ -20,6 +20,8 @@ from prefrepro.inspect.report.jobs import jobs
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("dom.js", "charts.js", "tables.js", "chain.js", "training.js", "samples.js", "run.js", "main.js")
 """In the order in which they are joined."""
+FIGURES = "figures_rpo"
+"""Folder of SVG files, where they were drawn."""
 PAGES = {"audit": "Audit", "calibration": "Calibration", "forecast": "Forecast"}
 """<name>.md of the folder, where it is there -> the page's title."""
 
@@ -90,12 +92,13 @@ def _pages(path: Path) -> list[dict[str, Any]]:
         for name, title in PAGES.items()
         if (path / f"{name}.md").is_file()
     ]
-    return found + ([_theory(path / "theory")] if (path / "theory" / "claims.csv").is_file() else [])
+    theory = [_theory(path / "theory")] if (path / "theory" / "claims.csv").is_file() else []
+    return found + theory + ([_figures(path / FIGURES)] if (path / FIGURES).is_dir() else [])
 
 
 def _theory(folder: Path) -> dict[str, Any]:
     claims = read_csv(folder / "claims.csv", "claims")
-    shown = ["claim", "statement", "source", "expected", "measured", "tolerance", "agrees", "note"]
+    shown = ["claim", "says", "tested", "source", "expected", "measured", "tolerance", "agrees", "note"]
     rows = [
         ["" if value is None or value != value else str(value) for value in row]
         for row in claims[shown].to_numpy(dtype=object).tolist()
@@ -105,7 +108,20 @@ def _theory(folder: Path) -> dict[str, Any]:
         {"kind": "table", "head": shown, "rows": rows},
     ]
     if (folder / "theory.png").is_file():
-        data = base64.b64encode((folder / "theory.png").read_bytes()).decode()
-        alt = "Plots of the checks that the table above lists"
-        blocks.append({"kind": "image", "source": f"data:image/png;base64,{data}", "alt": alt})
+        blocks.append(_image(folder / "theory.png", "image/png", "Plots of the checks that the table above lists"))
     return {"id": "theory", "title": "Theory", "blocks": blocks}
+
+
+def _figures(folder: Path) -> dict[str, Any]:
+    blocks: list[dict[str, Any]] = [
+        {"kind": "heading", "level": 1, "text": "RPO's Figures 1 and 2 with the first batch of these runs"},
+        {"kind": "text", "text": "Weights as the losses apply them; they change with the embedder, not with training."},
+    ]
+    for path in sorted(folder.glob("*.svg"), key=lambda path: (path.stem == "embedders", path.stem)):
+        blocks.append(_image(path, "image/svg+xml", f"Contrasts of one batch: {path.stem}"))
+    return {"id": "figures", "title": "Contrast matrix", "blocks": blocks}
+
+
+def _image(path: Path, kind: str, alt: str) -> dict[str, Any]:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return {"kind": "image", "source": f"data:{kind};base64,{data}", "alt": alt}

@@ -12,7 +12,6 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -41,7 +40,7 @@ class Job:
         """Do the job and leave; never returns, never unwinds into the worker's code."""
         code = 1
         try:
-            code = _exit_code(self._main)
+            code = self._exit_code()
         finally:
             _leave(code)
 
@@ -61,10 +60,21 @@ class Job:
         use_threads(int(self.request.environment["OMP_NUM_THREADS"]))
         _draw_anew()
 
-    def _main(self) -> None:
-        self._settle()
-        sys.argv = ["", *self.request.arguments]
-        runpy.run_module(self.request.module, run_name="__main__", alter_sys=True)
+    def _exit_code(self) -> int:
+        """Run the module as an interpreter runs a program: its exit code, -SIGINT for one that was interrupted."""
+        try:
+            self._settle()
+            sys.argv = ["", *self.request.arguments]
+            runpy.run_module(self.request.module, run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            if end.code is None or isinstance(end.code, int):
+                return (end.code or 0) & 0xFF
+            sys.stderr.write(f"{end.code}\n")
+            return 1
+        except BaseException as error:  # noqa: BLE001
+            sys.excepthook(type(error), error, error.__traceback__)
+            return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+        return 0
 
 
 def _draw_anew() -> None:
@@ -73,21 +83,6 @@ def _draw_anew() -> None:
         sys.modules["numpy"].random.seed()
     if "torch" in sys.modules:
         sys.modules["torch"].default_generator.seed()
-
-
-def _exit_code(main: Callable[[], None]) -> int:
-    """Run `main` as an interpreter runs a program: its exit code, -SIGINT for one that was interrupted."""
-    try:
-        main()
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            return (end.code or 0) & 0xFF
-        sys.stderr.write(f"{end.code}\n")
-        return 1
-    except BaseException as error:  # noqa: BLE001
-        sys.excepthook(type(error), error, error.__traceback__)
-        return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
-    return 0
 
 
 def _leave(code: int) -> NoReturn:

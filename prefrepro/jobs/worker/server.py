@@ -57,7 +57,9 @@ class Worker:
         while True:
             for key, _ in self.selector.select()[:1]:  # one at a time: it may close what the next is about
                 if key.fd == watch:
-                    self._end_all()
+                    for fork in set(self.forks.values()):
+                        signal.pidfd_send_signal(fork.pidfd, signal.SIGKILL)
+                        self._report(fork.pidfd)
                     return None
                 job = key.data(key.fd)
                 if job is not None:
@@ -135,11 +137,6 @@ class Worker:
         reply(fork.connection, status=status)
         fork.connection.close()
         os.close(pidfd)
-
-    def _end_all(self) -> None:
-        for fork in set(self.forks.values()):
-            signal.pidfd_send_signal(fork.pidfd, signal.SIGKILL)
-            self._report(fork.pidfd)
 
     def _forget(self) -> None:
         """In a fork: let go of what belongs to the worker and to other jobs."""

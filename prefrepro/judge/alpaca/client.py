@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from prefrepro.judge.alpaca.shield import unshield
 from prefrepro.judge.cache import canonical
-from prefrepro.judge.client import JudgeClient, Reply
-from prefrepro.judge.request import chat_request
+from prefrepro.judge.client import JudgeClient, Reply, chat_request
 from prefrepro.specs.judge import JudgeConfig
 
 TOKENS = ("m", "M")
@@ -31,18 +30,7 @@ class PackageClient:
     """
 
     def __init__(self, route: Route) -> None:
-        self.chat = SimpleNamespace(completions=SimpleNamespace(create=self._create))
-        self._route = route
-
-    def _create(self, **request: Any) -> ChatCompletion:
-        return self._route.ask(request)
-
-
-class _Answer(NamedTuple):
-    """All replies to one request, and the body of the last one if the package can read it."""
-
-    replies: list[Reply]
-    body: dict[str, Any] | None
+        self.chat = SimpleNamespace(completions=SimpleNamespace(create=lambda **request: route.ask(request)))
 
 
 class Route:
@@ -53,7 +41,7 @@ class Route:
         self._annotator = annotator
         self._weighs = annotator.completion_key == "completions_all"
         self._bar = bar
-        self._answers: dict[str, _Answer] = {}
+        self._answers: dict[str, tuple[list[Reply], dict[str, Any]]] = {}
 
     def ask(self, request: dict[str, Any]) -> ChatCompletion:
         """The first readable reply, or an empty one where none came in 1 + `reasks` tries; the same each time.
@@ -66,15 +54,15 @@ class Route:
             self._answers[key] = self._ask(request)
             if self._bar is not None:
                 self._bar.update()
-        body = self._answers[key].body
-        return _completion(body) if body is not None else _completion({"choices": [{"message": {"content": ""}}]})
+        return _completion(self._answers[key][1])
 
     def replies(self, request: dict[str, Any]) -> list[Reply]:
         """What was answered to `request`, the last one being the one that counts; [] where it was not asked."""
-        answer = self._answers.get(canonical(sent(request, self._client.config)))
-        return answer.replies if answer else []
+        replies, _ = self._answers.get(canonical(sent(request, self._client.config)), ([], {}))
+        return replies
 
-    def _ask(self, request: dict[str, Any]) -> _Answer:
+    def _ask(self, request: dict[str, Any]) -> tuple[list[Reply], dict[str, Any]]:
+        """All replies, and the body of the last one if the package can read it, else an empty one."""
         replies: list[Reply] = []
         while len(replies) <= self._client.config.reasks:
             replies.append(self._client.ask(request, repeat=len(replies)))
@@ -82,8 +70,8 @@ class Route:
                 break
             body = json.loads(replies[-1].body)
             if self._is_readable(body):
-                return _Answer(replies, body)
-        return _Answer(replies, None)
+                return replies, body
+        return replies, {"choices": [{"message": {"content": ""}}]}
 
     def _is_readable(self, body: dict[str, Any]) -> bool:
         try:

@@ -50,7 +50,7 @@ def load_gamed(path: Path | None) -> pd.DataFrame:
 def check_canonical(instructions: Sequence[str]) -> None:
     """Raise UserError unless these are the 805 published instructions in their order.
 
-    The difficulty goes by position: shuffled rows would turn 25.25 into 31.29 (claude-2.1, JUDGING.md §1.6).
+    The difficulty goes by position (docs/judging.md#length-control): shuffled rows turn claude-2.1's 25.25 into 31.29.
     """
     if digest(instructions) == IN_ORDER:
         return

@@ -6,8 +6,6 @@ Every draw of a sample set is judged as one evaluation set of the package.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,81 +17,46 @@ from prefrepro.errors import UserError
 from prefrepro.judge.alpaca.client import Route, has_logprobs, raw_text, sent
 from prefrepro.judge.alpaca.difficulty import check_canonical, load_gamed
 from prefrepro.judge.alpaca.items import Item, read_draws
-from prefrepro.judge.alpaca.length_control import REPLICATES, LengthControlled, length_controlled
-from prefrepro.judge.alpaca.package import (
-    Comparison,
-    annotate,
-    comparisons,
-    open_annotator,
-    prompt_sha256,
-    quiet,
-    single,
-)
+from prefrepro.judge.alpaca.length_control import REPLICATES, length_controlled
+from prefrepro.judge.alpaca.package import annotate, comparisons, open_annotator, prompt_sha256, quiet, single
 from prefrepro.judge.alpaca.shield import shield
 from prefrepro.judge.asking import check_invalid, out_of_budget, reply_columns
 from prefrepro.judge.cache import cache_key
-from prefrepro.judge.client import BudgetError, JudgeClient
+from prefrepro.judge.client import BudgetError, JudgeClient, utc_now
 from prefrepro.specs.evaluation import Evaluation
-from prefrepro.specs.judge import JudgeConfig
 
-DIFFICULTIES = ("published", "none")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How AlpacaEval is run; read from the verdict node's spec."""
-
-    annotator: str = "weighted"
-    reference: str = "gpt4_turbo"
-    length_controlled: bool = False
-    difficulty: str = "published"
-    """"published": for the 805 instructions of AlpacaEval; "none": for any others."""
-    gamed: Path | None = None
-    """df_gamed.csv; None asks the hub (or its cache) for it."""
-    empty_response: str = "refuse"
-    """"judge": the judge is shown an empty answer, as alpaca_eval does."""
-    replicates: int = REPLICATES
+DEFAULTS = {
+    "annotator": "weighted",
+    "reference": "gpt4_turbo",
+    "length_controlled": False,
+    "difficulty": "published",  # for the 805 instructions of AlpacaEval; "none": for any others
+    "gamed": None,  # path of df_gamed.csv; None asks the hub (or its cache) for it
+    "empty_response": "refuse",  # "judge": the judge is shown an empty answer, as alpaca_eval does
+    "replicates": REPLICATES,
+}
+"""How AlpacaEval is run where the verdict node's spec does not say."""
 
 
-def settings(spec: Mapping[str, Any]) -> Settings:
-    """The settings in a spec, whose other keys are for others."""
-    values = {key: spec[key] for key in Settings.__dataclass_fields__ if spec.get(key) is not None}
-    if "gamed" in values:
-        values["gamed"] = Path(values["gamed"])
-    return Settings(**values)
-
-
-def evaluate(
-    rows: Sequence[Mapping[str, Any]],
-    client: JudgeClient,
-    config: JudgeConfig,
-    spec: Mapping[str, Any],
-    verdict_set_id: str,
-) -> Evaluation:
+def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mapping[str, Any]) -> Evaluation:
     """Judge `rows` (samples.jsonl) against their reference; one verdict per row, in the rows' order by draw.
 
     score = the package's preference - 1: the candidate's share, 0 … 1. Metric `lc_wr` where asked for. Raises
     UserError before anything is asked where the rows or the difficulty will not do, and where the judge cannot be
     reached, gives no log-probs to `weighted`, the budget is used up or too many verdicts are invalid.
     """
-    how = settings(spec)
-    draws = read_draws(rows, how.reference, allow_empty=how.empty_response == "judge")
+    how = DEFAULTS | {key: value for key, value in spec.items() if value is not None}
+    draws = read_draws(rows, how["reference"], allow_empty=how["empty_response"] == "judge")
     gamed = None
-    if how.length_controlled and how.difficulty == "published":
+    if how["length_controlled"] and how["difficulty"] == "published":
         check_canonical([item.instruction for item in next(iter(draws.values()))])
-        gamed = load_gamed(how.gamed)
+        gamed = load_gamed(how["gamed"] and Path(how["gamed"]))
     with tqdm(total=len(rows), desc="judging", unit="verdict", disable=None) as bar, quiet():
-        frames = [
-            _judge(draw, items, client, config, how, bar).assign(verdict_set_id=verdict_set_id)
-            for draw, items in draws.items()
-        ]
+        frames = [_judge(draw, items, client, how["annotator"], bar) for draw, items in draws.items()]
     frame = pd.concat(frames, ignore_index=True)
-    check_invalid(frame, config)
-    metrics = {}
-    if how.length_controlled:
-        fits = [_length_controlled(items, one, gamed, how) for items, one in zip(draws.values(), frames, strict=True)]
-        metrics["lc_wr"] = _over_draws(fits, len(frames[0]), how)
-    return Evaluation(frame, metrics)
+    check_invalid(frame, client.config)
+    if not how["length_controlled"]:
+        return Evaluation(frame, {})
+    return Evaluation(frame, {"lc_wr": _length_controlled(list(draws.values()), frames, gamed, how)})
 
 
 def verdict_of(preference: float | None) -> tuple[str, float | None]:
@@ -104,11 +67,10 @@ def verdict_of(preference: float | None) -> tuple[str, float | None]:
     return ("win" if score > 0.5 else "loss" if score < 0.5 else "tie"), score
 
 
-def _judge(
-    draw: int, items: Sequence[Item], client: JudgeClient, config: JudgeConfig, how: Settings, bar: tqdm[Any]
-) -> pd.DataFrame:
+def _judge(draw: int, items: Sequence[Item], client: JudgeClient, kind: str, bar: tqdm[Any]) -> pd.DataFrame:
     """The verdict rows of one draw."""
-    annotator = open_annotator(how.annotator, config.model)
+    config = client.config
+    annotator = open_annotator(kind, config.model)
     pairs = pd.DataFrame(
         {
             "instruction": [shield(item.instruction) for item in items],
@@ -119,42 +81,14 @@ def _judge(
     asked = comparisons(annotator, pairs)
     route = Route(client, single(annotator), bar)
     try:
-        if how.annotator == "weighted":
-            _check_logprobs(items, asked, route, config)
+        if kind == "weighted":
+            differing = (one.request for item, one in zip(items, asked, strict=True) if item.response != item.reference)
+            _check_logprobs(next(differing, None), route, client)
         preferences = annotate(annotator, pairs, route, config.concurrency)
     except BudgetError as error:
         requests = [sent(comparison.request, config) for comparison in asked]
         raise out_of_budget(error, client, requests) from error
-    common = {"draw": draw, "prompt_sha256": prompt_sha256(annotator)}
-    return _frame(items, asked, preferences, route, client, config, common)
-
-
-def _check_logprobs(items: Sequence[Item], asked: Sequence[Comparison], route: Route, config: JudgeConfig) -> None:
-    """Ask one question, so that a judge without log-probs is found out before the others are paid for."""
-    first = next((c.request for item, c in zip(items, asked, strict=True) if item.response != item.reference), None)
-    if first is None:
-        return
-    route.ask(first)
-    replies = route.replies(first)
-    refused = replies[-1].status == "error" and "logprobs" in replies[-1].text
-    silent = replies[-1].status == "ok" and not any(map(has_logprobs, replies))
-    if refused or silent:
-        raise UserError(
-            f'judge "{config.name}" ({config.model}) gives no log-probs, which the annotator "weighted" weighs: '
-            f"{replies[-1].text[:200]!r}. One question was asked. Next: take the annotator fn (tool call) or ae1 "
-            "(text), or a judge with log-probs."
-        )
-
-
-def _frame(
-    items: Sequence[Item],
-    asked: Sequence[Comparison],
-    preferences: Sequence[float | None],
-    route: Route,
-    client: JudgeClient,
-    config: JudgeConfig,
-    common: Mapping[str, Any],
-) -> pd.DataFrame:
+    common = {"draw": draw, "prompt_sha256": prompt_sha256(annotator), "protocol": "paper", "weight": 1.0}
     rows = []
     for item, comparison, preference in zip(items, asked, preferences, strict=True):
         verdict, score = verdict_of(preference)
@@ -169,34 +103,40 @@ def _frame(
         else:
             raise RuntimeError(f"alpaca_eval asked nothing about prompt {item.prompt_id}, or asked otherwise")
         order = "candidate_first" if comparison.candidate_first else "baseline_first"
-        about = {"prompt_id": item.prompt_id, "order": order, "protocol": "paper"}
-        rows.append({**common, **about, "verdict": verdict, "score": score, "weight": 1.0, **source})
+        about = {"prompt_id": item.prompt_id, "order": order, "verdict": verdict, "score": score}
+        rows.append({**common, **about, **source})
     frame = pd.DataFrame(rows)
     # A tie that was not asked for is as old as the set, so that a second, cached judging gives the same file.
     latest = frame["created"].dropna()
-    frame["created"] = frame["created"].fillna(
-        latest.max() if len(latest) else datetime.now(UTC).isoformat(timespec="milliseconds")
-    )
-    return frame
+    return frame.assign(created=frame["created"].fillna(latest.max() if len(latest) else utc_now()))
+
+
+def _check_logprobs(request: dict[str, Any] | None, route: Route, client: JudgeClient) -> None:
+    """Ask one question, so that a judge without log-probs is found out before the others are paid for."""
+    if request is None:
+        return
+    route.ask(request)
+    replies = route.replies(request)
+    refused = replies[-1].status == "error" and "logprobs" in replies[-1].text
+    silent = replies[-1].status == "ok" and not any(map(has_logprobs, replies))
+    if refused or silent:
+        raise UserError(
+            f'judge "{client.config.name}" ({client.config.model}) gives no log-probs, which the annotator "weighted" '
+            f"weighs: {replies[-1].text[:200]!r}. One question was asked. Next: take the annotator fn (tool call) or "
+            "ae1 (text), or a judge with log-probs."
+        )
 
 
 def _length_controlled(
-    items: Sequence[Item], frame: pd.DataFrame, gamed: pd.DataFrame | None, how: Settings
-) -> LengthControlled:
-    preferences = (frame["score"].astype(float) + 1).to_list()
-    return length_controlled(
-        preferences,
-        [len(item.reference) for item in items],
-        [len(item.response) for item in items],
-        range(len(items)),
-        gamed,
-        how.replicates,
-    )
-
-
-def _over_draws(fits: Sequence[LengthControlled], n: int, how: Settings) -> dict[str, Any]:
+    draws: Sequence[Sequence[Item]], frames: Sequence[pd.DataFrame], gamed: pd.DataFrame | None, how: Mapping[str, Any]
+) -> dict[str, Any]:
     """The mean over draws, whose replicates share their instructions."""
-    about = {"n": n, "draws": len(fits), "difficulty": how.difficulty}
+    fits = []
+    for items, frame in zip(draws, frames, strict=True):
+        preferences = (frame["score"].astype(float) + 1).to_list()
+        lengths = [len(item.reference) for item in items], [len(item.response) for item in items]
+        fits.append(length_controlled(preferences, *lengths, range(len(items)), gamed, how["replicates"]))
+    about = {"n": len(frames[0]), "draws": len(fits), "difficulty": how["difficulty"]}
     reasons = sorted({fit.reason for fit in fits if fit.value is None})
     if reasons:
         return {**about, "value": None, "replicates": [], "reason": "; ".join(reasons)}

@@ -1,6 +1,7 @@
 """Win rates by the package's metrics, and an interval for the length-controlled one.
 
-The package's own standard error is that of fitted values, half of what resampling prompts gives (JUDGING.md §1.6).
+The package's own standard error is that of fitted values, half of what resampling prompts gives
+(docs/judging.md#length-control).
 
 Length control fits P(win) by logistic regression on the length difference, the instruction's difficulty and a
 constant, and predicts it at no difference. Where no difficulty was published for the instructions, the package's

@@ -16,15 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from prefrepro.specs.evaluation import ANNOTATORS
+
 if TYPE_CHECKING:
     import pandas as pd
     from alpaca_eval.annotators import PairwiseAnnotator
 
-ANNOTATORS = {
-    "weighted": "weighted_alpaca_eval_gpt4_turbo",  # AlpacaEval 2, log-probs of one token
-    "fn": "alpaca_eval_gpt4_turbo_fn",  # AlpacaEval 2, tool call; what RPO ran (README.md:61)
-    "ae1": "alpaca_eval_gpt4",  # AlpacaEval 1, text
-}
 SEED = 0
 """Of the order in which the two answers are shown, together with the instruction."""
 CLIENTS = Path(__file__).parent / "clients.yaml"
@@ -123,11 +120,7 @@ def annotate(annotator: PairwiseAnnotator, pairs: pd.DataFrame, route: object, c
     import pandas as pd
 
     annotated = annotator.annotate_pairs(
-        pairs,
-        chunksize=None,
-        num_procs=concurrency,
-        client_config_path=CLIENTS,
-        client_kwargs={"route": route},
+        pairs, chunksize=None, num_procs=concurrency, client_config_path=CLIENTS, client_kwargs={"route": route}
     )
     found = pd.DataFrame(annotated)
     keys = list(pairs.columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from functools import cache
@@ -62,6 +63,11 @@ def scored(score: Scorer, history: str, response: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"the scorer gave {value}, expected a finite number")
     return value
+
+
+def coin(seed_text: str) -> bool:
+    """Heads for half of all texts, the same for the same text."""
+    return hashlib.sha256(seed_text.encode()).digest()[0] % 2 == 0
 
 
 def say(text: str) -> dict[str, Any]:

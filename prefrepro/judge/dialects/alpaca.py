@@ -12,6 +12,7 @@ import math
 from typing import Any, NamedTuple
 
 from prefrepro.data.template import render_history
+from prefrepro.judge.dialects._forms import coin
 from prefrepro.judge.scorers import Scorer
 
 TOOL = "make_partial_leaderboard"
@@ -114,8 +115,7 @@ def _rank(request: dict[str, Any], layout: _Layout, first_wins: bool) -> dict[st
 
 
 def _first_wins(margin: float, seed_text: str) -> bool:
-    coin = hashlib.sha256(seed_text.encode()).digest()[0] % 2 == 0
-    return coin if margin == 0 else margin > 0
+    return coin(seed_text) if margin == 0 else margin > 0
 
 
 def _log_sigmoid(value: float) -> float:

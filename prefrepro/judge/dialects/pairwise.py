@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Any
 
+from prefrepro.judge.dialects._forms import coin, say
 from prefrepro.judge.prompts import NOUNS, UnknownPromptError, parse_back
 from prefrepro.judge.scorers import Scorer
 
@@ -23,11 +23,6 @@ def answer(request: dict[str, Any], score: Scorer, seed_text: str) -> dict[str, 
     if not (math.isfinite(first) and math.isfinite(second)):
         raise ValueError(f"the scorer gave {first} and {second}, expected finite numbers")
     if first == second and shown.protocol == "robust":
-        return _say("Tie")
-    coin = hashlib.sha256(seed_text.encode()).digest()[0] % 2 == 0
-    wins_first = coin if first == second else first > second
-    return _say(f"{NOUNS[shown.template]} {1 if wins_first else 2}")
-
-
-def _say(text: str) -> dict[str, Any]:
-    return {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        return say("Tie")
+    wins_first = coin(seed_text) if first == second else first > second
+    return say(f"{NOUNS[shown.template]} {1 if wins_first else 2}")

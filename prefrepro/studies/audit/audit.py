@@ -16,7 +16,7 @@ from prefrepro.studies.audit.printed import Printed
 
 SCHEMA = "audit"
 DROPS = ("alpaca_eval",)
-"""Evaluations that leave out what they could not parse (JUDGING.md §1.5); compare.py divides by all attempts."""
+"""Evaluations that leave out what they could not parse; compare.py divides by all attempts (docs/judging.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What a difference between two printed percentages can show, when nothing but the two and n is known.
 
 Independent binomials: what was printed says nothing of pairs. A paired test on the verdicts themselves would want
-about 0.6 of the prompts (JUDGING.md §2.2). Rates in percent.
+about 0.6 of the prompts (docs/judging.md#order-and-ties). Rates in percent.
 """
 
 from __future__ import annotations

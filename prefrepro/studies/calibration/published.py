@@ -1,4 +1,5 @@
-"""Published verdicts with the texts that were judged, read from a folder laid out as SOURCES.md of it says.
+"""Published verdicts with the texts that were judged, read from a folder laid out as
+docs/judging.md#published-verdicts says.
 
 A tie, and a pair whose answers read alike once cut as compare.py cuts them, is left out and
 counted: no judge that must choose can agree with it.

@@ -112,15 +112,9 @@ def _judge_again(published: PublishedSet, config: JudgeConfig, cache: Path, prot
             scorer = f"replay:{folder}/scores.json"
             write_text(Path(folder) / "scores.json", text)
         with judge_client(config, cache, identity=identity, scorer=scorer) as client:
-            return judge_items(
-                items,
-                client,
-                config,
-                verdict_set_id=f"calibration_{published.name}_{config.name}",
-                protocol=protocol,
-                template=published.template,
-                candidate_first=[pair.candidate_first for pair in published.pairs],
-            )
+            order = [pair.candidate_first for pair in published.pairs]
+            verdicts = judge_items(items, client, protocol=protocol, template=published.template, candidate_first=order)
+        return verdicts.assign(verdict_set_id=f"calibration_{published.name}_{config.name}")
 
 
 def replay_scores(published: PublishedSet) -> dict[str, float]:

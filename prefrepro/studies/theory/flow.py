@@ -1,4 +1,4 @@
-"""Theorem 2/4 and Lemma 3/10: where gradient flow on free scores comes to rest, under the real losses."""
+"""Theorem 2/4, Lemma 3/10 and Remark 2/5: where gradient flow on free scores comes to rest, under the real losses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.integrate import solve_ivp
 
 from methods import infonca, swepo
@@ -13,7 +14,7 @@ from prefrepro.studies.theory import formulas
 from prefrepro.studies.theory.claims import Claim
 from prefrepro.studies.theory.formulas import Array
 from prefrepro.studies.theory.gradients import WEIGHTS, draw
-from prefrepro.studies.theory.losses import Loss, gradient, infonca_hparams, swepo_hparams
+from prefrepro.studies.theory.losses import Loss, gradient, infonca_hparams, swepo_hparams, values
 
 PROMPTS, RESPONSES = 4, 4
 ALPHA = 4.0
@@ -34,6 +35,10 @@ class Rest:
     """(times,) of Swepo, by grouping and weight: the negatives' share of softmax(s)"""
     weighted_share: dict[str, Array]
     """(times, prompts) of Swepo: the negatives' Σ p^w, which is 1 − e^(−loss)"""
+    loss: float
+    """Of Swepo, the largest at the end"""
+    falling: float
+    """Share of the steps from a time to the next in which a negative's score falls"""
 
 
 def flow(loss: Loss, hp: Any, rewards: Array, start: Array, times: Array = TIMES) -> Array:
@@ -54,34 +59,41 @@ def measure(seed: int) -> Rest:
     start, rewards = draw(rng, RESPONSES, PROMPTS)
     s = flow(infonca.loss, infonca_hparams(ALPHA), rewards, start)
     mismatch = np.abs(formulas.softmax(s) - formulas.target(rewards, ALPHA)).max(axis=(1, 2))
-    masses, weighted = {}, {}
+    masses, weighted, losses, falls = {}, {}, [], []
     for group, weight, strength in WEIGHTS:
-        s = flow(swepo.loss, swepo_hparams(group, weight, strength), rewards, start)
+        hp = swepo_hparams(group, weight, strength)
+        s = flow(swepo.loss, hp, rewards, start)
         negative = ~formulas.positives(rewards, group)
         name = f"{group} {weight} {strength:g}"
         masses[name] = (formulas.softmax(s) * negative).sum(axis=-1).max(axis=-1)
         log_weights = np.log(formulas.deviation_weights(rewards, weight, strength))
         weighted[name] = (formulas.softmax(s + log_weights) * negative).sum(axis=-1)
-    return Rest(mismatch, masses, weighted)
+        losses.append(float(values(swepo.loss, hp, rewards, torch.from_numpy(s[-1])).max()))
+        falls.append((np.diff(s, axis=0) < 0)[:, negative].ravel())
+    return Rest(mismatch, masses, weighted, max(losses), float(np.concatenate(falls).mean()))
 
 
 def claims(rest: Rest) -> list[Claim]:
-    which = "issue #3 names Theorem 2/4 and Lemma 3/10 together; which of them is which loss's is not known to us"
     late = TIMES >= RATE_FROM
     lines = [np.polyfit(np.log(TIMES[late]), np.log(share[late]), 1)[0] for share in rest.weighted_share.values()]
     rates = np.concatenate(lines)
     worst = max(rest.negative_mass, key=lambda name: rest.negative_mass[name][-1])
     settings = f"{len(rest.negative_mass)} groupings and weights × {PROMPTS} prompts"
     return [
-        Claim("Theorem 2/4, Lemma 3/10: InfoNCA", "gradient flow rests where p_model = p_target: largest difference",
+        Claim("Theorem 2/4", "gradient flow rests where p_model = p_target: largest difference",
               "Eq. 28 [stated]", 0, float(rest.mismatch[-1]), MATCHED,
-              f"{PROMPTS} prompts, random starts, t = {TIMES[-1]:g}. {which}."),
-        Claim("Theorem 2/4, Lemma 3/10: Swepo", "gradient flow drives the negatives' mass to 0: what is left",
-              "issue #3 [stated]", 0, float(rest.negative_mass[worst][-1]), GONE,
+              f"{PROMPTS} prompts, random starts, t = {TIMES[-1]:g}"),
+        Claim("Lemma 3/10", "gradient flow drives the negatives' share of softmax(s) to 0: what is left",
+              "Eq. 103-107 [stated]", 0, float(rest.negative_mass[worst][-1]), GONE,
               f"worst of {settings} ({worst}), t = {TIMES[-1]:g}. At no finite point: scores grow without end."),
-        Claim("Theorem 2/4, Lemma 3/10: Swepo", "the negatives' Σ p^w falls as 1/t: exponent furthest from −1",
+        Claim("Lemma 3/10", "the negatives' Σ p^w falls as 1/t: exponent furthest from −1",
               "closed form for equal scores within a group [inferred]", -1,
               float(rates[np.abs(rates + 1).argmax()]), 0.1,
-              f"{settings}, fitted from t = {RATE_FROM:g} on; not in the text as far as known. Without "
-              "the weights the mass falls more slowly at first, where a negative has a small weight."),
+              f"{settings}, fitted from t = {RATE_FROM:g} on; not in the text. Without the weights the share falls "
+              "more slowly at first, where a negative has a small weight."),
+        Claim("Remark 2/5", "the loss of methods/swepo on that flow: largest of all prompts at its end",
+              "Eq. 112-113 [stated]", 0, rest.loss, GONE, f"{settings}, t = {TIMES[-1]:g}"),
+        Claim("Remark 2/5", "each negative's score is lower at each later time: share of times",
+              "Eq. 111 [stated]; «without end» as «ever lower» [inferred]", 1, rest.falling, 0,
+              f"{settings}, {len(TIMES)} times up to t = {TIMES[-1]:g}"),
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """The right-hand sides of Swepo's equations, in numpy and apart from `methods`: what a measurement is held against.
 
-Rows are prompts, columns their responses. Numbers of the equations: PROTOCOL.md §5.2.
+Rows are prompts, columns their responses. Numbers of the equations: docs/protocol.md#swepo-equations.
 """
 
 from __future__ import annotations

@@ -69,14 +69,14 @@ def _gradients(of_infonca: Gradients, of_swepo: Gradients, axes: Any) -> None:
 
 def _match(rest: Rest, axes: Any) -> None:
     axes.loglog(TIMES[1:], rest.mismatch[1:], label="largest of all prompts")
-    _label(axes, "Theorem 2/4, Lemma 3/10: InfoNCA", "time of gradient flow", "|p_model − p_target|")
+    _label(axes, "Theorem 2/4: InfoNCA", "time of gradient flow", "|p_model − p_target|")
 
 
 def _masses(rest: Rest, axes: Any) -> None:
     for name, mass in rest.negative_mass.items():
         axes.loglog(TIMES[1:], mass[1:], label=name)
     axes.loglog(TIMES[20:], 1 / TIMES[20:], "k:", label="1/t")
-    _label(axes, "Theorem 2/4, Lemma 3/10: Swepo", "time of gradient flow", "negatives' mass")
+    _label(axes, "Lemma 3/10: Swepo", "time of gradient flow", "negatives' mass")
 
 
 def _trajectories(trajectories: list[Trajectory], axes: Any) -> None:
@@ -93,7 +93,7 @@ def _linear(trajectory: Trajectory, axes: Any) -> None:
     axes.plot(trajectory.linear, "--", label="linear: η t / 2")
     where = predicted_break(trajectory.groups)
     axes.axvline(where, color="k", linewidth=0.5, label=f"10 % off at step {where:.0f}")
-    _label(axes, "Lemma 9: linear approximation, M = N = 1", f"step, η = {ETA}", "s⁺")
+    _label(axes, "Corollary 5 and Remark 4: M = N = 1", f"step, η = {ETA}", "s⁺")
 
 
 def _biases(biases: list[Bias], axes: Any) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefrepro.csv_schema.schema import write_csv
-from prefrepro.studies.theory import bias, flow, gradients, plot, text, trajectory
+from prefrepro.studies.theory import bias, flow, gradients, plot, trajectory, weighted
 from prefrepro.studies.theory.claims import SCHEMA, Claim, to_frame
 
 SEED = 0
@@ -28,7 +28,7 @@ class Measured:
             *gradients.claims(self.of_infonca, self.of_swepo, seed),
             *flow.claims(self.rest),
             *trajectory.claims(self.trajectories),
-            *text.claims(),
+            *weighted.claims(seed),
         ]
 
 

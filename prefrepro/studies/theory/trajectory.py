@@ -1,7 +1,5 @@
-"""Lemma 4/8 with Corollaries 4-5 (score trajectories), and Lemma 9 (their linear approximation).
-
-M positives share one score and one weight, N negatives another: the case that Eq. 29 speaks of [inferred].
-"""
+"""Lemma 4/8 with Corollaries 4 and 5: scores step by step, where M positives share one score and one weight and N
+negatives another; and Remark 4, where their linear approximation ends."""
 
 from __future__ import annotations
 
@@ -65,7 +63,7 @@ class Trajectory:
 
     @property
     def linear(self) -> Array:
-        """(STEPS + 1,) Lemma 9 for positives: the first step, again and again."""
+        """(STEPS + 1,) of positives: the first step, again and again."""
         first = ETA * formulas.positive_step(0.0, self.groups.m, self.groups.n, *self.groups.weights)
         return first * np.arange(STEPS + 1, dtype=np.float64)
 
@@ -116,30 +114,32 @@ def predicted_break(groups: Groups) -> float:
 def claims(trajectories: list[Trajectory]) -> list[Claim]:
     plain = trajectories[0]
     errors = np.max([np.abs(t.descent - t.recursion).max(axis=0) for t in trajectories], axis=0)
-    starts = [
-        t.descent[1, 0] - ETA * t.groups.n / (t.groups.m * (t.groups.m + t.groups.n))
-        for t in trajectories if t.groups.strength == 0
-    ]  # fmt: skip
+    first = max(abs(t.descent[1, 0] / t.linear[1] - 1) for t in trajectories)
+    highest = max(float((t.descent[1:, 0] / t.linear[1:]).max()) for t in trajectories)
+    lowest = min(float(t.descent[-1, 0] / t.linear[-1]) for t in trajectories)
     cases = f"{STEPS} steps of η = {ETA}; {', '.join(t.groups.name for t in trajectories)}"
     growth = plain.linear_error[1:6] / (ETA * np.arange(1, 6))  # at steps t = 2 … 6, over η (t − 1)
     found = [
         Claim("Lemma 4/8", "Eq. 29 is descent on methods/swepo, positives: largest difference of scores",
-              "Eq. 29; equal scores and weights within a group [inferred]", 0, float(errors[0]), EXACT, cases),
+              "Eq. 29, 73; equal scores and weights within a group [stated]", 0, float(errors[0]), EXACT, cases),
         Claim("Lemma 4/8", "the same for negatives, s⁻_{t+1} = s⁻_t − η w⁻e^{s⁻} / (M w⁺e^{s⁺} + N w⁻e^{s⁻})",
               "Eq. 26 for a negative [inferred]", 0, float(errors[1]), EXACT, cases),
-        Claim("Corollaries 4-5", "M = N = 1, w = 1, s = 0: the first step raises s⁺ by η/2; in units of η",
-              "Eq. 29, issue #3 [stated]", 0.5, float(plain.descent[1, 0] / ETA), EXACT,
-              "how the text divides the two corollaries is not known to us"),
-        Claim("Corollaries 4-5", "w = 1, s = 0: the first step is η N / (M (M + N)); largest difference",
-              "Eq. 29 at s = 0 [inferred]", 0, float(np.max(np.abs(starts))), EXACT),
-        Claim("Lemma 9", "s⁺_t ≈ η t / 2 for M = N = 1: relative error at the start, over η (t − 1)",
+        Claim("Corollary 4", "the first step from 0 is η N w⁻ / (M (M w⁺ + N w⁻)): largest relative error",
+              "Eq. 84-91 at t = 1 [stated]", 0, first, EXACT, cases),
+        Claim("Corollary 4", "any iteration t: the score is t such steps at most, since they only shrink: largest "
+              "score over t first steps", "Eq. 84; its right side is lost, Corollary 5 speaks for t times the "
+              "first step [inferred]", 1, highest, EXACT,
+              f"Exact at t = 1 only: after {STEPS} steps the score is {100 * lowest:.0f} % of it in the case furthest "
+              f"from it. {cases}", is_bound=True),
+        Claim("Corollary 5", "M = N = 1, w = 1, s = 0: the first step raises s⁺ by η/2; in units of η",
+              "Eq. 92-96 at t = 1 [stated]", 0.5, float(plain.descent[1, 0] / ETA), EXACT),
+        Claim("Corollary 5", "any iteration, s⁺_t = η t / 2: relative error at the start, over η (t − 1)",
               "second step of Eq. 29: s⁺_t = η t / 2 − η² t (t − 1) / 8 + … [inferred]", 0.25,
-              float(growth.mean()), 0.01,
-              "the statement of Lemma 9 is not known to us beyond being a linear approximation"),
+              float(growth.mean()), 0.01, "so η t / 2 holds to first order in η, and exactly at t = 1"),
     ]  # fmt: skip
     for t in trajectories[:2]:
         found.append(
-            Claim("Lemma 9", f"{t.groups.name}: first step where the linear approximation is over 10 % too high",
+            Claim("Remark 4", f"{t.groups.name}: first step where the linear approximation is over 10 % too high",
                   "closed form of the gradient flow [inferred]", predicted_break(t.groups), t.breaks_at_step, 1,
                   f"η = {ETA}: at η t ≈ {t.breaks_at_step * ETA:.2f}; from there on s⁺ bends towards log t")
         )  # fmt: skip
