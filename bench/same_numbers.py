@@ -43,10 +43,10 @@ KEYS_LEFT_OUT = {*CODE, "commit", "dirty", "wall_s", "train_s", "gpu_h", "peak_m
 """Of every JSON file. `asked` and `cached` say which of two jobs asked first; the pairing has compared `spec`."""
 FILES_LEFT_OUT = {"README.md"}
 """A model card: words, and numbers that stand elsewhere."""
-JOINED = ("cells.csv", "runs.csv", "verdicts.csv", "judging.csv")
+JOINED = ("cells.csv", "pairs.csv", "runs.csv", "verdicts.csv", "judging.csv")
 ORDERED_BY_ID = {"runs.csv", "verdicts.csv", "judging.csv"}
 """Other ids, another order of the rows: these are sorted before they are compared."""
-TABLE_SUFFIXES = (".cells.csv", ".csv", ".md", ".tex")
+TABLE_SUFFIXES = (".cells.csv", ".pairs.csv", ".csv", ".md", ".tex")
 """A table's HTML page has the same numbers again."""
 ID = re.compile(r"[A-Za-z0-9._-]+_[0-9a-f]{8}(?![0-9a-f])")
 SHOWN = 20
@@ -161,7 +161,8 @@ def _compare_folders(report: Report, old: Path, new: Path) -> None:
 
 
 def _compare_file(report: Report, place: str, old: Path, new: Path) -> None:
-    name = "cells.csv" if place.endswith(".cells.csv") else old.name
+    joined = (name for name in ("cells.csv", "pairs.csv") if place.endswith(f".{name}"))
+    name = next(joined, old.name)
     folder = place.partition("/")[0]
     kind = place if place in JOINED else f"{folder}: {'*' + old.suffix if folder == 'tables' else old.name}"
     if not (old.is_file() and new.is_file()):

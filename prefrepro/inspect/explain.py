@@ -16,7 +16,10 @@ from prefrepro.inspect.results import Cell, Results, address, ids_of, read_manif
 from prefrepro.plan.build import make_plan
 from prefrepro.specs.files import names_in
 
-NUMBERS = ("reported", "value", "ci_low", "ci_high", "delta", "p_vs_baseline")
+NUMBERS = (
+    "reported", "value", "ci_low", "ci_high", "delta", "delta_low", "delta_high", "p_vs_baseline", "diff", "diff_low",
+    "diff_high", "margin",
+)  # fmt: skip
 COUNTS = ("n", "n_tie", "n_invalid", "n_seeds")
 FOLDERS = {"verdict_id": "verdicts", "sample_id": "samples", "run_id": "runs"}
 

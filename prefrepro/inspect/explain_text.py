@@ -27,7 +27,8 @@ def _lines(explained: dict[str, Any]) -> Iterator[str]:
     yield _line("ours", _ours(cell))
     yield _line("status", ": ".join(filter(None, [cell["status"], cell["reason"]])))
     if cell["p_vs_baseline"] is not None:
-        yield _line("against", f"{cell['baseline']}: p {cell['p_vs_baseline']:.4g}, not corrected")
+        gap = f"{cell['diff']:+.2f} [{cell['diff_low']:+.2f}, {cell['diff_high']:+.2f}] {cell['diff_method']}"
+        yield _line("against", f"{cell['baseline']}: {gap}, p {cell['p_vs_baseline']:.4g}, not corrected")
     yield _line("judge", ", protocol ".join(filter(None, [cell["judge"], table["protocol"]])))
     if table["started"]:
         yield _line("table made", f"{table['started']}, commit {_commit(table)}")

@@ -27,7 +27,7 @@ from prefrepro.jobs.record import FOLDER, SEAL, as_text, files_of, is_result, se
 from prefrepro.tables.build import write
 from prefrepro.tables.collect import write_joined
 
-JOINED = ("cells", "runs", "verdicts", "judging")
+JOINED = ("cells", "pairs", "runs", "verdicts", "judging")
 LATER = "repair the other findings first"
 
 
@@ -189,7 +189,7 @@ def _table(results: Results, name: str, record: Record, folder: Path, is_explain
 
 
 def _joined(results: Results, folder: Path, is_explained: bool) -> Iterator[Finding]:
-    """The four CSVs against those of the folders."""
+    """The five CSVs against those of the folders."""
     again, every = f"prefrepro collect scale={results.path.name}", sorted(results.rests_on)
     try:
         write_joined(results.path, folder)

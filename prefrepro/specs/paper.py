@@ -17,10 +17,12 @@ from prefrepro.specs.files import checked, collecting, read_mapping
 from prefrepro.specs.method import hparam_problems, read_method
 from prefrepro.specs.problems import Problem, also, missing, names_of, problem
 from prefrepro.specs.settings import EvaluationSettings, Planning, Rollout, Sampling, SourceSwitch, Training
-from prefrepro.specs.values import CLOSED, Stated, Text
+from prefrepro.specs.values import CLOSED, Number, Stated, Text
 
 DEFAULTS = {"engine": "transformers", "seed_per": "draw"}
 """Of `sampling`: no paper says them (docs/sampling.md)"""
+EQUIVALENCE_MARGIN = 5.0
+"""Points within which two rows are called equivalent, where paper.yaml does not say"""
 OPTIONAL = ("schedule", "compute_dtype", "logp_dtype", "lora_rank", "quantize", "generations", "stop_at", *DEFAULTS)
 """Settings that a paper may leave out"""
 
@@ -83,6 +85,7 @@ class Paper(TypedDict, total=False):
     start: Literal["sft", "base"]
     evaluations: Required[dict[str, Annotated[EvaluationSettings, also(_is_judged)]]]
     switches: Required[dict[str, Switch]]
+    equivalence_margin: Number
 
 
 @cache
@@ -93,7 +96,8 @@ def read_paper(path: Path) -> dict[str, Any]:
 
 def check_paper(paper: dict[str, Any], where: str) -> dict[str, Any]:
     """A paper with the sections that planning needs. Raises UserError with every problem."""
-    found = {"rollout": {}, "prompt_sets": {}} | checked(Annotated[Paper, Stated], paper, where)
+    found: dict[str, Any] = {"rollout": {}, "prompt_sets": {}, "equivalence_margin": EQUIVALENCE_MARGIN}
+    found |= checked(Annotated[Paper, Stated], paper, where)
     rollout = {source: found["rollout"].get(source, {}) for source in Rollout.__annotations__}
     return found | {"rollout": rollout, "sampling": DEFAULTS | found["sampling"]}
 

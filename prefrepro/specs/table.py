@@ -131,6 +131,8 @@ class Table(Spec):
     notes: Texts = []
     scales: Texts | None = None
     """Where it makes sense; None: at every scale"""
+    compare: list[Literal["rows", "columns"]] = ["rows"]
+    """What is compared in pairs: rows of a column, columns of a row, or both"""
     printed: Flag | None = None
     columns: Columns
     rows: Rows

@@ -1,4 +1,4 @@
-"""How a judge behaved over one verdict set: position bias, ties, invalid verdicts. No win rates here."""
+"""How a judge behaved over one verdict set: position bias, ties, invalid verdicts. No win rates of methods here."""
 
 from __future__ import annotations
 
@@ -7,34 +7,59 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from prefrepro.stats.intervals import wilson
+from prefrepro.stats.intervals import Estimates, score_interval, wilson
+
+Flags = NDArray[np.bool_]
+NO_POSITION: dict[str, float | None] = dict.fromkeys(
+    ("first_shown_pct", "first_shown_ci_low", "first_shown_ci_high", "first_shown_null_pct", "balanced_win_pct")
+)
 
 
 def judging_quality(frame: pd.DataFrame) -> dict[str, Any]:
     """One flat row for a verdict set, rows as in verdicts.csv; rates in percent, None where nothing is known.
 
-    `first_shown_pct`: share of the decided verdicts that went to the answer shown first, with Wilson's interval;
-    50 is no position bias. `orders_disagree_pct`: of answers judged validly in both orders, those where the orders
-    name different winners.
+    `first_shown_pct` and what belongs to it: see `position`, over the decided verdicts. `orders_disagree_pct`: of
+    answers judged validly in both orders, those where the orders name different winners.
     """
     words = frame["verdict"].to_numpy(dtype=object)
-    orders = frame["order"].to_numpy(dtype=object)
+    is_first = frame["order"].to_numpy(dtype=object) == "candidate_first"
     decided = np.isin(words, ["win", "loss"])
-    first = (words == "win") == (orders == "candidate_first")
-    first_shown, n_decided = int((first & decided).sum()), int(decided.sum())
-    low, high = wilson(first_shown, n_decided)[:2] if n_decided else (None, None)
     return {
         "n_prompts": len(set(frame["prompt_id"])),
         "n_verdicts": len(frame),
-        "first_shown_pct": _percent(first_shown, n_decided),
-        "first_shown_ci_low": None if low is None else 100 * low,
-        "first_shown_ci_high": None if high is None else 100 * high,
-        "n_decided": n_decided,
+        **position((words == "win")[decided], is_first[decided], frame["prompt_id"].to_numpy(dtype=object)[decided]),
+        "n_decided": int(decided.sum()),
         "tie_pct": _percent(int((words == "tie").sum()), len(frame)),
         "invalid_pct": _percent(int((words == "invalid").sum()), len(frame)),
         "orders_disagree_pct": _disagreement(frame),
     }
+
+
+def position(won: Flags, is_first: Flags, prompts: NDArray[Any]) -> dict[str, float | None]:
+    """Position bias over decided verdicts: did the candidate win, was it shown first, of which prompt.
+
+    `first_shown_pct`: share that went to the answer shown first, with its 95 % interval over prompts: two orders or ten
+    draws of one prompt are no two prompts. `first_shown_null_pct`: the same of a judge that wins by content alone, at
+    this win rate and these orders; 50 where both orders are as frequent. `balanced_win_pct`: the candidate's win rate
+    with both places weighing alike; None where it was only ever shown in one.
+    """
+    if not len(won):
+        return dict(NO_POSITION)
+    first = won == is_first
+    _, groups = np.unique(prompts.astype(str), return_inverse=True)
+    share, weight = float(first.mean()), np.bincount(groups) / len(won)
+    moves = np.bincount(groups, first) / len(won) - share * weight
+    if 0 < share < 1:
+        low, high = score_interval(Estimates(np.array([share]), moves[None]))
+    else:
+        low, high, _ = wilson(share * len(weight), len(weight))
+    shown, rate = float(is_first.mean()), float(won.mean())
+    null = shown * rate + (1 - shown) * (1 - rate)
+    balanced = (won[is_first].mean() + won[~is_first].mean()) / 2 if 0 < shown < 1 else None
+    found = (share, low, high, null, None if balanced is None else float(balanced))
+    return {name: None if one is None else 100 * one for name, one in zip(NO_POSITION, found, strict=True)}
 
 
 def _percent(part: int, whole: int) -> float | None:

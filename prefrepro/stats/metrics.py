@@ -12,10 +12,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from prefrepro.errors import UserError, nearest
-from prefrepro.stats.intervals import Estimates, Scores, interval, mean_interval
-from prefrepro.stats.paired import Difference, compare_estimates, compare_scores, normal_p
+from prefrepro.stats.intervals import (
+    ALPHA,
+    Estimates,
+    Scores,
+    is_wins,
+    mean_estimates,
+    mean_interval,
+    refit_estimates,
+    score_interval,
+    two_levels,
+    wilson,
+)
+from prefrepro.stats.paired import Difference, compare_estimates, compare_scores
+from prefrepro.stats.printed import Gap, of_counts, of_one, of_several
 from prefrepro.stats.scores import PromptScores, mean_scores, pairwise_scores, rating_scores, set_name
 
 
@@ -46,7 +59,12 @@ class Metric:
     high: float = 100.0
     """What scores of 0 and 1 are in the metric's own unit."""
     is_fitted: bool = False
-    """The value and its replicates stand in VerdictSet.metrics; the scores give the counts alone."""
+    """The value and its replicates, in percent, stand in VerdictSet.metrics; the scores give the counts alone."""
+
+    @property
+    def unit(self) -> float:
+        """Points of the metric in a whole score."""
+        return self.high - self.low
 
 
 METRICS = {
@@ -62,15 +80,16 @@ METRICS = {
 class Summary:
     """One number in its metric's unit, with its 95 % interval; None where no prompt has a valid verdict.
 
-    Counts are prompts, summed over training seeds. A prompt counts as tied or invalid where at least one of its
-    answers (draws) is; `robust`: an answer whose two orders disagree is a tie, with an invalid order it is invalid.
+    `n` counts prompts, those of several trainings once. n_tie and n_invalid are summed over trainings: a prompt counts
+    where at least one of its answers (draws) is tied or invalid; `robust`: an answer whose two orders disagree is a
+    tie, with an invalid order it is invalid.
     """
 
     value: float | None
     ci_low: float | None
     ci_high: float | None
     ci_method: str | None
-    """wilson | bootstrap_prompts | bootstrap_seeds_prompts | bootstrap_refit"""
+    """wilson | wilson_prompts | wilson_seeds_prompts | refit"""
     n: int
     n_tie: int
     n_invalid: int
@@ -85,7 +104,7 @@ def summarise(metric: str, sets: Sequence[VerdictSet], protocol: str) -> Summary
     kind = _metric(metric)
     scored = [one.scores(metric, protocol) for one in sets]
     counts = {
-        "n": sum(len(one.scores) for one in scored),
+        "n": _prompts([one.scores for one in scored]),
         "n_tie": sum(one.n_tie for one in scored),
         "n_invalid": sum(one.n_invalid for one in scored),
     }
@@ -93,47 +112,98 @@ def summarise(metric: str, sets: Sequence[VerdictSet], protocol: str) -> Summary
         fitted = _fitted(metric, sets)
         if fitted is None:
             return Summary(None, None, None, None, **counts)
-        return Summary(fitted.value, *_clipped(kind, *interval(fitted)), "bootstrap_refit", **counts)
+        return Summary(100 * fitted.value, *_fitted_interval(fitted, counts["n"]), "refit", **counts)
     (table,) = _tables([one.counted() for one in scored])
     if np.isnan(table).all(axis=1).any():
         return Summary(None, None, None, None, **counts)
     low, high, method = mean_interval(table)
-    value = float(np.nanmean(table, axis=1).mean())
-    return Summary(
-        _in_unit(kind, value), *_clipped(kind, *(_in_unit(kind, end) for end in (low, high))), method, **counts
-    )
+    value = mean_estimates(table).value
+    return Summary(*(kind.low + kind.unit * score for score in (value, low, high)), method, **counts)
 
 
 def compare(metric: str, own: Sequence[VerdictSet], baseline: Sequence[VerdictSet], protocol: str) -> Difference | None:
-    """A row against its baseline, in points of the metric, over the prompts that both have a valid verdict on.
+    """A row against its baseline, in points of the metric, over the prompts that both are counted on.
 
-    None where they share no such prompt. Raises UserError as `summarise`, and where fitted replicates do not
-    belong together.
+    What is counted is what the rates count: under `paper` an invalid verdict is not won, in both. None where they share
+    fewer than two such prompts. Raises UserError as `summarise`, and where fitted replicates do not belong together.
     """
     kind = _metric(metric)
     if kind.is_fitted:
         first, second = _fitted(metric, own), _fitted(metric, baseline)
         if first is None or second is None:
             return None
-        if first.replicates.shape[1] != second.replicates.shape[1]:
+        if first.moves.shape[1] != second.moves.shape[1]:
             raise UserError(
-                f"{metric} has {first.replicates.shape[1]} replicates in verdict set {set_name(own[0].frame)} and "
-                f"{second.replicates.shape[1]} in {set_name(baseline[0].frame)}: they cannot be paired. "
+                f"{metric} has {first.moves.shape[1]} replicates in verdict set {set_name(own[0].frame)} and "
+                f"{second.moves.shape[1]} in {set_name(baseline[0].frame)}: they cannot be paired. "
                 "Judge both sets again with the same number of replicates."
             )
-        difference = compare_estimates(first, second, len(own[0].scores(metric, protocol).scores))
-        if len(own) == len(baseline) == 1:
-            return difference._replace(p=normal_p(difference, first, second), method="paired_refit")
-        return difference
-    left, right = _tables(*([one.scores(metric, protocol).scores for one in side] for side in (own, baseline)))
+        return compare_estimates(first, second, len(own[0].scores(metric, protocol).scores)).scaled(100)
+    left, right = _tables(*([one.scores(metric, protocol).counted() for one in side] for side in (own, baseline)))
     shared = ~(np.isnan(left).all(axis=0) | np.isnan(right).all(axis=0))
     left, right = left[:, shared], right[:, shared]
-    if not shared.any() or any(np.isnan(table).all(axis=1).any() for table in (left, right)):
+    if shared.sum() < 2 or any(np.isnan(table).all(axis=1).any() for table in (left, right)):
         return None
-    difference = compare_scores(left, right)
-    per_score = kind.high - kind.low
-    points = {name: per_score * getattr(difference, name) for name in ("value", "ci_low", "ci_high")}
-    return difference._replace(**points)
+    return compare_scores(left, right).scaled(kind.unit)
+
+
+def against_printed(metric: str, sets: Sequence[VerdictSet], protocol: str, printed: float) -> Gap | None:
+    """Ours less the printed number, in points of the metric; None where ours has no value. Raises as `summarise`."""
+    kind = _metric(metric)
+    share = (printed - kind.low) / kind.unit
+    found = estimates(metric, sets, protocol)
+    if found is None:
+        return None
+    ours, table = found
+    if len(sets) > 1:
+        once = float((ours.moves**2).sum(axis=1).mean())
+        if table is not None and is_wins(table) and 0 < share < 1:
+            once = share * (1 - share) / table.shape[1]
+        gap = of_several(ours, share, once)
+    elif table is not None and is_wins(table):
+        n = int((~np.isnan(table)).sum())
+        gap = of_counts(ours.value * n, share, n)
+    else:
+        low, high = score_interval(ours) if table is None else mean_interval(table)[:2]
+        error = two_levels([ours]).total ** 0.5 or (high - low) / (2 * float(norm.ppf(1 - ALPHA / 2)))
+        gap = of_one(ours.value, error, share)
+    return Gap(*(kind.unit * end for end in gap))
+
+
+def estimates(metric: str, sets: Sequence[VerdictSet], protocol: str) -> tuple[Estimates, Scores | None] | None:
+    """A row's values as shares of 1, and the (seeds, prompts) table that they are means of, none of a fitted number.
+
+    None where a training has no value.
+    """
+    if _metric(metric).is_fitted:
+        fitted = _fitted(metric, sets)
+        return None if fitted is None else (fitted, None)
+    (table,) = _tables([one.scores(metric, protocol).counted() for one in sets])
+    return None if np.isnan(table).all(axis=1).any() else (mean_estimates(table), table)
+
+
+def estimates_together(metric: str, rows: Sequence[Sequence[VerdictSet]], protocol: str) -> list[Estimates] | None:
+    """Estimates of several rows over the prompts that all are counted on, so that their moves belong together.
+
+    None where a row has no value, they share fewer than two prompts, or fitted numbers have other replicates.
+    """
+    if _metric(metric).is_fitted:
+        fitted = [_fitted(metric, sets) for sets in rows]
+        known = [one for one in fitted if one is not None]
+        return known if len(known) == len(rows) and len({one.moves.shape[1] for one in known}) == 1 else None
+    tables = _tables(*([one.scores(metric, protocol).counted() for one in sets] for sets in rows))
+    shared = ~np.any([np.isnan(table).all(axis=0) for table in tables], axis=0)
+    tables = [table[:, shared] for table in tables]
+    if shared.sum() < 2 or any(np.isnan(table).all(axis=1).any() for table in tables):
+        return None
+    return [mean_estimates(table) for table in tables]
+
+
+def _fitted_interval(fitted: Estimates, n: int) -> tuple[float, float]:
+    """In percent. Where nothing but wins, or losses, was there to fit, Wilson's interval over the n prompts."""
+    is_edge = not fitted.moves.any() and fitted.value in (0, 1)
+    low, high = wilson(fitted.value * n, n)[:2] if is_edge else score_interval(fitted)
+    return 100 * low, 100 * high
 
 
 def _metric(name: str) -> Metric:
@@ -156,17 +226,12 @@ def _tables(*sides: Sequence[pd.Series]) -> list[Scores]:
     return [np.stack([one.to_numpy(dtype=np.float64) for one in side]) for side in placed]
 
 
-def _in_unit(kind: Metric, score: float) -> float:
-    return kind.low + (kind.high - kind.low) * score
-
-
-def _clipped(kind: Metric, low: float, high: float) -> tuple[float, float]:
-    """Within what the metric can be: t knows no bounds."""
-    return max(kind.low, low), min(kind.high, high)
+def _prompts(every: Sequence[pd.Series]) -> int:
+    return len(every[0].index) if len(every) == 1 else len(set().union(*(one.index for one in every)))
 
 
 def _fitted(metric: str, sets: Sequence[VerdictSet]) -> Estimates | None:
-    """Values and replicates that the evaluation left; None where it left a reason for having no value.
+    """Values that the evaluation left, as shares of 1; None where it left a reason for having no value.
 
     A replicate of null, whose resample held no valid verdict, says nothing new. Raises UserError where the
     evaluation knows no such metric, or a replicate is not finite.
@@ -191,4 +256,4 @@ def _fitted(metric: str, sets: Sequence[VerdictSet]) -> Estimates | None:
     if replicates.shape[1] < 2 or not (np.isfinite(values).all() and np.isfinite(replicates).all()):
         names = "; ".join(set_name(one.frame) for one in sets)
         raise UserError(f"verdict set {names}: {metric} wants several replicates, each finite. Judge it again.")
-    return Estimates(values, replicates)
+    return refit_estimates(values / 100, replicates / 100)

@@ -10,18 +10,49 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 from scipy.stats import t as student
 
-from prefrepro.stats.intervals import ALPHA, DRAWS, Estimates, Scores, mean_estimates, two_levels
+from prefrepro.stats.intervals import ALPHA, Estimates, Scores, is_wins, mean_estimates, two_levels
+
+ONE_SEED = ("tango", "t_prompts", "t_refit")
+"""Methods of a difference between two trainings; the others are between methods, over seeds."""
+STEPS = 50
+"""Halvings of a search for the end of an interval: to 1e-15."""
 
 
 class Difference(NamedTuple):
-    """One row's number less its baseline's, over the prompts that both have a valid verdict on."""
+    """One row's number less its baseline's, over the prompts that both are counted on."""
 
     value: float
     ci_low: float
     ci_high: float
     p: float
     method: str
+    """How the interval came about: `tango`, with the exact McNemar p; `t_…`, with the p of the same Student's t."""
     n: int
+    inner_low: float
+    inner_high: float
+    """90 % interval: of two one-sided tests at 5 %."""
+
+    def equivalence(self, margin: float) -> str:
+        """equivalent: two one-sided tests put it within ± margin; else different, p < 0.05; else undetermined."""
+        if -margin < self.inner_low and self.inner_high < margin:
+            return "equivalent"
+        return "different" if self.p < ALPHA else "undetermined"
+
+    def scaled(self, unit: float) -> Difference:
+        """The same in another unit."""
+        names = ("value", "ci_low", "ci_high", "inner_low", "inner_high")
+        return self._replace(**{name: unit * getattr(self, name) for name in names})
+
+
+def spread_limit(value: float, low: float, high: float) -> float:
+    """Standard deviation between trainings from which on a difference of two trainings says nothing about methods.
+
+    √(max(0, (d / 1.96)² - SE²) / 2): d would be 1.96 standard errors if both trainings varied by so much. 8 points
+    with a standard error of 3: √((16.66 - 9) / 2) = 1.96.
+    """
+    z = float(norm.ppf(1 - ALPHA / 2))
+    error = (high - low) / (2 * z)
+    return (max(0.0, (value / z) ** 2 - error**2) / 2) ** 0.5
 
 
 def mcnemar_exact(wins: NDArray[np.bool_], baseline_wins: NDArray[np.bool_]) -> float:
@@ -36,53 +67,66 @@ def mcnemar_exact(wins: NDArray[np.bool_], baseline_wins: NDArray[np.bool_]) -> 
     return float(binomtest(only_first, only_first + only_second, 0.5).pvalue)
 
 
-def compare_scores(scores: Scores, baseline: Scores, draws: int = DRAWS) -> Difference:
+def tango(only_first: int, only_second: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """Score interval of the difference of two paired proportions, (only_first - only_second) / n.
+
+    Tango 1998, Stat. Med. 17:891: the differences that the score test with the likelihood's best nuisance parameter
+    does not reject. At no discordant pair of 20 it is ± z² / (20 + z²) = ± 0.161.
+    """
+    z = float(norm.ppf(1 - alpha / 2))
+    gap = only_first - only_second
+
+    def score(shift: NDArray[np.float64]) -> NDArray[np.float64]:
+        b = -only_first - only_second + (2 * n - gap) * shift
+        c = -only_second * shift * (1 - shift)
+        only = (np.sqrt(np.maximum(b * b - 8 * n * c, 0)) - b) / (4 * n)
+        variance = n * (2 * only + shift * (1 - shift))
+        return (gap - n * shift) / np.sqrt(np.maximum(variance, 1e-300))
+
+    ends = np.array([[-1.0, gap / n], [gap / n, 1.0]])
+    for _ in range(STEPS):
+        middle = ends.mean(axis=1)
+        is_above = score(middle) > np.array([z, -z])
+        ends = np.where(np.stack([is_above, ~is_above], axis=1), np.stack([middle, middle], axis=1), ends)
+    low, high = ends.mean(axis=1)
+    return float(low), float(high)
+
+
+def compare_scores(scores: Scores, baseline: Scores) -> Difference:
     """Difference of two (seeds, prompts) tables over the same prompts.
 
-    One seed of wins and losses each: exact McNemar, with the bootstrap's interval. Otherwise the paired
-    bootstrap, of two levels where either side has several seeds.
+    One seed of wins and losses each: Tango's interval and the exact McNemar p. Otherwise Student's t, on two levels
+    where either side has several seeds.
     """
     n = scores.shape[1]
-    difference = compare_estimates(mean_estimates(scores, draws), mean_estimates(baseline, draws), n)
-    if len(scores) == len(baseline) == 1 and all(np.isin(side, (0, 1)).all() for side in (scores, baseline)):
-        return difference._replace(p=mcnemar_exact(scores[0] == 1, baseline[0] == 1), method="mcnemar_exact")
-    return difference
+    if len(scores) == len(baseline) == 1 and is_wins(scores) and is_wins(baseline):
+        known = ~np.isnan(scores[0] + baseline[0])
+        own, other = scores[0][known] == 1, baseline[0][known] == 1
+        counts = int((own & ~other).sum()), int((~own & other).sum()), int(known.sum())
+        value = (counts[0] - counts[1]) / counts[2]
+        ends, inner = tango(*counts), tango(*counts, alpha=2 * ALPHA)
+        return Difference(value, *ends, mcnemar_exact(own, other), "tango", counts[2], *inner)
+    found = compare_estimates(mean_estimates(scores), mean_estimates(baseline), n)
+    return found._replace(method="t_prompts" if found.method == "t_refit" else "t_seeds_prompts")
 
 
 def compare_estimates(own: Estimates, baseline: Estimates, n: int) -> Difference:
-    """Difference of two values whose replicates share their prompts, draw by draw.
+    """Difference of two values over the same n prompts, by Student's t; several seeds: on two levels.
 
-    One seed each: percentiles of the replicates' differences; p counts those on the far side of zero,
-    (1 + k) / (draws + 1), never 0. Several seeds: Student's t on the variance of both levels. A seed of one
-    row has no partner in the other, even where both started from the same SFT model: that costs power, not
-    level.
+    Where all prompts move both alike there is no variance, and p is the exact sign test's, 2 / 2ⁿ.
     """
-    value = own.value - baseline.value
-    floor = 2 / (own.replicates.shape[1] + 1)
-    if len(own.values) == len(baseline.values) == 1:
-        gaps = own.replicates[0] - baseline.replicates[0]
-        low, high = np.quantile(gaps, [ALPHA / 2, 1 - ALPHA / 2])
-        # Without the tolerance a rounding error of a mean would put an exact zero on one side.
-        tail = min(int((gaps <= 1e-12).sum()), int((gaps >= -1e-12).sum()))
-        return Difference(value, float(low), float(high), min(1.0, floor * (1 + tail)), "paired_bootstrap", n)
-    variance, freedom = two_levels([own, baseline])
-    half = float(student.ppf(1 - ALPHA / 2, freedom)) * variance**0.5
-    if variance > 0:
-        p = max(floor, 2 * float(student.sf(abs(value) / variance**0.5, freedom)))
+    value, variance = own.value - baseline.value, two_levels([own, baseline])
+    is_one = len(own.values) == len(baseline.values) == 1
+    freedom = max(1, n - 1) if is_one else variance.freedom
+    error = (variance.total * (n / freedom if is_one else 1)) ** 0.5
+    half, inner = (float(student.ppf(level, freedom)) * error for level in (1 - ALPHA / 2, 1 - ALPHA))
+    # Without the tolerance the rounding error of a mean would be a difference.
+    if abs(value) < 1e-12:
+        p = 1.0
     else:
-        p = floor if abs(value) > 1e-12 else 1.0
-    return Difference(value, value - half, value + half, p, "paired_bootstrap_seeds_prompts", n)
-
-
-def normal_p(difference: Difference, own: Estimates, baseline: Estimates) -> float:
-    """Two-sided normal p from the spread of the replicates' differences, of one seed each.
-
-    For replicates that cost a refit each: a few hundred of them know their spread, but not a tail of 0.001.
-    """
-    spread = float(np.std(own.replicates[0] - baseline.replicates[0], ddof=1))
-    if spread == 0:
-        return 1.0 if abs(difference.value) <= 1e-12 else 2 / (own.replicates.shape[1] + 1)
-    return 2 * float(norm.sf(abs(difference.value) / spread))
+        p = 2 * float(student.sf(abs(value) / error, freedom)) if error > 1e-12 else min(1.0, 2.0 ** (1 - n))
+    method = "t_refit" if is_one else "t_seeds_refit"
+    return Difference(value, value - half, value + half, p, method, n, value - inner, value + inner)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

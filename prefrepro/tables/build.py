@@ -1,7 +1,8 @@
-"""The table node of the DAG: cells of one table, its files in every format, and the four CSVs of the folder."""
+"""The table node of the DAG: cells of one table, its files in every format, and the five CSVs of the folder."""
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,12 +14,13 @@ from prefrepro.specs.runtime import DEFAULT, Runtime
 from prefrepro.stats.metrics import VerdictSet
 from prefrepro.tables.cells import build_cells, missing
 from prefrepro.tables.collect import collect
+from prefrepro.tables.pairs import build_pairs
 from prefrepro.tables.render import settings_meta, table_meta, write_settings, write_shown, write_table
 from prefrepro.tables.shown import read_shown
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
-    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv} and bring the four CSVs up to date. Raises UserError."""
+    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv,pairs.csv}, then the five CSVs. Raises UserError."""
     write(spec, out.parent.parent, out.parent)
     collect(out.parent.parent)
 
@@ -36,6 +38,7 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
         run = json.loads((results / "runs" / run_ids[0] / "run.json").read_text(encoding="utf-8"))
         return run["row"]["commit"]
 
+    @functools.cache
     def verdicts(verdict_id: str) -> VerdictSet:
         folder = results / "verdicts" / verdict_id
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -56,6 +59,8 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
         notes = [*spec["notes"], *cut_prompts(planned, results)]
         write_table(cells, table_meta(planned, title, notes, spec["switches"]), tables)
     write_csv(cells, tables / f"{spec['paper']}_{spec['table']}.cells.csv", "cells")
+    pairs = build_pairs(planned, spec["compare"], verdicts)
+    write_csv(pairs, tables / f"{spec['paper']}_{spec['table']}.pairs.csv", "pairs")
 
 
 def cut_prompts(cells: Sequence[Mapping[str, Any]], results: Path) -> list[str]:

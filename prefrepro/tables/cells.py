@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from prefrepro.csv_schema.schema import load_schema
-from prefrepro.stats.metrics import Summary, VerdictSet, compare, summarise
+from prefrepro.stats.metrics import METRICS, Summary, VerdictSet, against_printed, compare, summarise
+from prefrepro.stats.paired import Difference
+from prefrepro.stats.printed import Gap
 
 CITED = "a released model, its number is cited; --config external=run runs it where the scale names its weights"
 NO_VERDICTS = "no verdicts"
@@ -25,10 +27,10 @@ def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], VerdictSet]) ->
     """One row of cells.csv per planned cell, in the order given.
 
     A planned cell has the keys paper, table, row, column, row_label, column_label, metric, reported, where,
-    baseline, protocol, evaluation, judge, judge_is_substitute, comparable, verdict_ids, sample_ids, run_ids (one
-    per training seed), is_cited, scale, reading, commit. `verdicts` gives the verdicts of a set by its id and raises
-    FileNotFoundError or KeyError where there are none. A cell is `not_run`, with no value, while any of
-    its seeds is missing.
+    baseline, protocol, evaluation, judge, judge_is_substitute, comparable, margin, verdict_ids, sample_ids, run_ids
+    (one per training seed), is_cited, scale, reading, commit. `verdicts` gives the verdicts of a set by its id and
+    raises FileNotFoundError or KeyError where there are none. A cell is `not_run`, with no value, while any of its
+    seeds is missing.
     """
     places = {_place(cell, cell["row"]): cell for cell in cells}
 
@@ -62,17 +64,19 @@ def _place(cell: Cell, row: str | None) -> tuple[Any, ...]:
 
 def _row(cell: Cell, baseline: Cell | None, sets: Sets) -> dict[str, Any]:
     own = sets(cell)
-    ours = summarise(_statistic(cell), own, cell["protocol"]) if own else Summary(None, None, None, None, 0, 0, 0)
-    delta = None
-    if cell["comparable"] and ours.value is not None and cell["reported"] is not None:
-        delta = ours.value - cell["reported"]
+    ours = summarise(statistic(cell), own, cell["protocol"]) if own else Summary(None, None, None, None, 0, 0, 0)
+    gap = None
+    if own and cell["comparable"] and ours.value is not None and cell["reported"] is not None:
+        gap = against_printed(statistic(cell), own, cell["protocol"], cell["reported"])
     return {
         **{key: cell[key] for key in ("paper", "table", "row", "column", "metric", "reported")},
         **asdict(ours),
         "n_seeds": len(own or []),
-        "delta": delta,
-        **_told(_status(cell, ours, own), cell),
-        "p_vs_baseline": _p_value(cell, baseline, ours, sets),
+        "delta": gap and gap.value,
+        "delta_low": gap and gap.low,
+        "delta_high": gap and gap.high,
+        **_told(_status(cell, ours, own, gap), cell),
+        **_against(cell, baseline, ours, sets),
         "baseline": cell["baseline"],
         "run_id": SEPARATOR.join(cell["run_ids"]),
         "sample_id": SEPARATOR.join(cell["sample_ids"]),
@@ -81,14 +85,14 @@ def _row(cell: Cell, baseline: Cell | None, sets: Sets) -> dict[str, Any]:
     }
 
 
-def _statistic(cell: Cell) -> str:
+def statistic(cell: Cell) -> str:
     """RPO prints AlpacaEval's rate as a win rate among others; it is counted as AlpacaEval counts."""
     is_alpaca = cell["metric"] == "win_rate_pct" and cell["evaluation"] == "alpaca_eval"
     return "wr" if is_alpaca else cell["metric"]
 
 
-def _status(cell: Cell, ours: Summary, own: list[VerdictSet] | None) -> dict[str, str | None]:
-    """The first of these that holds: no value; nothing it may be held against; another judge; in or out."""
+def _status(cell: Cell, ours: Summary, own: list[VerdictSet] | None, gap: Gap | None) -> dict[str, str | None]:
+    """The first of these that holds: no value; nothing to compare it with; another judge; consistent or not."""
     if ours.value is None or ours.ci_low is None or ours.ci_high is None:
         told = [one.metrics.get(cell["metric"], {}).get("reason") for one in own or []]
         reasons = [CITED] if cell["is_cited"] else [reason for reason in told if reason] or [NO_VERDICTS]
@@ -99,8 +103,7 @@ def _status(cell: Cell, ours: Summary, own: list[VerdictSet] | None) -> dict[str
         return {"status": "not_comparable", "reason": "no number is printed"}
     if cell["judge_is_substitute"]:
         return {"status": "substitute_judge", "reason": f"{cell['judge']} stands in for the paper's judge"}
-    is_inside = ours.ci_low <= cell["reported"] <= ours.ci_high
-    return {"status": "inside" if is_inside else "outside", "reason": None}
+    return {"status": gap.status if gap else "not_comparable", "reason": None}
 
 
 def _told(status: dict[str, str | None], cell: Cell) -> dict[str, str | None]:
@@ -109,10 +112,19 @@ def _told(status: dict[str, str | None], cell: Cell) -> dict[str, str | None]:
     return status | {"reason": "; ".join(filter(None, [status["reason"], source, cell.get("deviation")])) or None}
 
 
-def _p_value(cell: Cell, baseline: Cell | None, ours: Summary, sets: Sets) -> float | None:
-    """Raw p against the baseline row of the same column; the renderer adjusts over the table."""
-    if ours.value is None or baseline is None or cell["row"] == cell["baseline"]:
-        return None
-    own, other = sets(cell), sets(baseline)
-    difference = compare(_statistic(cell), own, other, cell["protocol"]) if own and other else None
-    return difference.p if difference else None
+def _against(cell: Cell, baseline: Cell | None, ours: Summary, sets: Sets) -> dict[str, Any]:
+    """The difference from the baseline row of the same column; p is raw, the renderer adjusts it over the table."""
+    found: Difference | None = None
+    if ours.value is not None and baseline is not None and cell["row"] != cell["baseline"]:
+        own, other = sets(cell), sets(baseline)
+        found = compare(statistic(cell), own, other, cell["protocol"]) if own and other else None
+    margin = cell["margin"] / 100 * METRICS[statistic(cell)].unit
+    return {
+        "p_vs_baseline": found and found.p,
+        "diff": found and found.value,
+        "diff_low": found and found.ci_low,
+        "diff_high": found and found.ci_high,
+        "diff_method": found and found.method,
+        "margin": found and margin,
+        "equivalence": found and found.equivalence(margin),
+    }

@@ -1,4 +1,4 @@
-"""The four CSVs of a results folder, rebuilt from what its stages left behind.
+"""The five CSVs of a results folder, rebuilt from what its stages left behind.
 
 Always rebuilt whole, never appended to: the same inputs give the same bytes, whatever ran in which order.
 """
@@ -19,6 +19,7 @@ from prefrepro.csv_schema.schema import csv_lines, header_line, load_schema, rea
 from prefrepro.errors import UserError
 from prefrepro.files import replacing
 from prefrepro.stats.judging import judging_quality
+from prefrepro.tables.pairs import over_papers
 
 
 def collect(results: Path) -> None:
@@ -33,14 +34,16 @@ def collect(results: Path) -> None:
 
 
 def write_joined(results: Path, folder: Path) -> None:
-    """Write the four CSVs of what stands in `results` into `folder`. Raises UserError before anything is written."""
+    """Write the five CSVs of what stands in `results` into `folder`. Raises UserError before anything is written."""
     frames = {
         "cells": [read_csv(path, "cells") for path in sorted(results.glob("tables/*.cells.csv"))],
+        "pairs": [read_csv(path, "pairs") for path in sorted(results.glob("tables/*.pairs.csv"))],
         "runs": [_run(path) for path in sorted(results.glob("runs/*/run.json"))],
     }
     with tempfile.TemporaryFile() as waiting:
         places, frames["judging"] = _put_aside(sorted(results.glob("verdicts/*/verdicts.csv")), waiting)
         joined = {name: _joined(parts, name) for name, parts in frames.items()}
+        joined["pairs"] = over_papers(joined["pairs"])
         for name, frame in joined.items():
             validate_frame(frame, name, f"{results}/{name}.csv, joined from its parts")
         for name, frame in joined.items():

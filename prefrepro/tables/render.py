@@ -17,16 +17,20 @@ import pandas as pd
 from prefrepro.errors import UserError
 from prefrepro.files import write_text
 from prefrepro.stats.intervals import ALPHA
-from prefrepro.stats.paired import holm
+from prefrepro.stats.paired import ONE_SEED, holm
 from prefrepro.tables.escape import csv_text, fill_template
 from prefrepro.tables.shown import PROMPT, Shown
-from prefrepro.tables.view import MARK, View, number, view
+from prefrepro.tables.view import MARK, TRAININGS_DIFFER, View, number, view
 
 CSV_PARTS = {
     "ours": "value",
     "low": "ci_low",
     "high": "ci_high",
     "printed": "reported",
+    "ours − printed": "delta",
+    "vs baseline": "diff",
+    "vs baseline low": "diff_low",
+    "vs baseline high": "diff_high",
     "p (Holm)": "p_holm",
     "n": "n",
     "invalid": "n_invalid",
@@ -190,7 +194,17 @@ def _header(meta: TableMeta) -> str:
 def _legend(cells: pd.DataFrame, meta: TableMeta) -> str:
     baselines = dict.fromkeys(str(key) for key in cells.loc[cells["p_vs_baseline"].notna(), "baseline"])
     labels = ", ".join(meta.row_labels.get(key, key) for key in baselines)
-    mark = f" {MARK}: differs from {labels}, Holm-adjusted p < {ALPHA:g} over this table." if labels else ""
+    methods = {str(method) for method in cells["diff_method"].dropna()}
+    mark = f" vs baseline: ours less {labels} [95 % interval]." if labels else ""
+    if methods - set(ONE_SEED):
+        mark += f" {MARK}: the methods differ over training seeds, Holm-adjusted p < {ALPHA:g} over this table."
+    if methods & set(ONE_SEED):
+        mark += (
+            f" {TRAININGS_DIFFER}: one seed each, Holm-adjusted p < {ALPHA:g} over this table; no evidence about the "
+            "methods where trainings of one method spread by the standard deviation named, in points."
+        )
+    if {"consistent", "differs"} & set(cells["status"]):
+        mark += " consistent, differs: the 95 % interval of ours less the printed number does, does not hold 0."
     measures = ", ".join(dict.fromkeys(MEASURES[metric] for metric in cells["metric"]))
     return f"{measures} [95 % interval]; printed: the number in the paper.{mark}"
 

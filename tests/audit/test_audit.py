@@ -105,7 +105,12 @@ def test_the_page_says_what_was_found() -> None:
         "paired (τ = 0.5) 78.52 vs DPO 72.26 at n = 256: p = 0.10; 80 % power wants 739 prompts per row.",
         "0 of 4 adjacent cells differ significantly.",
         "74.60 (truncated) and 74.61 (rounded) are the same 191/256.",
-        "n = 256: near 70 % two rows must differ by 7.9 points to be significant, and by 11.3 to be found so",
+        "29 of 73 differences from a table's baseline are significant at 5 %, each tested alone; 6 of them are printed "
+        "again elsewhere, and of the 67 different ones 27 are. Adjusted by Holm's method: 19 within their tables, 13 "
+        "over all.",
+        "12 % would be k/800, and 92 % would pass as something: passing says next to nothing.",
+        "n = 256: at 70 % another row must lie 7.6 points above or 8.2 below to be significant, and 11.3 away",
+        "1,180 (prompt correlation 0.18) or 834 (prompt correlation 0.42) prompts",
         "Length-controlled win rates are fitted by a regression: no k/n",
         "KTO, HH, LLaMA2-7B: 67.78 is no k/256 and no k/512: it is no count at all.",
     ):

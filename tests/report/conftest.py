@@ -82,7 +82,7 @@ def prompt_id(number: int) -> str:
 
 
 def _judged_as_printed(spec: dict[str, Any]) -> dict[str, Any]:
-    """Table 1 as if the paper's judge had judged it, so that its cells are inside or outside."""
+    """Table 1 as if the paper's judge had judged it, so that its cells are consistent or differ."""
     is_first = spec["paper"] == "rpo" and spec["table"] == "table1"
     return spec | {"cells": [cell | {"judge_is_substitute": False} for cell in spec["cells"]]} if is_first else spec
 
@@ -144,7 +144,7 @@ def _sample(number: int, node_id: str) -> dict[str, Any]:
 
 
 def _verdicts(node: Node) -> pd.DataFrame:
-    """Long answers win; how often differs by method, so that some printed numbers are inside and some outside."""
+    """Long answers win; how often differs by method, so that some are consistent with the print and some differ."""
     is_rated = node.spec["evaluation"] == "mt_bench"
     lost = {"dpo": 6, "rpo-paired": 20}.get(node.id.partition("_")[0], 9)
     rows = []

@@ -129,9 +129,9 @@ def test_cells_say_their_status_by_sign_and_colour(browser: Browser) -> None:
         for cell in cells
     }
     statuses = {status for status, _, _ in looks}
-    assert statuses == {"inside", "outside", "not_comparable"}
-    assert {sign for status, sign, _ in looks if status == "inside"} == {"✓"}
-    assert {sign for status, sign, _ in looks if status == "outside"} <= {"▲", "▼"}
+    assert statuses == {"consistent", "differs", "not_comparable"}
+    assert {sign for status, sign, _ in looks if status == "consistent"} == {"✓"}
+    assert {sign for status, sign, _ in looks if status == "differs"} <= {"▲", "▼"}
     assert len({colour for _, _, colour in looks}) == len(statuses)
     legend = browser.one("main > .legend").text
     assert "✓" in legend and "▲ ▼" in legend

@@ -66,6 +66,7 @@ def make_cell() -> MakeCell:
             "judge": "gpt-4-0613",
             "judge_is_substitute": False,
             "comparable": True,
+            "margin": 5.0,
             "verdict_ids": list(verdict_ids),
             "sample_ids": [f"s-{name}" for name in verdict_ids],
             "run_ids": [f"r-{name}" for name in verdict_ids],

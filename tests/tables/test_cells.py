@@ -11,6 +11,7 @@ from table_helpers import judged
 
 from prefrepro.csv_schema.schema import read_csv, validate_frame
 from prefrepro.stats.metrics import VerdictSet
+from prefrepro.stats.paired import tango
 from prefrepro.tables.cells import build_cells, missing
 
 
@@ -28,7 +29,12 @@ def test_a_table_by_hand(make_cell, make_verdicts) -> None:
         83.11,
     )
     assert own["delta"] == pytest.approx(100 * 201 / 256 - 78.52)
-    assert (own["status"], own["n"], own["n_seeds"], own["ci_method"]) == ("inside", 256, 1, "wilson")
+    assert (own["status"], own["n"], own["n_seeds"], own["ci_method"]) == ("consistent", 256, 1, "wilson")
+    assert (own["diff"], own["diff_method"]) == (pytest.approx(100 * 16 / 256), "tango")
+    low, high = tango(30, 14, 256)
+    assert (own["diff_low"], own["diff_high"]) == pytest.approx((100 * low, 100 * high))
+    assert (own["margin"], own["equivalence"]) == (5, "different") and pd.isna(base["equivalence"])
+    assert own["delta_low"] < own["delta"] < own["delta_high"]
     assert own["p_vs_baseline"] == pytest.approx(2 * sum(math.comb(44, k) for k in range(15)) / 2**44)
     assert base["p_vs_baseline"] is None or pd.isna(base["p_vs_baseline"])
     assert (own["run_id"], own["sample_id"], own["verdict_id"]) == ("r-r", "s-r", "r")
@@ -38,8 +44,8 @@ def test_a_table_by_hand(make_cell, make_verdicts) -> None:
 @pytest.mark.parametrize(
     ("changes", "status", "has_delta"),
     [
-        ({}, "inside", True),
-        ({"reported": 20.0}, "outside", True),
+        ({}, "consistent", True),
+        ({"reported": 20.0}, "differs", True),
         ({"reported": None}, "not_comparable", False),
         ({"comparable": False, "scale": "embedded"}, "not_comparable", False),
         ({"judge_is_substitute": True}, "substitute_judge", True),
@@ -76,13 +82,13 @@ def test_seeds_pool_and_keep_their_ids(make_cell, make_verdicts) -> None:
     }
     cells = [make_cell("rpo", ["a", "b"], reported=80.0), make_cell("dpo", ["c"])]
     own, _ = build_cells(cells, judged(sets)).to_dict("records")
-    assert (own["value"], own["n"], own["n_seeds"]) == (80.0, 80, 2)
+    assert (own["value"], own["n"], own["n_seeds"]) == (80.0, 40, 2)
     assert (own["ci_method"], own["verdict_id"], own["run_id"]) == (
-        "bootstrap_seeds_prompts",
+        "wilson_seeds_prompts",
         "a;b",
         "r-a;r-b",
     )
-    assert 0 < own["p_vs_baseline"] < 0.05
+    assert 0 < own["p_vs_baseline"] < 0.2 and own["diff_method"] == "t_seeds_prompts"
 
 
 def test_a_missing_verdict_file_counts_as_not_run(make_cell, tmp_path) -> None:

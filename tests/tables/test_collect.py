@@ -1,4 +1,4 @@
-"""The three CSVs of a results folder, and the README that explains them."""
+"""The five CSVs of a results folder, and the README that explains them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from prefrepro.csv_schema.schema import load_schema, read_csv, write_csv
 from prefrepro.errors import UserError
 from prefrepro.tables.cells import build_cells
 from prefrepro.tables.collect import collect
+from prefrepro.tables.pairs import build_pairs
 
 README = Path(__file__).parents[2] / "results" / "README.md"
-NAMES = ["cells", "runs", "verdicts", "judging"]
+NAMES = ["cells", "runs", "verdicts", "judging", "pairs"]
 
 
 @pytest.fixture
@@ -33,6 +34,8 @@ def results(tmp_path: Path, make_cell, make_verdicts, run_row: dict[str, Any]) -
         (folder / "runs" / name / "run.json").write_text(json.dumps(run))
     cells = [make_cell(name, [name], scale="embedded", comparable=False) for name in sets]
     write_csv(build_cells(cells, judged(sets)), folder / "tables" / "rpo_table1.cells.csv", "cells")
+    pairs = build_pairs(cells, ["rows"], judged(sets))
+    write_csv(pairs, folder / "tables" / "rpo_table1.pairs.csv", "pairs")
     (folder / "tables" / "rpo_table1.csv").write_text("the wide table is no input\n")
     return folder
 
@@ -43,10 +46,11 @@ def contents(results: Path) -> dict[str, bytes]:
 
 def test_collect_joins_everything(results: Path) -> None:
     collect(results)
-    cells, runs, verdicts, judging = (read_csv(results / f"{name}.csv", name) for name in NAMES)
+    cells, runs, verdicts, judging, pairs = (read_csv(results / f"{name}.csv", name) for name in NAMES)
     assert list(cells["row"]) == ["dpo", "rpo"] and list(runs["run_id"]) == ["r-dpo", "r-rpo"]
     assert len(verdicts) == 40 and list(verdicts["verdict_set_id"].unique()) == ["dpo", "rpo"]
     assert list(judging["verdict_set_id"]) == ["dpo", "rpo"] and list(judging["n_verdicts"]) == [20, 20]
+    assert pairs[["first", "second"]].to_numpy().tolist() == [["rpo", "dpo"]]
     run = runs.iloc[0]
     assert json.loads(run["hparams"]) == {"beta": 0.1, "tau": 0.5}
     assert run["final_loss"] == 0.1 + 0.2 and pd.isna(run["peak_mem_gb"]) and not run["dirty"]

@@ -63,14 +63,36 @@ def test_markdown_in_full(planned, sets, tmp_path: Path) -> None:
         "### RPO Table 1",
         "Scale: paper. Reading: paper. Protocol: paper. Judge: gpt-4-0613.",
         "Win rate in percent \\[95 % interval\\]; printed: the number in the paper. "
-        "†: differs from DPO, Holm-adjusted p &lt; 0.05 over this table.",
+        "vs baseline: ours less DPO \\[95 % interval\\]. these two trainings differ: one seed each, Holm-adjusted "
+        "p &lt; 0.05 over this table; no evidence about the methods where trainings of one method spread by the "
+        "standard deviation named, in points. consistent, differs: the 95 % interval of ours less the printed number "
+        "does, does not hold 0.",
         "Decoded greedily.",
         "| | Win Rate |\n"
         "|:---|:---|\n"
-        "| DPO | 50.00 \\[40.38, 59.62\\]; printed 72.26 (outside); n 100 |\n"
-        "| RPO-Paired (τ = 0.5) | 85.00† \\[76.72, 90.69\\]; printed 78.52; n 100, invalid 1 |\n"
+        "| DPO | 50.00 \\[40.38, 59.62\\]; printed 72.26 (differs: -22.26 \\[-34.66, -8.76\\]); n 100 |\n"
+        "| RPO-Paired (τ = 0.5) | 85.00 \\[76.72, 90.69\\]; printed 78.52 (consistent: +6.48 \\[-4.31, +17.15\\]); "
+        "vs baseline +35.00 \\[+26.36, +44.75\\], these two trainings differ; no evidence about methods if trainings "
+        "spread by 12.2 or more; n 100, invalid 1 |\n"
         "| KTO | not run |\n",
     ]
+
+
+def test_a_mark_wants_several_seeds(planned, make_verdicts, tmp_path: Path) -> None:
+    """One seed: words about two trainings. Three seeds that agree: † for the methods, and no such words."""
+    for seeds, marked in ((1, False), (3, True)):
+        cells, sets = [], {}
+        for cell in planned[:2]:
+            ids = [f"{cell['row']}{seed}" for seed in range(seeds)]
+            wins = 50 if cell["row"] == "dpo" else 85
+            sets |= {one: make_verdicts(one, ["win"] * (wins + i) + ["loss"] * (100 - wins - i))
+                     for i, one in enumerate(ids)}  # fmt: skip
+            cells.append(cell | {"verdict_ids": ids})
+        for suffix, text in render(cells, sets, tmp_path).items():
+            assert ("†" in text or "dagger" in text) == (marked and suffix != "csv"), (seeds, suffix)
+            assert ("these two trainings differ" in text) == (not marked and suffix != "csv"), (seeds, suffix)
+        if marked:
+            assert "n 100 × 3 seeds" in (tmp_path / "rpo_table1.md").read_text()
 
 
 def test_all_formats_carry_the_numbers(planned, sets, tmp_path: Path) -> None:
@@ -86,7 +108,7 @@ def test_all_formats_carry_the_numbers(planned, sets, tmp_path: Path) -> None:
 def test_embedded_numbers_are_never_shown_as_comparable(planned, sets, tmp_path: Path) -> None:
     for suffix, text in render(planned, sets, tmp_path, scale="embedded", comparable=False).items():
         assert "of an embedded world: not comparable with the printed ones" in text, suffix
-        assert "embedded" in text and "outside" not in text, suffix
+        assert "embedded" in text and "consistent" not in text and "differs:" not in text, suffix
     for text in render(planned, sets, tmp_path, scale="pocket", comparable=False).values():
         assert "Numbers of scale pocket: not comparable with the printed ones" in text
     for text in render(planned, sets, tmp_path).values():

@@ -117,7 +117,7 @@ def test_a_cell_that_moved_is_told_from_noise(world: Checkout, results: Path) ->
     moved = diff(open_results(before), open_results(results))
     told = {cell.address: cell for cell in moved.cells}
     assert not moved.is_same
-    assert told[CELL].is_significant and told[CELL].method == "paired_bootstrap_seeds_prompts"
+    assert told[CELL].is_significant and told[CELL].method == "t_seeds_prompts"
     assert (told[CELL].delta, told[CELL].tested, told[CELL].n) == (100.0, 100.0, 32)
     assert told["rpo/table1/dpo/win-rate"].method == "identical"
     back = {cell.address: cell for cell in diff(open_results(results), open_results(before)).cells}

@@ -53,7 +53,8 @@ TOUCHED = {
     "records/tables/rpo_table1.json": BOTH,
 }
 """Kind of file -> the cells that rest on it, whichever byte is flipped."""
-JOINED = ("cells.csv", "runs.csv", "verdicts.csv", "judging.csv", "tables/rpo_table1.cells.csv")
+JOINED = ("cells.csv", "runs.csv", "verdicts.csv", "judging.csv", "pairs.csv",
+          "tables/rpo_table1.cells.csv", "tables/rpo_table1.pairs.csv")  # fmt: skip
 
 
 def flip(path: Path, place: float = 0.5) -> None:

@@ -28,7 +28,7 @@ RESULTS = str(PLAN.results)
 LOGS = f"{RESULTS}/logs"
 TIMES = f"{RESULTS}/benchmarks"
 PLAN_FILE = f"{RESULTS}/{FILE}"
-TABLE_SUFFIXES = ("csv", "md", "tex", "html", "cells.csv")
+TABLE_SUFFIXES = ("csv", "md", "tex", "html", "cells.csv", "pairs.csv")
 TABLE_OF = {node.name: target for target, node in PLAN.tables.items()}
 
 

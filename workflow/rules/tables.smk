@@ -7,7 +7,7 @@ rule table:
     input:
         lambda wildcards: inputs_of(PLAN.tables[TABLE_OF[wildcards.name]]),
     output:
-        multiext(f"{RESULTS}/tables/{{name}}", ".csv", ".md", ".tex"),
+        multiext(f"{RESULTS}/tables/{{name}}", ".csv", ".md", ".tex", ".pairs.csv"),
         report(
             f"{RESULTS}/tables/{{name}}.html",
             caption="../report/table.rst",

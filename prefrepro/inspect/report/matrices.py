@@ -13,8 +13,14 @@ from prefrepro.stats.paired import holm
 from prefrepro.tables.render import MEASURES, table_meta
 from prefrepro.tables.view import number, view
 
-NUMBERS = ("value", "ci_low", "ci_high", "reported", "delta", "p_vs_baseline", "n", "n_tie", "n_invalid", "n_seeds")
-TEXTS = ("row", "column", "metric", "status", "reason", "ci_method", "baseline", "judge", "reading", "commit")
+NUMBERS = (
+    "value", "ci_low", "ci_high", "reported", "delta", "delta_low", "delta_high", "p_vs_baseline", "diff", "diff_low",
+    "diff_high", "margin", "n", "n_tie", "n_invalid", "n_seeds",
+)  # fmt: skip
+TEXTS = (
+    "row", "column", "metric", "status", "reason", "ci_method", "diff_method", "equivalence", "baseline", "judge",
+    "reading", "commit",
+)  # fmt: skip
 
 
 def tables(folder: Folder) -> list[dict[str, Any]]:
@@ -81,7 +87,7 @@ def _labels(row: dict[str, Any], known: dict[tuple[str, str], dict[str, Any]]) -
     """A row of cells.csv as `table_meta` wants it: what only the spec knows is laid under it."""
     at = row["row"], row["column"]
     own = {"row_label": at[0], "column_label": at[1], "protocol": "not known", "judge_is_substitute": False}
-    is_held_against = row["status"] in ("inside", "outside", "substitute_judge")
+    is_held_against = row["status"] in ("consistent", "differs", "substitute_judge")
     return own | {"comparable": is_held_against} | known.get(at, {}) | row
 
 
@@ -91,7 +97,13 @@ def _cell(folder: Folder, row: dict[str, Any]) -> dict[str, Any]:
     return {
         **{key: number(row[key]) for key in (*NUMBERS, "p_holm")},
         **{key: row[key] for key in TEXTS},
-        "text": {"value": shown.value, "interval": shown.interval, "printed": shown.printed, "counts": shown.counts},
+        "text": {
+            "value": shown.value,
+            "interval": shown.interval,
+            "printed": shown.printed,
+            "counts": shown.counts,
+            "difference": shown.difference,
+        },
         "method": folder.method(seeds[0]["run"]) if seeds else None,
         "seeds": seeds,
     }

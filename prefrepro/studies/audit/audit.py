@@ -15,6 +15,7 @@ from prefrepro.studies.audit.differences import p_value, prompts_needed, smalles
 from prefrepro.studies.audit.printed import Printed
 
 SCHEMA = "audit"
+SMALLEST = "smallest_significant_up", "smallest_significant_down"
 DROPS = ("alpaca_eval",)
 """Evaluations that leave out what they could not parse; compare.py divides by all attempts (docs/judging.md)."""
 
@@ -34,6 +35,13 @@ class Audited:
     baseline: Printed | None
     p: float | None
     """Against the baseline; None for a fitted number, whose error was not printed."""
+
+    @property
+    def comparison(self) -> tuple[object, ...]:
+        """The same for two tables that print the same difference of the same two judgings; cited ones go by place."""
+        base = self.baseline or self.printed
+        sides = [one.verdict_id or one.place for one in (self.printed, base)]
+        return (self.printed.metric, *sides)
 
     @property
     def agrees(self) -> bool:
@@ -98,7 +106,13 @@ def _row(one: Audited) -> dict[str, object]:
         "baseline": base.row if base else None,
         "difference": round(printed.reported - base.reported, printed.decimals) if base else None,
         "p": one.p,
-        "smallest_significant": smallest_significant(base.reported, printed.n) if base and has_test else None,
+        **dict(
+            zip(
+                SMALLEST,
+                smallest_significant(base.reported, printed.n) if base and has_test else (None, None),
+                strict=True,
+            )
+        ),
         "prompts_needed": prompts_needed(printed.reported, base.reported) if base and has_test else None,
     }
 

@@ -64,8 +64,8 @@ def status(percent: float, decimals: int, n: int, may_drop: bool = False) -> str
     return "fewer" if may_drop and fewer(percent, decimals, n) else "impossible"
 
 
-def chance(decimals: int, n: int) -> float:
-    """Share of all printable percentages that are some k/n: how often a number that is no count passes."""
+def chance(decimals: int, n: int, may_drop: bool = False) -> tuple[float, float]:
+    """Share of all printable percentages that are some k/n, and that pass at all: that are not `impossible`."""
     unit = 10**decimals
-    hits = sum(status(value / unit, decimals, n) == "count" for value in range(100 * unit + 1))
-    return hits / (100 * unit + 1)
+    found = [status(value / unit, decimals, n, may_drop) for value in range(100 * unit + 1)]
+    return found.count("count") / len(found), 1 - found.count("impossible") / len(found)

@@ -8,13 +8,23 @@ from itertools import pairwise
 
 from tabulate import tabulate
 
+from prefrepro.specs.paper import EQUIVALENCE_MARGIN
 from prefrepro.stats.intervals import ALPHA
-from prefrepro.studies.audit.audit import Audited
+from prefrepro.stats.paired import holm
+from prefrepro.studies.audit.audit import DROPS, Audited
 from prefrepro.studies.audit.counts import chance
-from prefrepro.studies.audit.differences import detectable, p_value, prompts_needed, smallest_significant
+from prefrepro.studies.audit.differences import (
+    detectable,
+    p_value,
+    prompts_for_equivalence,
+    prompts_needed,
+    smallest_significant,
+)
 from prefrepro.tables.escape import markdown_text
 
 EXAMPLE_RATE = 70.0
+CORRELATIONS = (0.18, 0.42)
+"""Of two rows' wins on one prompt, by published judges."""
 NO_COUNTS = {
     "mean": "Win rates of a weighted annotator, or averaged over several generations, are means and no counts; the "
     "test takes them for counts, which can only raise p.",
@@ -62,8 +72,12 @@ def _overall(audited: Sequence[Audited]) -> list[str]:
         if one.printed.kind == "count":
             groups[one.printed.evaluation, one.printed.n].append(one)
     for (evaluation, n), ones in groups.items():
-        by_chance = 100 * chance(max(one.printed.decimals for one in ones), n)
-        found.append(f"{evaluation}, n = {n}: {_counted(ones, n)} Of arbitrary numbers {by_chance:.0f} % would be.")
+        counted, passed = chance(max(one.printed.decimals for one in ones), n, evaluation in DROPS)
+        found.append(
+            f"{evaluation}, n = {n}: {_counted(ones, n)} Of arbitrary numbers {100 * counted:.0f} % would be k/{n}, "
+            f"and {100 * passed:.0f} % would pass as something"
+            + (": passing says next to nothing." if passed > 0.5 else ".")
+        )
     means = [one for one in audited if one.printed.kind == "mean"]
     as_counts = sum(any(count.wins % 1 == 0 for count in one.found[one.printed.n]) for one in means)
     found.append(
@@ -72,16 +86,36 @@ def _overall(audited: Sequence[Audited]) -> list[str]:
     )
     found += _disagreements(audited)
     tested = [one for one in audited if one.p is not None]
+    unique = list({one.comparison: one for one in reversed(tested)}.values())
     found.append(
         f"{_significant([one.p for one in tested])} of {len(tested)} differences from a table's baseline are "
-        "significant at 5 %, each tested alone."
+        f"significant at 5 %, each tested alone; {len(tested) - len(unique)} of them are printed again elsewhere, and "
+        f"of the {len(unique)} different ones {_significant([one.p for one in unique])} are. Adjusted by Holm's "
+        f"method: {_within_tables(tested)} within their tables, {_significant(holm([one.p for one in unique]))} over "
+        "all."
     )
     found += [
-        f"n = {n}: near {EXAMPLE_RATE:.0f} % two rows must differ by {smallest_significant(EXAMPLE_RATE, n):.1f} "
-        f"points to be significant, and by {detectable(EXAMPLE_RATE, n):.1f} to be found so with 80 % power."
+        f"n = {n}: at {EXAMPLE_RATE:.0f} % another row must lie {up:.1f} points above or {down:.1f} below to be "
+        f"significant, and {detectable(EXAMPLE_RATE, n):.1f} away to be found so with 80 % power."
         for n in sorted({one.printed.n for one in audited if one.printed.kind != "fitted"})
+        for up, down in [smallest_significant(EXAMPLE_RATE, n)]
     ]
+    needed = " or ".join(
+        f"{prompts_for_equivalence(EXAMPLE_RATE, EQUIVALENCE_MARGIN, phi):,} (prompt correlation {phi})"
+        for phi in CORRELATIONS
+    )
+    found.append(
+        f"To show that two equal rows lie within ± {EQUIVALENCE_MARGIN:g} points, near {EXAMPLE_RATE:.0f} %, one "
+        f"training each wants {needed} prompts that both answer, at 80 % power."
+    )
     return found
+
+
+def _within_tables(tested: Sequence[Audited]) -> int:
+    tables: dict[tuple[str, str], list[float | None]] = defaultdict(list)
+    for one in tested:
+        tables[one.printed.paper, one.printed.table].append(one.p)
+    return sum(_significant(holm(p_values)) for p_values in tables.values())
 
 
 def _of_table(rows: Sequence[Audited]) -> list[str]:

@@ -136,7 +136,19 @@ def replay_scores(published: PublishedSet) -> dict[str, float]:
 
 def page(frame: pd.DataFrame) -> str:
     """The rows as Markdown."""
-    header = ("set", "judge", "n", "agreement %", "κ", "win rate %", "published %", "shift pp", "first shown %", "note")
+    header = (
+        "set",
+        "judge",
+        "n",
+        "agreement %",
+        "κ",
+        "win rate %",
+        "published %",
+        "shift pp",
+        "first shown %",
+        "expected %",
+        "note",
+    )
     rows = [
         (
             row["published_set"],
@@ -148,6 +160,7 @@ def page(frame: pd.DataFrame) -> str:
             _number(row["published_win_rate_pct"]),
             _with_interval(row, "shift_pp", "shift"),
             _with_interval(row, "first_shown_pct", "first_shown"),
+            _number(row["first_shown_null_pct"]),
             row["note"] if isinstance(row["note"], str) else "",
         )
         for row in frame.to_dict("records")
@@ -155,7 +168,8 @@ def page(frame: pd.DataFrame) -> str:
     return (
         "# Calibration: judges against published verdicts\n\n"
         "The judge `replay` returns the published verdicts: its agreement must be 100 and its shift 0.\n"
-        "`first shown`: share of the judge's verdicts for the answer shown first; 50 is no position bias.\n"
+        "`first shown`: share of the judge's verdicts for the answer shown first, over prompts; `expected`: the same\n"
+        "of a judge without position bias, 50 where both orders are as frequent.\n"
         "Brackets hold 95 % intervals. AlpacaEval's preferences are cut at ½, asked for with our pairwise prompt.\n\n"
         + tabulate(rows, header, tablefmt="github", disable_numparse=True)
         + "\n"

@@ -47,6 +47,9 @@ function openCell(table, cell, row, column) {
   const own = [
     ["ours", `${cell.text.value} ${cell.text.interval}`.trim()], ["interval", cell.ci_method], ["counts", cell.text.counts],
     ["printed", cell.text.printed || "nothing"], ["status", `${signOf(cell)} ${cell.reason || STATUS[cell.status].says}`],
+    ["ours − printed", cell.delta === null ? null : `${fixed(cell.delta)} [${fixed(cell.delta_low)}, ${fixed(cell.delta_high)}]`],
+    ["ours − " + cell.baseline, cell.text.difference || null],
+    ["within ± " + cell.margin, cell.equivalence],
     ["p against " + cell.baseline, cell.p_vs_baseline === null ? null : `${cell.p_vs_baseline.toPrecision(3)} (Holm ${cell.p_holm.toPrecision(3)})`],
     ["metric", cell.metric], ["judge", cell.judge], ["reading", cell.reading], ["commit", cell.commit],
   ].filter(([, text]) => text);

@@ -34,11 +34,11 @@ const look = (method) => DATA.methods[method] || GREY;
 const named = (method) => (method || "no training of ours").replaceAll("_", "-");
 
 const STATUS = {
-  inside: { sign: "✓", says: "printed number inside our interval" },
-  outside: { sign: "▲ ▼", says: "our interval is above (▲) or below (▼) the printed number" },
+  consistent: { sign: "✓", says: "consistent with the printed number" },
+  differs: { sign: "▲ ▼", says: "differs from the printed number, above (▲) or below (▼)" },
   substitute_judge: { sign: "≈", says: "another judge stands in" },
   not_comparable: { sign: "≠", says: "not comparable: another world than the paper's, or nothing printed" },
   not_run: { sign: "–", says: "not run" },
 };
 const signOf = (cell) =>
-  cell.status === "outside" ? (cell.value > cell.reported ? "▲" : "▼") : STATUS[cell.status].sign;
+  cell.status === "differs" ? (cell.value > cell.reported ? "▲" : "▼") : STATUS[cell.status].sign;

@@ -12,14 +12,15 @@ function judgingPage() {
       DATA.judges.map((one) => [one.name, one.kind, one.asked.join(", "), one.served.join(", "), one.sets, one.verdicts, one.invalid,
         one.cost_usd.toFixed(2), one.prompts.map((p) => p.slice(0, 10)).join(", "), one.note]), true),
     h("h2", {}, "Position bias"),
-    h("p", { class: "soft" }, "Share of decided verdicts that went to the answer shown first, per verdict set, with Wilson's 95 % "
-      + "interval; 50 (dashed) is no bias. Ratings have no position."),
+    h("p", { class: "soft" }, "Share of decided verdicts that went to the answer shown first, per verdict set, with its 95 % interval "
+      + "over prompts. No bias: the expected share, 50 (dashed) where both orders are as frequent. Balanced: the candidate's "
+      + "win rate with both places weighing alike. Ratings have no position."),
     rows.length ? null : h("p", {}, "No pairwise verdicts."),
     judges.map((judge) => forest({ title: judge, x: "first shown wins, percent", reference: 50, width: chartWidth(),
       rows: rows.filter((_, i) => DATA.position[i].judge === judge) })),
     rows.length ? h("details", {}, h("summary", {}, "All numbers"), plainTable(
-      ["verdict set", "verdicts", "first shown %", "ties %", "invalid %", "orders disagree %"],
-      DATA.position.map((one) => [one.id, one.n_verdicts, fixed(one.first_shown_pct), fixed(one.tie_pct), fixed(one.invalid_pct), fixed(one.orders_disagree_pct)]))) : null,
+      ["verdict set", "verdicts", "first shown %", "expected %", "balanced win %", "ties %", "invalid %", "orders disagree %"],
+      DATA.position.map((one) => [one.id, one.n_verdicts, fixed(one.first_shown_pct), fixed(one.first_shown_null_pct), fixed(one.balanced_win_pct), fixed(one.tie_pct), fixed(one.invalid_pct), fixed(one.orders_disagree_pct)]))) : null,
   ];
 }
 

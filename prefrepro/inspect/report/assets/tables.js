@@ -50,7 +50,7 @@ function frontPage() {
     hasCaution ? h("p", { class: "caution" }, [...new Set(DATA.tables.map((t) => t.caution).filter(Boolean))].join(" ")) : null,
     statusLegend(cells),
     h("p", { class: "soft" }, "Each cell: our number, its 95 % interval, the number in the paper. ",
-      isMarked ? `${MARK}: differs from the table's baseline, Holm-adjusted p < 0.05. ` : "",
+      isMarked ? `${MARK}: differs from the table's baseline over training seeds, Holm-adjusted p < 0.05. ` : "",
       "Choose a cell to see where it comes from."),
     DATA.not_made.length ? h("p", { class: "soft" }, "Not made yet: ", DATA.not_made.map((target, i) => [i ? ", " : "", h("code", {}, `snakemake ${target}`)]), ".") : null,
     DATA.tables.map((table) => h("section", {},
@@ -87,9 +87,10 @@ function tablePage(id) {
     byLength(table),
     h("h2", {}, "All numbers"),
     plainTable(
-      ["row", "column", "ours", "low", "high", "interval", "printed", "ours − printed", "n", "ties", "invalid", "seeds", "p", "p (Holm)", "status"],
+      ["row", "column", "ours", "low", "high", "interval", "printed", "ours − printed", "ours − baseline", "low", "high", "test", "within ± margin", "n", "ties", "invalid", "seeds", "p", "p (Holm)", "status"],
       table.cells.map((cell) => [label(cell.row), column(cell), fixed(cell.value), fixed(cell.ci_low), fixed(cell.ci_high),
-        cell.ci_method || "", fixed(cell.reported), fixed(cell.delta), cell.n, cell.n_tie, cell.n_invalid, cell.n_seeds,
+        cell.ci_method || "", fixed(cell.reported), fixed(cell.delta), fixed(cell.diff), fixed(cell.diff_low), fixed(cell.diff_high),
+        cell.diff_method || "", cell.equivalence || "", cell.n, cell.n_tie, cell.n_invalid, cell.n_seeds,
         small(cell.p_vs_baseline), small(cell.p_holm), `${signOf(cell)} ${cell.reason || cell.status}`])),
   ];
 }
