@@ -118,7 +118,8 @@ def summarise(metric: str, sets: Sequence[VerdictSet], protocol: str) -> Summary
         return Summary(None, None, None, None, **counts)
     low, high, method = mean_interval(table)
     value = mean_estimates(table).value
-    return Summary(*(kind.low + kind.unit * score for score in (value, low, high)), method, **counts)
+    value, low, high = (kind.low + kind.unit * score for score in (value, low, high))
+    return Summary(value, low, high, method, **counts)
 
 
 def compare(metric: str, own: Sequence[VerdictSet], baseline: Sequence[VerdictSet], protocol: str) -> Difference | None:
