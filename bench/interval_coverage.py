@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,10 +81,11 @@ def _prompts_share(rate: float, correlation: float) -> float:
     at = [float(norm.ppf(rate))] * 2
 
     def gap(share: float) -> float:
-        both = multivariate_normal.cdf(at, mean=[0, 0], cov=[[1, share], [share, 1]])
+        both = multivariate_normal.cdf(at, mean=[0, 0], cov=np.array([[1, share], [share, 1]]))  # pyright: ignore[reportArgumentType]
         return float((both - rate**2) / (rate * (1 - rate)) - correlation)
 
-    return float(brentq(gap, 1e-6, 0.999))
+    root: Any = brentq(gap, 1e-6, 0.999)
+    return float(root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""prefrepro audit: check which printed numbers are possible, and whether they bear out what the prose says."""
+"""prefrepro audit: check which printed numbers are possible, and which claims they bear out."""
 
 from __future__ import annotations
 

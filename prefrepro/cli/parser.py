@@ -43,7 +43,7 @@ class Commands(Parser):
     def format_help(self) -> str:
         """Usage, purpose, each command with its description, and the epilog."""
         listed = [f"  {name:14} {str(parser.description).rstrip('.')}" for name, parser in self.commands().items()]
-        parts = [f"usage: {self.prog} COMMAND …", self.description, "", *listed, "", self.epilog, ""]
+        parts = [f"usage: {self.prog} COMMAND …", self.description, *listed, "", self.epilog, ""]
         return "\n".join(map(str, parts))
 
 

@@ -24,12 +24,15 @@ _FIELDS = ("arguments", "runtime", "scale_facts")
 
 
 def write_plan(plan: Plan) -> Path:
-    """Write plan.json; its path. Raises OSError."""
+    """Write plan.json; its path. Raises UserError where it cannot be written."""
     path = plan.results / FILE
     content = {"format": FORMAT, **{name: getattr(plan, name) for name in _FIELDS}}
     content |= {"nodes": {node.id: _stored(node) for node in plan.nodes.values()}, "broken": plan.broken}
     content |= {"tables": {target: node.id for target, node in plan.tables.items()}}
-    write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
+    try:
+        write_text(path, json.dumps(content, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error}") from error
     return path
 
 

@@ -117,7 +117,8 @@ def summarise(metric: str, sets: Sequence[VerdictSet], protocol: str) -> Summary
     if np.isnan(table).all(axis=1).any():
         return Summary(None, None, None, None, **counts)
     low, high, method = mean_interval(table)
-    value, low, high = (kind.low + kind.unit * score for score in (mean_estimates(table).value, low, high))
+    value = mean_estimates(table).value
+    value, low, high = (kind.low + kind.unit * score for score in (value, low, high))
     return Summary(value, low, high, method, **counts)
 
 

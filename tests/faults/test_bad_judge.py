@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkout import Checkout, Done
+from checkout import JOB, Checkout, Done
 
 Refused = Callable[..., str]
 N = 40
@@ -45,9 +45,11 @@ class Judging:
         (sample / "manifest.json").write_text("{}\n", encoding="utf-8")
         self.samples = sample / "samples.jsonl"
 
-    def run(self) -> Done:
         words = [f"{key}={value}" for key, value in self.config.items()]
-        return self.checkout.job(self.id, *words)
+        assert checkout.prefrepro("plan", "table1", *words, "--write").returncode == 0
+
+    def run(self) -> Done:
+        return self.checkout.python(*JOB, self.id)
 
     def replies(self) -> int:
         """Rows of the cache of all judging."""

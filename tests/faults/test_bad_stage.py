@@ -72,7 +72,7 @@ def test_missing_inputs_name_the_command_that_makes_them(checkout: Checkout, ref
 
 
 def test_a_word_that_is_no_config(checkout: Checkout, refused: Refused) -> None:
-    refused(checkout.job(node_id(checkout, "data"), "robust"), '"robust" is no KEY=VALUE')
+    refused(checkout.job(node_id(checkout, "data"), "robust"), '"robust" is no target')
 
 
 def test_hh_files_that_do_not_exist(checkout: Checkout, refused: Refused) -> None:

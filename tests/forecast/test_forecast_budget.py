@@ -34,7 +34,7 @@ def test_what_fits_passes_and_a_cent_less_does_not() -> None:
         check_budget(of("table1", "table4", **PAPER, budget_usd=TABLE1_USD - 0.01))
     said = str(error.value)
     assert "budget_usd allows 0.86 in all" in said
-    assert "Dearest: table4, 16.31 USD" in said
+    assert "Dearest: table4, 20.73 USD" in said
     assert "Next: raise budget_usd, ask for fewer tables, or take another judge" in said
 
 

@@ -262,21 +262,14 @@ def run_ppo_loss(case: Case, dtype: torch.dtype) -> Outputs:
     leaves = given["new_logprobs"].requires_grad_(), given["new_values"].requires_grad_()
     old, old_values = given["old_logprobs"], given.get("old_values", torch.zeros_like(mask))
     batch = RolloutBatch(leaves[0], old, old, leaves[1], old_values, torch.zeros_like(mask), mask.bool())
+    clip = params["cliprange"]
     if case["op"] == "ppo_loss_trl":
-        targets, coef = given["returns"], params["vf_coef"]
-        method: Any = ppo
-        hp: Any = ppo.Hparams(
-            cliprange=params["cliprange"], value_cliprange=params["cliprange_value"], critic_coef=coef
-        )
+        targets, coef, method = given["returns"], params["vf_coef"], ppo
+        hp: Any = ppo.Hparams(cliprange=clip, value_cliprange=params["cliprange_value"], critic_coef=coef)
     else:
-        targets, coef = given["critic_target"], params["critic_coef"]
-        method = ppo_offline
-        hp = ppo_offline.Hparams(
-            is_repaired=case["op"] == "ppo_loss_halos",
-            kl_coef=params["KL_coef"],
-            cliprange=params["cliprange"],
-            critic_coef=coef,
-        )
+        targets, coef, method = given["critic_target"], params["critic_coef"], ppo_offline
+        is_repaired = case["op"] == "ppo_loss_halos"
+        hp = ppo_offline.Hparams(is_repaired, params["KL_coef"], cliprange=clip, critic_coef=coef)
 
     def mean(tokens: Tensor) -> Tensor:
         return (tokens * mask).sum() / mask.sum()

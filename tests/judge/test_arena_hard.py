@@ -245,12 +245,6 @@ def test_a_replicate_of_invalid_questions_only_is_empty() -> None:
     assert mean_by_question(battles([[None], [None]])) is None
 
 
-def test_resamples_are_those_of_the_statistics() -> None:
-    from prefrepro.stats import intervals
-
-    assert intervals.DRAWS == DRAWS
-
-
 def shares(frame: pd.DataFrame) -> list[float]:
     """Of the released battles: model_b's share."""
     return [{"model_a": 0.0, "tie": 0.5, "model_b": 1.0}[winner] for winner in frame["winner"]]

@@ -163,9 +163,9 @@ def test_protocol_paper_tests_the_numbers_that_the_table_shows(
     rest = 256 - only_first - only_second
     own = ["win"] * only_first + ["invalid"] * invalid + ["loss"] * (only_second - invalid) + ["win"] * rest
     base = ["loss"] * only_first + ["win"] * only_second + ["win"] * rest
-    first, second = ([plain(one_order(words))] for words in (own, base))
-    rates = [summarise("win_rate_pct", side, "paper").value for side in (first, second)]
-    found = compare("win_rate_pct", first, second, "paper")
+    mine, theirs = ([plain(one_order(words))] for words in (own, base))
+    rates = [summarise("win_rate_pct", side, "paper").value for side in (mine, theirs)]
+    found = compare("win_rate_pct", mine, theirs, "paper")
     assert found is not None and None not in rates
     assert found.value == pytest.approx((rates[0] or 0) - (rates[1] or 0)) == pytest.approx(shown, abs=0.005)
     assert found.p == pytest.approx(p, abs=0.005) and found.n == 256

@@ -87,7 +87,7 @@ def test_a_row_of_samples_from_elsewhere_end_to_end(world: Checkout, tmp_path: P
     outputs.unlink()
     gone = checkout.prefrepro("plan", "table1")
     assert gone.returncode == 2
-    assert "expected a file of answers, which does not exist" in gone.stderr
+    assert "does not exist; expected a file of answers" in gone.stderr
 
 
 @pytest.mark.parametrize(

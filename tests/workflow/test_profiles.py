@@ -60,10 +60,10 @@ def test_the_papers_plan_floods_no_cluster(checkout: Checkout, name: str) -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"run": {"gpu": 1}}, 'resources, run: "gpu" is unknown.'),
+        ({"run": {"gpu": 1}}, 'resources.run: "gpu" is unknown.'),
         ({"rnu": {"gpus": 1}}, 'resources: "rnu" is unknown.'),
-        ({"run": {"gpus": -1}}, "resources, run: gpus is -1; expected a whole number of at least 0"),
-        ({"models": {"gpt": {"run": {"gpus": 1}}}}, 'resources, models: "gpt" is unknown.'),
+        ({"run": {"gpus": -1}}, "resources.run.gpus: found -1, expected a whole number of at least 0"),
+        ({"models": {"gpt": {"run": {"gpus": 1}}}}, 'resources.models: "gpt" is unknown.'),
     ],
 )
 def test_faulty_resources_are_refused(checkout: Checkout, change: dict[str, object], said: str) -> None:

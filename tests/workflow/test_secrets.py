@@ -136,7 +136,7 @@ def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
     ("more", "said"),
     [
         ({"api_key_env": ENV, "api_key_file": "key"}, "expected one of them"),
-        ({"api_key": "sk-planted-key"}, 'key "api_key" is unknown'),
+        ({"api_key": "sk-planted-key"}, '"api_key" is unknown'),
         ({"base_url": "https://user:sk-planted-key@judge.invalid/v1"}, "without user, password or query"),
     ],
 )

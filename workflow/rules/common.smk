@@ -119,21 +119,21 @@ def table_files(target):
     return files + inputs_of(table)
 
 
-def refuse_over_budget_of(jobs):
-    """Nothing is started where what is to be judged does not fit the budget."""
+def prepare(jobs):
+    """Refuse judging that does not fit the budget, before anything starts; write the plan that the jobs read."""
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
         refuse_over_budget(FORECASTER, judged, made)
+        if workflow.is_main_process:
+            write_plan(PLAN)
     except UserError as error:
         raise WorkflowError(str(error))
 
 
 # Once in the main process, before its first job, and not in a dry-run.
 onstart:
-    refuse_over_budget_of(list(workflow.dag.needrun_jobs()))
-    if workflow.is_main_process:
-        write_plan(PLAN)
+    prepare(list(workflow.dag.needrun_jobs()))
     # One process imports torch for all jobs of this machine; a cluster's jobs import for themselves.
     if workflow.is_main_process and workflow.local_exec:
         start()
