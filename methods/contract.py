@@ -148,7 +148,7 @@ class RankedBatch:
         return self.policy_logps.masked_fill(~self.mask, 0) - self.ref_logps.masked_fill(~self.mask, 0)
 
     def best_and_rest(self, rewards: Tensor) -> tuple[Tensor, Tensor]:
-        """Of (B, K) rewards: that of the response with the highest score, and the mean of the others; both (B,).
+        """The reward of the response with the highest score, and the mean of the others: (B, K) to two (B,).
 
         The first of several best ones; 0 where there are no others. For the log only: detached.
         """

@@ -18,9 +18,9 @@ class Hparams:
     beta: Annotated[float, "> 0"] = 0.1
     """Strength of the KL pull to the reference. Paper: β."""
     desirable_weight: Annotated[float, "> 0"] = 1.0
-    """Of chosen responses. Paper: λ_D."""
+    """Weight of the chosen responses. Paper: λ_D."""
     undesirable_weight: Annotated[float, "> 0"] = 1.0
-    """Of rejected responses. Paper: λ_U."""
+    """Weight of the rejected responses. Paper: λ_U."""
     reading: Literal["paper", "code"] = "paper"
     """D10. paper: the reference point is the group's mean log-ratio, not below 0; code: that of one rank,
     divided by the number of ranks, because the result of the all-reduce is dropped (trainers.py:949-951)."""

@@ -25,17 +25,17 @@ class Hparams:
     """The text gives none: the defaults are the released ppo.yaml's, where it has the field."""
 
     kl_coef: Annotated[float, ">= 0"] = 0.1
-    """Of log π_old/π_ref, taken from each token's reward."""
+    """Weight of log π_old/π_ref, taken from each token's reward."""
     cliprange: Annotated[float, "0 < x < 1"] = 0.5
     """c. The ratio is clipped to [1 − c, 1 + c]."""
     value_cliprange: Annotated[float, "> 0"] = 0.2
     """How far a value may move before its loss stops falling; TRL's default."""
     critic_coef: Annotated[float, ">= 0"] = 0.01
-    """Of the value loss, which is half a squared error."""
+    """Weight of the value loss, which is half a squared error."""
     gamma: Annotated[float, "0 <= x <= 1"] = 0.99
     """Discount of a token's reward per token before it."""
     lam: Annotated[float, "0 <= x <= 1"] = 0.95
-    """Of the generalised advantage estimate: 0 trusts the values alone, 1 the rewards alone. Paper: λ."""
+    """λ of the generalised advantage estimate: 0 trusts the values alone, 1 the rewards alone. Paper: λ."""
 
 
 def discounted_sums(amounts: Tensor, factor: float) -> Tensor:

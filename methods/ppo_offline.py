@@ -28,15 +28,15 @@ class Hparams:
     """As HALOs HEAD repaired it: the ratio is clipped to [1 − c, 1 + c], a value's target has the token's own reward,
     and the KL term is of log π/π_ref."""
     kl_coef: Annotated[float, ">= 0"] = 0.1
-    """Of mean log π_ref/π in the loss."""
+    """Weight of mean log π_ref/π in the loss."""
     cliprange: Annotated[float, "0 < x < 1"] = 0.5
     """c. The ratio is clipped to [c, 1/c]."""
     critic_coef: Annotated[float, ">= 0"] = 0.01
-    """Of the value loss, which is half a squared error."""
+    """Weight of the value loss, which is half a squared error."""
     gamma: Annotated[float, "0 <= x <= 1"] = 0.99
     """Discount of a token's reward per token before it."""
     lam: Annotated[float, "0 <= x <= 1"] = 0.95
-    """Of the generalised advantage estimate: 0 trusts the values alone, 1 the rewards alone. Paper: λ."""
+    """λ of the generalised advantage estimate: 0 trusts the values alone, 1 the rewards alone. Paper: λ."""
 
 
 def discounted_sums(amounts: Tensor, factor: float) -> Tensor:

@@ -134,7 +134,7 @@ def _cpu() -> str:
 
 
 def _gpus() -> list[str]:
-    """Of a job that has used torch; the others have used none."""
+    """The GPUs of a job that has used torch; the others have used none."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []

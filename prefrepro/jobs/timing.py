@@ -24,7 +24,7 @@ def recorded(path: Path) -> Iterator[None]:
 
 
 def _cpu_s() -> float:
-    """Of this process and of the children that it has waited for."""
+    """CPU seconds of this process and of the children that it has waited for."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 

@@ -25,7 +25,7 @@ class Node:
     code: tuple[str, ...]
     """The modules whose code, with all that they import, its digest is of."""
     method: str | None = None
-    """Of a training, or of the training whose answers are sampled or judged."""
+    """The method of a training, or of the training whose answers are sampled or judged."""
     model: str | None = None
     """The model as tables call it; that of a base model made here is its name in config/models."""
     dataset: str | None = None

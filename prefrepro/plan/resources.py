@@ -26,7 +26,7 @@ UNKNOWN_HOURS = ("data", "table")
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Of one job, on one machine."""
+    """What one job asks for, on one machine."""
 
     gpus: int = 0
     cpus: int = 1
@@ -51,7 +51,7 @@ class ScaleResources:
         self.by_model = section.get(MODELS, {})
 
     def of(self, node: Node | None, attempt: int = 1) -> Resources:
-        """Of a node, or of a job that is none of the plan's."""
+        """What a node's job asks for; None: a job that is no node of the plan."""
         values = dict(self.by_kind.get(DEFAULT, {}))
         if node is not None:
             values |= self.by_kind.get(node.kind, {})

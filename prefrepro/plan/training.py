@@ -28,7 +28,7 @@ HH_FILES = "hh-files"
 SWITCHED = {"hh": ("reading", "turns"), "tldr": ("reading",), "ultrafeedback": ("score_field",)}
 """Kind of dataset -> what of its file a switch may set."""
 PRETRAINING = {"dtype": "float32", "schedule": "constant"}
-"""Of base models made here, whatever a paper says"""
+"""The settings of base models made here, whatever a paper says"""
 Hub = str | dict[str, Any]
 """{repo, revision, template} of a model on the hub; empty where a node makes the model."""
 
@@ -224,7 +224,7 @@ class Trainings:
         return read_method(instead.get(row.method, row.method))
 
     def _rollout(self, row: Row, method: Method) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """Of a rollout method under this reading: its training fields, hyper-parameters and rollout settings.
+        """The training fields, hyper-parameters and rollout settings of a rollout method under this reading.
 
         Raises UserError where they are incomplete or do not fit.
         """

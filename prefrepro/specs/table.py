@@ -81,7 +81,7 @@ class Column(_Entry):
     training: Training = {}
     sampling: Sampling = {}
     prompt_sha256: Text = ""
-    """Of kind samples: the prompt that is answered, data/shown.py"""
+    """In a table of kind samples: the prompt that is answered, data/shown.py"""
 
     @model_validator(mode="after")
     def _with_what_is_shared(self, info: ValidationInfo) -> Self:
@@ -137,7 +137,7 @@ class Table(Spec):
     columns: Columns
     rows: Rows
     settings: list[Setting] = []
-    """Of kind configuration"""
+    """What a table of kind configuration shows"""
 
     @field_validator("baseline")
     @classmethod

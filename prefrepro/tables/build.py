@@ -32,7 +32,7 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
     """
 
     def commit(run_ids: list[str]) -> str | None:
-        """Of the first run; None for a cell that trained nothing."""
+        """The commit of the first run; None for a cell that trained nothing."""
         if not run_ids:
             return None
         run = json.loads((results / "runs" / run_ids[0] / "run.json").read_text(encoding="utf-8"))

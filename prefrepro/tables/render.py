@@ -68,7 +68,7 @@ class TableMeta:
     judge_is_substitute: bool
     notes: list[str] = field(default_factory=list)
     switches: list[dict[str, str]] = field(default_factory=list)
-    """Of the paper, as they stand: name, about, side, says."""
+    """The paper's switches as they stand: name, about, side, says."""
 
     def caution(self) -> str:
         """The sentence that keeps a reader from comparing what cannot be compared, or nothing."""

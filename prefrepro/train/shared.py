@@ -41,8 +41,9 @@ def embeddings(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtim
 
 def reference_rewards(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """reference_rewards.safetensors, whose `train` has a row for each of the data's, and manifest.json."""
-    started, init = time.perf_counter(), checkpoint_of(inputs, "init", spec["init"]).folder
+    started, init = time.perf_counter(), checkpoint_of(inputs, "init", spec["init"])
+    tokenizer = load_tokenizer(init.folder, init.template)
     draws = tqdm(range(spec["samples"]), unit="draw", disable=None)
-    found, facts = sampled_rewards(spec, inputs, init, load_tokenizer(init), draws)
+    found, facts = sampled_rewards(spec, inputs, init.folder, tokenizer, draws)
     save_tensors({"train": found}, out / "reference_rewards.safetensors")
     write_json(out / "manifest.json", {"spec": spec, **facts, "wall_s": time.perf_counter() - started})
