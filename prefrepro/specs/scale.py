@@ -93,6 +93,7 @@ class Engine(TypedDict, total=False):
 
     activation_checkpointing: Flag
     compile: Flag
+    snapshots: Seed
 
 
 @with_config(CLOSED)

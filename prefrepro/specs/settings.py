@@ -41,6 +41,7 @@ class Training(TypedDict, total=False):
     cut_prompts: Literal["always", "with_response"]
     dtype: Dtype
     compute_dtype: Dtype
+    save_dtype: Dtype
     logp_dtype: Literal["float32", "bfloat16"]
     lora_rank: Seed
     quantize: Literal["none", "nf4"]
