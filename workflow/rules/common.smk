@@ -123,7 +123,9 @@ def table_files(target):
 def prepare(jobs):
     """Refuse judging over the budget and packages that are not there, before anything starts; write the jobs' plan."""
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
-    packages = [PLAN.node(job.wildcards.id) for job in jobs if job.rule.name == "package"]
+    packages = [
+        PLAN.node(job.wildcards.id) for job in jobs if job.rule.name == "package"
+    ]
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
         for node in packages:
