@@ -36,6 +36,10 @@ spec.sampling.dtype mean_tokens finish
 embedder=spec.embedder.repo embedder=spec.embedder.kind embedder_package=spec.embedder.package
 embedder_revision=embedder_commit embedder_revision=spec.embedder.revision spec.text texts dim
 """,
+    "package": """
+package=origin.package version=origin.version file=origin.file sha256=origin.sha256 copy_of=origin.repo
+tensors=origin.tensors spec.template
+""",
     "data": """
 spec.source.kind spec.source.task spec.source.repo spec.source.revision spec.source.files_sha256 spec.source.seed
 spec.source.reading from rows sha256

@@ -30,13 +30,13 @@ def device() -> torch.device:
     )
 
 
-def load_tokenizer(path: Path | str, template: str | None = None) -> Any:
+def load_tokenizer(path: Path | str, template: str | None = None, **how: Any) -> Any:
     """The tokenizer of a checkpoint, with a pad token (its own, or EOS as the released code does).
 
     `template`: role_tags takes a chat template away, chat insists on one, None leaves it. So a tokenizer says by itself
-    how prompts are rendered (data/template.py), in a run's saved model too.
+    how prompts are rendered (data/template.py), in a run's saved model too. `how`: gguf_file, for transformers.
     """
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = AutoTokenizer.from_pretrained(path, **how)
     if tokenizer.eos_token_id is None:
         raise UserError(f"{path}: the tokenizer has no EOS token; a response could not be closed")
     if tokenizer.pad_token_id is None:

@@ -122,6 +122,7 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
             for row in table.rows
         }
         said = [*table.notes, *_capped(expander, cells), *_imported(expander), *notes.of_rows(plan, runs)]
+        said += notes.of_packages(plan, [one for cell in cells for one in cell["sample_ids"]] + trained)
         spec = shared | {"cells": cells, "trained": trained, "notes": said}
         inputs = {node: node for cell in cells for node in cell["verdict_ids"]} | {node: node for node in trained}
     node_id = plan.add("table", f"{table.paper}_{table.name}", spec, inputs)
@@ -155,8 +156,8 @@ def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
     elif row.external is None:
         runs = [expander.run(row, column, seed) for seed in _seeds(expander)]
         samples = [expander.sample(column, run, None, seed) for run, seed in zip(runs, _seeds(expander), strict=True)]
-    elif model := expander.external(row):
-        samples = [expander.sample(column, None, model, 1)]
+    elif external := expander.external(row):
+        samples = [expander.sample(column, *external, 1)]
     judge, evaluation = expander.judge_name(column), expander.evaluation(column)
     deviation = notes.of_runs(expander.plan, runs)
     return {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.data.hub import local_files
+from prefrepro.data.package import ORIGIN
 from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file, show
@@ -97,15 +98,22 @@ class Trainings:
             values["n"] = min(values["n"], self.scale["prompt_sets"][name]["n"])  # a small world stays small
         return values
 
-    def _base(self, column: Column, seed: int) -> tuple[dict[str, str], Hub]:
-        """The model that a table names: (inputs, what the hub has of it)."""
-        name = self.stand_in("models", column.model)
+    def _base(self, column: Column, seed: int, name: str | None = None) -> tuple[dict[str, str], Hub]:
+        """The model that a table names, or `name` of config/models: (inputs, what the hub has of it)."""
+        name = name or self.stand_in("models", column.model)
         model = read_named("models", name, self.where)
         if model["kind"] == "hub":
             return {}, {key: model[key] for key in ("repo", "revision", "template") if key in model}
+        if model["kind"] == "package":
+            return {"init": self.package(name, model)}, ""
         if model["kind"] == "instructed":  # a base model made here, tuned on the best responses of the dataset
             return {"init": self._sft(column, seed, model["base"])}, ""
         return {"init": self._pretrained(column, name, model)}, ""
+
+    def package(self, name: str, model: dict[str, Any]) -> str:
+        """The weights of a package as a checkpoint; the same for every data set."""
+        spec = {key: model[key] for key in (*ORIGIN, "template") if key in model}
+        return self.plan.add("package", name, spec, {}, model=name)
 
     def _pretrained(self, column: Column, name: str, model: dict[str, Any]) -> str:
         """A base model of the column's dataset, or of the one whose language the scale says it shares."""
@@ -154,13 +162,9 @@ class Trainings:
         return self.plan.add(kind, readable, spec, inputs, f"methods.{method.name}", *code, **of)
 
     def _sft(self, column: Column, seed: int, base: str | None = None) -> str:
-        """SFT of the column's model, or of `base` made here."""
+        """SFT of the column's model, or of `base` of config/models."""
         data, _ = self.dataset(column.dataset)
-        if base is None:
-            inputs, init = self._base(column, seed)
-        else:
-            model = read_named("models", base, self.where)
-            inputs, init = {"init": self._pretrained(column, base, model)}, ""
+        inputs, init = self._base(column, seed, base)
         training = self._training_settings(column.dataset, self.settings("sft"))
         # Of ranked data SFT takes each prompt's best response.
         pairs = "best_vs_worst" if self._is_ranked(data) else None

@@ -72,9 +72,9 @@ class Asked(TypedDict, total=False):
 ByKind = TypedDict(
     "ByKind",
     {
-        "data": Asked, "base": Asked, "sft": Asked, "run": Asked, "reward_model": Asked, "reference": Asked,
-        "embeddings": Asked, "reference_rewards": Asked, "sample": Asked, "import": Asked, "verdict": Asked,
-        "table": Asked,
+        "data": Asked, "package": Asked, "base": Asked, "sft": Asked, "run": Asked, "reward_model": Asked,
+        "reference": Asked, "embeddings": Asked, "reference_rewards": Asked, "sample": Asked, "import": Asked,
+        "verdict": Asked, "table": Asked,
     },
     total=False,
 )  # fmt: skip

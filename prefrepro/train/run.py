@@ -137,6 +137,7 @@ def _run(
             wall_s, n_ranks = time.perf_counter() - started, ranks.size if ranks else 1
             manifest = _manifest(spec, inputs, out.name, outcome, learner.volume(outcome.steps), wall_s, n_ranks)
             manifest |= {"init_commit": init_commit, "truncation": learner.inputs.pairs.counts, **more}
+            manifest |= _origin(inputs)
             write_json(out / "run.json", manifest)
             store.clear()
 
@@ -145,6 +146,15 @@ def _init_name(inputs: dict[str, Path], spec: dict[str, Any]) -> str:
     """What a training starts from, as a reader may find it: a run's id, or the hub's."""
     hub = spec["init"]
     return inputs["init"].name if "init" in inputs else hub if isinstance(hub, str) else hub["repo"]
+
+
+def _origin(inputs: dict[str, Path]) -> dict[str, Any]:
+    """{origin} of the package whose weights this training or what it starts from began with; {} without one."""
+    for name in ("run.json", "manifest.json") if "init" in inputs else ():
+        file = inputs["init"] / name
+        if file.is_file() and (origin := json.loads(file.read_text(encoding="utf-8")).get("origin")):
+            return {"origin": origin}
+    return {}
 
 
 def _is_finished(spec: dict[str, Any], out: Path) -> bool:

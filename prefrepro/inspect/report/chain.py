@@ -26,6 +26,7 @@ HEADLINES = {
     ),
     "reference": ("spec.dtype", "spec.max_length", "truncation"),
     "embeddings": ("spec.embedder.repo", "embedder_commit", "dim", "texts", "texts_cut_by_embedder"),
+    "package": ("origin.package", "origin.version", "origin.file", "origin.sha256", "origin.repo", "origin.tensors"),
     "data": ("spec.source.kind", "rows", "sha256", "counts", "from"),
 }  # fmt: skip
 """Kind -> what of its manifest is shown first, by path; all of it can be unfolded."""
