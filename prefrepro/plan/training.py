@@ -41,6 +41,7 @@ class Trainings:
         self.plan, self.table, self.paper, self.reading = plan, table, paper, reading
         self.config, self.scale = plan.config, plan.scale
         self.where = f"paper_tables/{table.paper}/{table.name}.yaml"
+        self.starts_from = table.start or paper.get("start", "sft")
 
     def settings(self, section: str, *more: Mapping[str, Any]) -> dict[str, Any]:
         """The paper's values, then the scale's, then the switches', then what is more special."""
@@ -174,7 +175,7 @@ class Trainings:
 
     def _start(self, column: Column, seed: int) -> tuple[dict[str, str], Hub]:
         """What alignment starts from: (inputs, what the hub has of it)."""
-        if self.paper.get("start", "sft") == "base":
+        if self.starts_from == "base":
             return self._base(column, seed)
         return {"init": self._sft(column, seed)}, ""
 
@@ -275,7 +276,7 @@ class Trainings:
             spec = limits | {"dtype": _computed_in(training), "micro_batch": training["micro_batch"], "init": init}
             spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
             spec |= {name: training[name] for name in ("logp_dtype",) if name in training}
-            readable = f"{self.paper.get('start', 'sft')}_{column.model}_{data_name}"
+            readable = f"{self.starts_from}_{column.model}_{data_name}"
             of = {"model": column.model, "dataset": column.dataset}
             inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start}, **of)
         if method.needs.get("embeddings"):

@@ -127,6 +127,8 @@ class Table(Spec):
     dataset: Name | None = None
     evaluation: Name | None = None
     embedder: Name | None = None
+    start: Literal["sft", "base"] | None = None
+    """What alignment starts from; None: as paper.yaml says"""
     baseline: Name | None = None
     notes: Texts = []
     scales: Texts | None = None

@@ -321,3 +321,11 @@ def test_planning_is_light(checkout: Checkout) -> None:
         "print({'torch', 'transformers', 'pandas', 'numpy', 'openai', 'snakemake'} & set(sys.modules))"
     )
     assert checkout.python("-c", code).stdout == "set()\n"
+
+
+def test_a_table_may_start_from_the_base_model_where_its_paper_starts_from_sft(checkout: Checkout) -> None:
+    checkout.edit("paper_tables/rpo/table1.yaml", "baseline: dpo", "baseline: dpo\nstart: base")
+    nodes = checkout.nodes()
+    runs = [node for node in nodes if node["kind"] == "run"]
+    assert not ids(nodes, "sft")
+    assert {node["inputs"]["init"] for node in runs} == ids(nodes, "base")
