@@ -24,6 +24,10 @@ judge=spec.judge.name judge_asked judge_served judge_note=spec.judge.note spec.e
 asked_of.prompt_sha256 n verdicts replies_asked=asked replies_cached=cached asked_of.first_reply asked_of.last_reply
 cost_usd
 """,
+    "preference": """
+spec.part ranked_by=spec.by spec.output spec.dtype model=of_model.repo model_revision=of_model.revision
+model_commit=of_model.commit pairs prompts label_ties won_pct truncation
+""",
     "sample": """
 engine engine_version model=of_model.repo model_revision=of_model.revision model_commit=of_model.commit n
 spec.sampling.temperature spec.sampling.top_p spec.sampling.max_new_tokens spec.sampling.generations

@@ -273,7 +273,7 @@ class Trainings:
         inputs = {"data": data, **start}
         limits = {name: training[name] for name in LIMITS}
         if method.needs.get("reference", True):
-            spec = limits | {"dtype": _computed_in(training), "micro_batch": training["micro_batch"], "init": init}
+            spec = limits | {"dtype": computed_in(training), "micro_batch": training["micro_batch"], "init": init}
             spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
             spec |= {name: training[name] for name in ("logp_dtype",) if name in training}
             readable = f"{self.starts_from}_{column.model}_{data_name}"
@@ -283,7 +283,7 @@ class Trainings:
             embedder = row.embedder or column.embedder
             inputs["embeddings"] = self._embeddings(row, embedder, column, data, limits, method.needs["embeddings"])
         if method.needs.get("reference_rewards"):
-            own = {name: training[name] for name in ("micro_batch", "threads")} | {"dtype": _computed_in(training)}
+            own = {name: training[name] for name in ("micro_batch", "threads")} | {"dtype": computed_in(training)}
             rewards = self._reference_rewards(row, column, inputs, init, limits | own, pairs, seed)
             inputs["reference_rewards"] = rewards
         if rollout:
@@ -362,6 +362,6 @@ def _sha256(path: Path, changed_ns: int) -> str:
     return sha256_file(path)
 
 
-def _computed_in(training: dict[str, Any]) -> str:
+def computed_in(training: dict[str, Any]) -> str:
     """The dtype of a run's log-probs; the reference's are made in the same, so that a run starts at a ratio of 1."""
     return training.get("compute_dtype") or training["dtype"]

@@ -74,7 +74,7 @@ ByKind = TypedDict(
     {
         "data": Asked, "package": Asked, "base": Asked, "sft": Asked, "run": Asked, "reward_model": Asked,
         "reference": Asked, "embeddings": Asked, "reference_rewards": Asked, "sample": Asked, "import": Asked,
-        "verdict": Asked, "table": Asked,
+        "verdict": Asked, "preference": Asked, "table": Asked,
     },
     total=False,
 )  # fmt: skip

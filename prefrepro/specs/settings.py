@@ -100,7 +100,12 @@ class Sampling(TypedDict, total=False):
 
 
 class EvaluationSettings(TypedDict, total=False):
-    evaluation: Literal["pairwise", "alpaca_eval", "mt_bench", "arena_hard"]
+    evaluation: Literal["pairwise", "alpaca_eval", "mt_bench", "arena_hard", "preference"]
+    part: Literal["eval", "dev"]
+    """Whose labelled responses are ranked, where the evaluation is `preference`"""
+    by: Literal["reward", "logp", "logp_per_token"]
+    """What ranks them: the log-ratio to the reference, the summed log-prob, or that of a token"""
+    dtype: Dtype
     judge: Text
     prompts: Text
     template: Literal["dialogue", "summarization"]
