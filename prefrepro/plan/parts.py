@@ -19,7 +19,8 @@ from prefrepro.specs.table import read_table, table_files
 
 def parts_in_use(plan: Plan) -> dict[str, set[str]]:
     """Data set, as tables call it -> `eval` where its own prompts are answered, `judge` where a reward model trained
-    on that part judges; of all tables at the plan's scale. Planning tells what is wrong with a table."""
+    on that part judges, and what an evaluation names as its `part`; of all tables at the plan's scale. Planning tells
+    what is wrong with a table."""
     used: dict[str, set[str]] = {}
     for path in table_files():
         with contextlib.suppress(UserError):
@@ -30,8 +31,9 @@ def parts_in_use(plan: Plan) -> dict[str, set[str]]:
             expander = Expander(plan, table, paper, reading_of(paper, plan.config))
             for column in table.columns:
                 parts = used.setdefault(column.dataset, set())
-                if not expander.evaluation(column).get("prompts"):
-                    parts.add("eval")
+                evaluation = expander.evaluation(column)
+                if not evaluation.get("prompts"):
+                    parts |= {"eval", evaluation.get("part", "eval")}
                 judge: dict[str, Any] = read_named("judges", expander.judge_name(column), expander.where)
                 if judge.get("scorer") == "reward-model":
                     parts.add("judge")
