@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.hub import local_files
+from prefrepro.data.hub import downloaded, local_files
 from prefrepro.data.package import ORIGIN
 from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
@@ -62,6 +62,8 @@ class Trainings:
         spec = dict(read_named("datasets", file, self.where))
         if file == HH_FILES:
             spec["files"] = self.config.hh_files
+        elif "download" in spec and not spec.get("files"):
+            spec["files"] = downloaded(spec["download"], Path(self.config.data))
         if files := local_files(spec):
             spec["files_sha256"] = {show(path): content_hash(path) for path in files}
         if "parts" in spec and spec["kind"] != "world":  # a world makes as many rows of each part as are wanted
