@@ -72,7 +72,7 @@ def empty_plan(config: Config, scale: dict[str, Any]) -> Plan:
 def add_table(plan: Plan, path: Path) -> None:
     """Add the table of one spec and all that it needs, unless it is of another scale. Raises UserError."""
     table = read_table(path)
-    if table.scales is None or plan.config.scale in table.scales:
+    if table.is_made_at(plan.config.scale, plan.scale):
         table = with_imported_rows(table, plan.config.scale)
         _add_table(plan, table, read_paper(path.parent / "paper.yaml"))
 

@@ -15,7 +15,7 @@ from prefrepro.specs.files import checked, collecting, names_in, read_mapping, r
 from prefrepro.specs.forecast import Rates
 from prefrepro.specs.local import read_local
 from prefrepro.specs.paper import paper_files
-from prefrepro.specs.problems import among, keys_of_file, names_of, problem
+from prefrepro.specs.problems import among, expecting, keys_of_file, names_of, problem
 from prefrepro.specs.settings import EvaluationSettings, Rollout, Sampling, Training
 from prefrepro.specs.sources import read_named
 from prefrepro.specs.values import (
@@ -30,6 +30,7 @@ from prefrepro.specs.values import (
     Seed,
     Stated,
     Text,
+    Texts,
 )
 
 FOLDERS = {name: name for name in ("models", "datasets", "embedders", "judges")} | {"external": "models"}
@@ -104,6 +105,8 @@ class Scale(TypedDict, total=False):
     datasets: Required[dict[Key, DatasetName]]
     embedders: Required[dict[Key, EmbedderName]]
     judges: Required[dict[Key, JudgeName]]
+    papers: Annotated[Texts, expecting("a list of folders of paper_tables")]
+    """Whose tables are made at this scale; left out: every paper's"""
     external: dict[Key, ModelName]
     files_judge: JudgeName
     training: Training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -170,6 +171,11 @@ class Table(Spec):
     @property
     def target(self) -> str:
         return target_of(self.path)
+
+    def is_made_at(self, name: str, scale: Mapping[str, Any]) -> bool:
+        """Whether the scale of this name has the table."""
+        is_of_paper = not scale["papers"] or self.paper in scale["papers"]
+        return is_of_paper and (self.scales is None or name in self.scales)
 
     @property
     def is_printed(self) -> bool:
