@@ -10,6 +10,7 @@ from typing import Any
 
 from prefrepro.inspect.facts import facts_of, value_at
 from prefrepro.inspect.report.folder import Folder
+from prefrepro.plan.kinds import VERDICTS
 
 LISTED = 12
 """Entries of a list that are shown; bootstrap replicates are thousands."""
@@ -35,7 +36,7 @@ def nodes(folder: Folder) -> dict[str, dict[str, Any]]:
 
 def _method(folder: Folder, node_id: str) -> str | None:
     """The method of a run, or of the run behind a verdict or sample set; None for other nodes."""
-    behind = folder.results.upstream([node_id]) if folder.kinds[node_id] in ("verdict", "sample") else [node_id]
+    behind = folder.results.upstream([node_id]) if folder.kinds[node_id] in (*VERDICTS, "sample") else [node_id]
     return next((method for one in behind if (method := folder.method(one))), None)
 
 
