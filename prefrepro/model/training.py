@@ -108,5 +108,10 @@ def total_steps(inputs: Inputs, needs: Needs, training: Training) -> int:
         raise UserError(
             f"{found} cannot fill one batch of {training.batch_size}. Lower training.batch_size or use more data."
         )
-    steps = max(1, math.floor(per_epoch * training.epochs))
-    return steps if training.max_steps is None else min(steps, training.max_steps)
+    return capped_steps(per_epoch, training.epochs, training.max_steps)
+
+
+def capped_steps(per_epoch: int, epochs: float, max_steps: int | None) -> int:
+    """Steps of `epochs`, and at most `max_steps`."""
+    steps = max(1, math.floor(per_epoch * epochs))
+    return steps if max_steps is None else min(steps, max_steps)

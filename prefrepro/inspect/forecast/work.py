@@ -96,11 +96,17 @@ def _answer(limits: dict[str, Any], max_new_tokens: int | None, size: Size) -> f
 
 
 def reference_work(node: Node, size: Size) -> Work:
-    """Every response of train and eval scored once, and the mismatched ones where a method wants them."""
-    train, held_out = size.rows.get("train"), size.rows.get("eval", 0)
-    if train is None:
-        return UNKNOWN
-    sequences = (train * (2 if node.spec["mismatched"] else 1) + held_out) * size.responses
+    """Every response of its parts scored once; of training rows, where it says so, those that some steps read."""
+    sequences, read = 0, node.spec.get("read")
+    for part in node.spec["parts"]:
+        rows = size.rows.get("train" if part == "mismatched" else part, 0 if part in ("eval", "dev") else None)
+        if rows is None:
+            return UNKNOWN
+        own = rows * size.responses
+        if read and part not in ("eval", "dev"):
+            per_example = {"mixed": 1, "groups": size.responses}.get(read["rows"], 2)
+            own = min(own, read["max_steps"] * read["batch_size"] * per_example)
+        sequences += own
     return Work(sequences, sequences * size.sequence_tokens)
 
 
