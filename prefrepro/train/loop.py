@@ -103,6 +103,7 @@ def train(
             if is_asked_to_go:
                 leave(step, steps)
     bar.close()
+    learner.finish()
     failures.check_end(last_loss)
     accuracy = next((m["eval/rewards/accuracies"] for m in reversed(metrics) if "eval/rewards/accuracies" in m), None)
     return Outcome(steps, tokens, last_loss, accuracy, metrics, time.perf_counter() - started, failures.skipped)
