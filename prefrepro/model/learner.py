@@ -144,13 +144,12 @@ def gradient_step(
             for g, p in zip(groups, sequences, strict=True)
         ]
         chunk_loss: Any = 0.0
-        if (
-            len(split([sequence for part in sequences for sequence in part])) > 1
-        ):  # one group, or one row, that does not fit
+        fits = len(split([sequence for part in sequences for sequence in part])) == 1
+        if fits:
+            found, read_again = _values(read, sequences, n_with_grad), None
+        else:  # one group, or one row, of more sequences
             values, read_again = _in_parts(read, sequences[0], n_with_grad[0], split)
             found = [values]
-        else:
-            found, read_again = _values(read, sequences, n_with_grad), None
         for group, part in zip(groups, found, strict=True):
             batch = make_batch(group, part, inputs, needs)
             out = objective.loss(batch, objective.hp)

@@ -46,8 +46,8 @@ class Rollouts:
         self, policy: Policy, settings: RolloutSettings, seed: int, respond: Respond | None,
         compute_dtype: str | None = None, split: Split = lambda sequences: [list(sequences)],
     ) -> None:  # fmt: skip
-        """`compute_dtype`: of the policy's forward, where its weights are wider. The reference's are held in it: the first
-        log-ratios are 0. `split`: into parts that are read at a time.
+        """`compute_dtype`: of the policy's forward, where its weights are wider. The reference is held in it: the
+        first log-ratios are 0. `split`: into parts that are read at a time.
         """
         self.policy, self.settings, self.seed, self.respond, self.split = policy, settings, seed, respond, split
         # Each weight is cast as it is copied: a whole copy in float32 would be 25 GiB at 7B.
