@@ -55,7 +55,8 @@ class Training:
     """data/truncate.py says what this and the three limits before it mean."""
     dtype: str
     log_every: int
-    eval_every: int
+    eval_every: int | None
+    """Steps between measurements of held-out accuracy; 0: after the last step alone; None: never."""
     checkpoint_every: int
     threads: int
     """CPU threads of the trainer: a field of the run, because sums depend on it in the last bit."""

@@ -47,7 +47,7 @@ class Training(TypedDict, total=False):
     quantize: Literal["none", "nf4"]
     on_nan: Literal["stop", "skip"]
     log_every: Count
-    eval_every: Seed
+    eval_every: Seed | None
     checkpoint_every: Count
     threads: Count
 

@@ -85,7 +85,8 @@ def train(
         last_loss = done.means.get("loss", last_loss)
         tokens, window_tokens = tokens + done.tokens, window_tokens + done.tokens
         bar.update()
-        evaluated = evaluate() if step == steps or (training.eval_every and step % training.eval_every == 0) else None
+        is_due = step == steps or (training.eval_every and step % training.eval_every == 0)
+        evaluated = evaluate() if is_due and training.eval_every is not None else None
         if (done.means and (step % training.log_every == 0 or step == steps)) or evaluated is not None:
             now = time.perf_counter()
             entry = {"step": step, **done.means}

@@ -73,7 +73,8 @@ def training_work(node: Node, size: Size) -> Work:
         answer = _answer(training, rollout["max_new_tokens"], size)
         tokens, sampled = sequences * (size.prompt_tokens + answer), sequences * answer
     if needs.get("reference", True) or needs.get("output") == "score":
-        evaluations = 1 + (steps // training["eval_every"] if training["eval_every"] else 0)
+        every = training["eval_every"]
+        evaluations = 0 if every is None else 1 + (steps // every if every else 0)
         scored = evaluations * 2 * size.rows.get("eval", 0) * size.sequence_tokens
     if rollout:  # old log-probs and the reference's, and where the policy answers, the reward model's scores
         scored += tokens * (3 if is_sampled else 2)
