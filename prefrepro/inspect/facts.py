@@ -24,6 +24,10 @@ judge=spec.judge.name judge_asked judge_served judge_note=spec.judge.note spec.e
 asked_of.prompt_sha256 n verdicts replies_asked=asked replies_cached=cached asked_of.first_reply asked_of.last_reply
 cost_usd
 """,
+    "preference": """
+spec.part ranked_by=spec.by spec.output spec.dtype model=of_model.repo model_revision=of_model.revision
+model_commit=of_model.commit pairs prompts label_ties won_pct truncation
+""",
     "sample": """
 engine engine_version model=of_model.repo model_revision=of_model.revision model_commit=of_model.commit n
 spec.sampling.temperature spec.sampling.top_p spec.sampling.max_new_tokens spec.sampling.generations
@@ -35,6 +39,10 @@ spec.sampling.dtype mean_tokens finish
     "embeddings": """
 embedder=spec.embedder.repo embedder=spec.embedder.kind embedder_package=spec.embedder.package
 embedder_revision=embedder_commit embedder_revision=spec.embedder.revision spec.text texts dim
+""",
+    "package": """
+package=origin.package version=origin.version file=origin.file sha256=origin.sha256 copy_of=origin.repo
+tensors=origin.tensors spec.template
 """,
     "data": """
 spec.source.kind spec.source.task spec.source.repo spec.source.revision spec.source.files_sha256 spec.source.seed

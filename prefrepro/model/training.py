@@ -69,6 +69,8 @@ class Training:
     """stop | skip: what becomes of an update whose loss or gradient is no number; train/failures.py."""
     compute_dtype: str | None = None
     """Dtype of forward and backward, where it is not `dtype`, in which weights and optimiser state are held."""
+    save_dtype: str | None = None
+    """Dtype of the saved weights, where it is not `dtype`."""
     logp_dtype: str = "float32"
     """float32 | bfloat16: what log-probs are rounded to (policy.py)."""
     lora_rank: int = 0

@@ -45,6 +45,8 @@ MEASURES = {
     "lc_wr": "Length-controlled win rate in percent",
     "mt_bench": "Mean rating, 1 to 10",
     "arena_hard_pct": "Win rate in percent, clear verdicts three times",
+    "accuracy_pct": "Held-out pairs ranked as labelled, in percent",
+    "top1_pct": "Held-out groups whose best response is ranked first, in percent",
 }
 SWITCH_HEAD = ["switch", "what it decides", "side", "what that means"]
 

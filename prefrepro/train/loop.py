@@ -47,6 +47,7 @@ def train(
     *,
     evaluate: Callable[[], float | None] = lambda: None,
     on_log: Callable[[Metrics], None] = lambda metrics: None,
+    on_snapshot: Callable[[int], None] = lambda step: None,
     ranks: Ranks | None = None,
     engine: Engine = Engine(),  # noqa: B008 -- frozen
 ) -> Outcome:
@@ -64,6 +65,7 @@ def train(
     step, tokens, train_s, metrics = 0, 0, 0.0, []
     if (saved := state.load()) is not None:
         step, tokens, train_s, metrics = saved["step"], saved["tokens"], saved["train_s"], saved["metrics"]
+    snapshots = {steps * number // (engine.snapshots + 1) for number in range(1, engine.snapshots + 1)}
     failures = Failures(training, store, saved["skipped"] if saved is not None else ())
 
     policy.model.train()
@@ -91,6 +93,8 @@ def train(
             window_start, window_tokens = now, 0
             bar.set_postfix(loss=f"{last_loss:.3f}")
             on_log(metrics)
+        if step in snapshots:
+            on_snapshot(step)
         is_asked_to_go = ranks.any(preempted()) if ranks else preempted()
         if (step % training.checkpoint_every == 0 or is_asked_to_go) and step < steps:
             spent = time.perf_counter() - started

@@ -24,6 +24,7 @@ from prefrepro.model.examples import encode_pairs, read_rows
 from prefrepro.model.load import load_model, load_tokenizer
 from prefrepro.model.optimizer import warmup_lr
 from prefrepro.model.policy import Policy
+from prefrepro.specs.runtime import Engine, Runtime
 from prefrepro.train import run, shared
 from prefrepro.train.loop import METRICS
 
@@ -231,3 +232,19 @@ def test_bfloat16_log_probs_are_the_releases(results: Path, data_node: Path) -> 
         assert released.dtype == torch.bfloat16 and found == found.bfloat16()
         # Packed and padded hidden states differ by roundings of bfloat16 themselves: by a step of it at this size.
         assert float(found) == pytest.approx(float(released), rel=2**-6)
+
+
+def test_a_model_is_saved_in_the_dtype_that_is_asked_for_and_on_its_way_where_snapshots_are(results: Path) -> None:
+    data = next((results / "data").iterdir())
+    roles = {"data": data, "init": results / "runs/sft", "reference": results / "reference/sft"}
+    out = results / "runs/rounded"
+    spec = spec_of("run", "dpo", lr=3e-2, save_dtype="bfloat16")
+    run.align(spec, roles, out, Runtime(Engine(snapshots=2)))
+    run.align(spec_of("run", "dpo", lr=3e-2), roles, results / "runs/whole")
+    whole, rounded = (load_file(results / f"runs/{name}/model/model.safetensors") for name in ("whole", "rounded"))
+    assert all(torch.equal(value.to(torch.bfloat16), rounded[name]) for name, value in whole.items())
+    assert AutoModelForCausalLM.from_pretrained(out / "model", dtype="auto").dtype == torch.bfloat16
+    names = sorted(path.name for path in (out / "snapshots").iterdir())
+    assert names == ["step-000001", "step-000002"]
+    first = load_file(out / "snapshots/step-000001/model.safetensors")
+    assert any(not torch.equal(value, rounded[name]) for name, value in first.items())

@@ -106,7 +106,7 @@ def test_local_hh_files_replace_data_and_judge(hh_file: Path) -> None:
     (data,) = [node for node in nodes if node["kind"] == "data"]
     assert data["id"].startswith("hh-files_")
     assert data["spec"]["source"]["files"] == str(hh_file)
-    assert counts(nodes) == {**TABLE1, "reward_model": 1, "table": 1}
+    assert counts(nodes) == {**TABLE1, "reward_model": 1, "preference": 1, "table": 1}
     (reward_model,) = [node for node in nodes if node["kind"] == "reward_model"]
     assert reward_model["spec"]["part"] == "judge"
     assert {node["inputs"]["scorer"] for node in nodes if node["kind"] == "verdict"} == {reward_model["id"]}
@@ -321,3 +321,11 @@ def test_planning_is_light(checkout: Checkout) -> None:
         "print({'torch', 'transformers', 'pandas', 'numpy', 'openai', 'snakemake'} & set(sys.modules))"
     )
     assert checkout.python("-c", code).stdout == "set()\n"
+
+
+def test_a_table_may_start_from_the_base_model_where_its_paper_starts_from_sft(checkout: Checkout) -> None:
+    checkout.edit("paper_tables/rpo/table1.yaml", "baseline: dpo", "baseline: dpo\nstart: base")
+    nodes = checkout.nodes()
+    runs = [node for node in nodes if node["kind"] == "run"]
+    assert not ids(nodes, "sft")
+    assert {node["inputs"]["init"] for node in runs} == ids(nodes, "base")

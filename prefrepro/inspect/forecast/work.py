@@ -104,6 +104,16 @@ def reference_work(node: Node, size: Size) -> Work:
     return Work(sequences, sequences * size.sequence_tokens)
 
 
+def preference_work(node: Node, size: Size) -> Work:
+    """Every response of a held-out part scored once, and once more by the model that it started from where no node
+    has done so."""
+    rows = size.rows.get(node.spec["part"])
+    if rows is None:
+        return UNKNOWN
+    sequences = rows * size.responses * (2 if "init" in node.spec and "reference" not in node.inputs else 1)
+    return Work(sequences, sequences * size.sequence_tokens)
+
+
 def reference_reward_work(node: Node, size: Size) -> Work:
     """Responses of the reference to every unique prompt of train, sampled and then scored by a reward model."""
     spec, train = node.spec, size.rows.get("train")

@@ -10,6 +10,7 @@ from typing import Any
 
 from prefrepro.inspect.facts import value_at
 from prefrepro.inspect.report.folder import Folder
+from prefrepro.plan.kinds import VERDICTS
 
 LISTED = 12
 """Entries of a list that are shown; bootstrap replicates are thousands."""
@@ -18,6 +19,7 @@ HEADLINES = {
         "judge_asked", "judge_served", "spec.judge.note", "spec.evaluation", "spec.protocol", "n", "verdicts", "asked",
         "cached", "reasked", "cost_usd",
     ),
+    "preference": ("spec.part", "spec.by", "spec.dtype", "pairs", "prompts", "label_ties", "won_pct", "model_commit"),
     "sample": ("n", "spec.sampling.temperature", "spec.seed", "finish", "mean_tokens", "engine", "model_commit"),
     "run": (
         "row.method", "row.model", "row.dataset", "row.hparams", "row.seed", "row.steps", "row.pairs",
@@ -26,6 +28,7 @@ HEADLINES = {
     ),
     "reference": ("spec.dtype", "spec.max_length", "truncation"),
     "embeddings": ("spec.embedder.repo", "embedder_commit", "dim", "texts", "texts_cut_by_embedder"),
+    "package": ("origin.package", "origin.version", "origin.file", "origin.sha256", "origin.repo", "origin.tensors"),
     "data": ("spec.source.kind", "rows", "sha256", "counts", "from"),
 }  # fmt: skip
 """Kind -> what of its manifest is shown first, by path; all of it can be unfolded."""
@@ -48,7 +51,7 @@ def nodes(folder: Folder) -> dict[str, dict[str, Any]]:
 
 def _method(folder: Folder, node_id: str) -> str | None:
     """The method of a run, or of the run behind a verdict or sample set; None for other nodes."""
-    behind = folder.results.upstream([node_id]) if folder.kinds[node_id] in ("verdict", "sample") else [node_id]
+    behind = folder.results.upstream([node_id]) if folder.kinds[node_id] in (*VERDICTS, "sample") else [node_id]
     return next((method for one in behind if (method := folder.method(one))), None)
 
 
