@@ -106,7 +106,7 @@ def test_local_hh_files_replace_data_and_judge(hh_file: Path) -> None:
     (data,) = [node for node in nodes if node["kind"] == "data"]
     assert data["id"].startswith("hh-files_")
     assert data["spec"]["source"]["files"] == str(hh_file)
-    assert counts(nodes) == {**TABLE1, "reward_model": 1, "table": 1}
+    assert counts(nodes) == {**TABLE1, "reward_model": 1, "preference": 1, "table": 1}
     (reward_model,) = [node for node in nodes if node["kind"] == "reward_model"]
     assert reward_model["spec"]["part"] == "judge"
     assert {node["inputs"]["scorer"] for node in nodes if node["kind"] == "verdict"} == {reward_model["id"]}
