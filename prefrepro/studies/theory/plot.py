@@ -32,7 +32,7 @@ def page(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE_INCHES, dpi=120, layout="constrained")
-    drawn = (
+    drawn: Any = (
         (_gradients, of_infonca, of_swepo), (_match, rest), (_masses, rest), (_trajectories, trajectories),
         (_linear, trajectories[0]), (_biases, biases),
     )  # fmt: skip
