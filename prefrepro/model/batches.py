@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from methods.contract import Needs, PairedBatch, RankedBatch, RolloutBatch, UnpairedBatch
+from prefrepro.errors import UserError
 from prefrepro.model.examples import Groups, Pairs, Tokens
 
 FIXED = ("old_logps", "ref_logps", "old_values", "rewards", "mask")
@@ -190,7 +191,18 @@ def make_batch(
 
 
 def _picked(reference: Tensor | None, rows: list[int], side: int, like: Tensor) -> Tensor:
-    return torch.zeros_like(like).detach() if reference is None else reference[rows, side].to(like)
+    return torch.zeros_like(like).detach() if reference is None else _present(reference[rows, side]).to(like)
+
+
+def _present(logps: Tensor) -> Tensor:
+    """Reference log-probs of rows that a step reads. Raises UserError where one is NaN: its node did not compute it."""
+    if logps.isnan().any():
+        raise UserError(
+            f"{int(logps.isnan().sum())} of the {logps.numel()} reference log-probs that this step reads are NaN; "
+            "expected numbers. The reference was computed for a training that reads other rows, or its model gives no "
+            "number: remove the folder of the reference and run again"
+        )
+    return logps
 
 
 def _lengths(sequences: list[Tokens], like: Tensor) -> Tensor:
@@ -213,7 +225,7 @@ def _ranked(rows: Rows, values: Tensor, groups: Groups, reference: Tensor | None
 
     scores = torch.tensor([score for row in rows.chosen for score in groups.scores[row]])
     flat = [response for row in rows.chosen for response in groups.responses[row]]
-    ref = torch.zeros_like(values).detach() if reference is None else reference[rows.chosen][mask].to(values)
+    ref = torch.zeros_like(values).detach() if reference is None else _present(reference[rows.chosen][mask]).to(values)
     return RankedBatch(
         policy_logps=spread(values),
         ref_logps=spread(ref),

@@ -19,6 +19,8 @@ from torch.distributed.tensor import DTensor
 from methods.contract import LossOutput, Needs, RankedBatch, RolloutBatch
 from prefrepro.model.batches import Inputs, Rows, make_batch, sequences_of, step_rows
 from prefrepro.model.examples import Tokens
+from prefrepro.model.load import DTYPES
+from prefrepro.model.mixed import WideWeights
 from prefrepro.model.optimizer import build_optimizer, warmup_lr
 from prefrepro.model.packing import by_prompt
 from prefrepro.model.policy import Policy
@@ -59,17 +61,29 @@ class Learner:
         self.max_norms = {"model": training.max_grad_norm}
         self.frozen: list[Policy] = []
         self.n_ranks = 1
+        self.wide: WideWeights | None = None
 
     def start(self, n_ranks: int, whole: Callable[..., Any] | None) -> None:
         """Build the optimiser, once weights stand where they stay.
 
         `whole`, where they are divided among ranks: calls a function of the model with all of them at hand.
         """
+        if self.training.is_mixed and not whole:
+            self.wide = WideWeights(self.policy.model, DTYPES[str(self.training.compute_dtype)])
+            self.modules["model"] = self.wide.module
         by_module = [[p for p in module.parameters() if p.requires_grad] for module in self.modules.values()]
         self.n_ranks, self.parameters = n_ranks, [parameter for part in by_module for parameter in part]
         # Divided weights and those of a value head, which every rank holds, cannot be updated in one go.
         groups = [{"params": part} for part in by_module] if whole else self.parameters
         self.optimizer = build_optimizer(groups, {"optimizer": self.training.optimizer, "lr": self.training.lr})
+        if self.wide:
+            self.wide.follow(self.optimizer)
+
+    def finish(self) -> None:
+        """After the last step: the policy's weights are as wide as they were before `start`, FSDP's left alone."""
+        if self.wide:
+            self.wide.give_back()
+            self.wide = None
 
     def draw(self, rows: Rows, number: int) -> tuple[Inputs, list[Rows], Read]:
         """What step `number` draws from, the rows of each of its updates, and what to put them through."""

@@ -56,7 +56,8 @@ class Training:
     """data/truncate.py says what this and the three limits before it mean."""
     dtype: str
     log_every: int
-    eval_every: int
+    eval_every: int | None
+    """Steps between measurements of held-out accuracy; 0: after the last step alone; None: never."""
     checkpoint_every: int
     threads: int
     """CPU threads of the trainer: a field of the run, because sums depend on it in the last bit."""
@@ -70,6 +71,8 @@ class Training:
     """stop | skip: what becomes of an update whose loss or gradient is no number; train/failures.py."""
     compute_dtype: str | None = None
     """Dtype of forward and backward, where it is not `dtype`, in which weights and optimiser state are held."""
+    save_dtype: str | None = None
+    """Dtype of the saved weights, where it is not `dtype`."""
     logp_dtype: str = "float32"
     """float32 | bfloat16: what log-probs are rounded to (policy.py)."""
     lora_rank: int = 0
@@ -112,5 +115,10 @@ def total_steps(inputs: Inputs, needs: Needs, training: Training) -> int:
         raise UserError(
             f"{found} cannot fill one batch of {training.batch_size}. Lower training.batch_size or use more data."
         )
-    steps = max(1, math.floor(per_epoch * training.epochs))
-    return steps if training.max_steps is None else min(steps, training.max_steps)
+    return capped_steps(per_epoch, training.epochs, training.max_steps)
+
+
+def capped_steps(per_epoch: int, epochs: float, max_steps: int | None) -> int:
+    """Steps of `epochs`, and at most `max_steps`."""
+    steps = max(1, math.floor(per_epoch * epochs))
+    return steps if max_steps is None else min(steps, max_steps)

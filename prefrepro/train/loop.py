@@ -47,6 +47,7 @@ def train(
     *,
     evaluate: Callable[[], float | None] = lambda: None,
     on_log: Callable[[Metrics], None] = lambda metrics: None,
+    on_snapshot: Callable[[int], None] = lambda step: None,
     ranks: Ranks | None = None,
     engine: Engine = Engine(),  # noqa: B008 -- frozen
 ) -> Outcome:
@@ -67,6 +68,7 @@ def train(
     step, tokens, train_s, metrics = 0, 0, 0.0, []
     if (saved := state.load()) is not None:
         step, tokens, train_s, metrics = saved["step"], saved["tokens"], saved["train_s"], saved["metrics"]
+    snapshots = {steps * number // (engine.snapshots + 1) for number in range(1, engine.snapshots + 1)}
     failures = Failures(training, store, saved["skipped"] if saved is not None else ())
 
     policy.model.train()
@@ -91,10 +93,15 @@ def train(
         last_loss = done.means.get("loss", last_loss)
         tokens, window_tokens = tokens + done.tokens, window_tokens + done.tokens
         bar.update()
+<<<<<<< HEAD
         with failures.memory(step, prompts):
             evaluated = (
                 evaluate() if step == steps or (training.eval_every and step % training.eval_every == 0) else None
             )
+=======
+        is_due = step == steps or (training.eval_every and step % training.eval_every == 0)
+        evaluated = evaluate() if is_due and training.eval_every is not None else None
+>>>>>>> 237f4a471577e017b62b6d9997843f99df76d127
         if (done.means and (step % training.log_every == 0 or step == steps)) or evaluated is not None:
             now = time.perf_counter()
             entry = {"step": step, **done.means}
@@ -105,6 +112,8 @@ def train(
             window_start, window_tokens = now, 0
             bar.set_postfix(loss=f"{last_loss:.3f}")
             on_log(metrics)
+        if step in snapshots:
+            on_snapshot(step)
         is_asked_to_go = ranks.any(preempted()) if ranks else preempted()
         if step < steps and (is_asked_to_go or is_due(step)):
             spent = time.perf_counter() - started
@@ -114,6 +123,7 @@ def train(
             if is_asked_to_go:
                 leave(step, steps)
     bar.close()
+    learner.finish()
     failures.check_end(last_loss)
     accuracy = next((m["eval/rewards/accuracies"] for m in reversed(metrics) if "eval/rewards/accuracies" in m), None)
     return Outcome(steps, tokens, last_loss, accuracy, metrics, time.perf_counter() - started, failures.skipped)
