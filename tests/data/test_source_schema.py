@@ -33,7 +33,7 @@ def test_every_kind_that_can_be_read_can_be_written() -> None:
 @pytest.mark.parametrize(
     ("folder", "mapping", "expected"),
     [
-        ("models", {}, r"config/models/x\.yaml: kind is missing\. Known: hub, scratch"),
+        ("models", {}, r"config/models/x\.yaml: kind is missing\. Known: hub, package, scratch"),
         ("models", {"kind": "hubb"}, r"kind is 'hubb'\..* Did you mean hub\?"),
         ("models", {"kind": ["hub"]}, "kind is "),
         ("models", {"kind": "hub"}, '"repo" is missing'),

@@ -30,6 +30,7 @@ from prefrepro.model.optimizer import warmup_lr
 from prefrepro.model.policy import Policy
 from prefrepro.model.reference import places_read
 from prefrepro.model.seeds import seed_for
+from prefrepro.specs.runtime import Engine, Runtime
 from prefrepro.train import run, shared
 from prefrepro.train.loop import METRICS
 
@@ -288,3 +289,20 @@ def test_of_groups_the_responses_are_those_that_the_steps_read(selection: str | 
         for cell in cells:
             expected[cell // 4].add(cell % 4)
     assert [set(places) for places in found] == expected and 0 < sum(map(len, expected)) <= 32
+
+
+def test_a_model_is_saved_in_the_dtype_that_is_asked_for_and_on_its_way_where_snapshots_are(results: Path) -> None:
+    data = next((results / "data").iterdir())
+    roles = {"data": data, "init": results / "runs/sft", "reference": results / "reference/sft"}
+    out = results / "runs/rounded"
+    spec = spec_of("run", "dpo", lr=3e-2, save_dtype="bfloat16")
+    run.align(spec, roles, out, Runtime(Engine(snapshots=2)))
+    run.align(spec_of("run", "dpo", lr=3e-2, eval_every=None), roles, results / "runs/whole")
+    assert not any(row["eval/rewards/accuracies"] for row in metrics(results / "runs/whole"))
+    whole, rounded = (load_file(results / f"runs/{name}/model/model.safetensors") for name in ("whole", "rounded"))
+    assert all(torch.equal(value.to(torch.bfloat16), rounded[name]) for name, value in whole.items())
+    assert AutoModelForCausalLM.from_pretrained(out / "model", dtype="auto").dtype == torch.bfloat16
+    names = sorted(path.name for path in (out / "snapshots").iterdir())
+    assert names == ["step-000001", "step-000002"]
+    first = load_file(out / "snapshots/step-000001/model.safetensors")
+    assert any(not torch.equal(value, rounded[name]) for name, value in first.items())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from checkout import Checkout, Nodes, changed, counts, hh_rows, ids, write_hh
+from shared import SHARED
 
 from prefrepro.files import show
 from prefrepro.plan.build import make_plan
@@ -106,7 +107,7 @@ def test_local_hh_files_replace_data_and_judge(hh_file: Path) -> None:
     (data,) = [node for node in nodes if node["kind"] == "data"]
     assert data["id"].startswith("hh-files_")
     assert data["spec"]["source"]["files"] == str(hh_file)
-    assert counts(nodes) == {**TABLE1, "reward_model": 1, "table": 1}
+    assert counts(nodes) == {**TABLE1, "reward_model": 1, "preference": 1, "table": 1}
     (reward_model,) = [node for node in nodes if node["kind"] == "reward_model"]
     assert reward_model["spec"]["part"] == "judge"
     assert {node["inputs"]["scorer"] for node in nodes if node["kind"] == "verdict"} == {reward_model["id"]}
@@ -323,8 +324,16 @@ def test_planning_is_light(checkout: Checkout) -> None:
     assert checkout.python("-c", code).stdout == "set()\n"
 
 
+def test_a_table_may_start_from_the_base_model_where_its_paper_starts_from_sft(checkout: Checkout) -> None:
+    checkout.edit("paper_tables/rpo/table1.yaml", "baseline: dpo", "baseline: dpo\nstart: base")
+    nodes = checkout.nodes()
+    runs = [node for node in nodes if node["kind"] == "run"]
+    assert not ids(nodes, "sft")
+    assert {node["inputs"]["init"] for node in runs} == ids(nodes, "base")
+
+
 def test_a_reference_node_holds_what_runs_read_and_no_more() -> None:
-    """Mismatched responses and rollouts do not score train and eval again; max_steps leaves rows of the hub's data out."""
+    """Mismatched responses and rollouts max_steps limits rows of the hub's data."""
     pocket, whole = make_plan({"scale": "pocket"}), make_plan({"scale": "paper"})
     nodes = {node.id: node for node in pocket.needed_by(["table4"])}
     kinds = set[tuple[str, ...]]()
@@ -356,3 +365,20 @@ def test_the_runs_of_other_tables_do_not_change_what_a_reference_holds(checkout:
         if path.stem not in ("paper", "table1"):
             path.unlink()
     assert {node["id"] for node in checkout.nodes() if node["kind"] == "reference"} == before
+
+
+def test_a_ranked_part_has_one_reference_for_all_runs_that_share_a_start() -> None:
+    plan = make_plan({"scale": "laptop", "data": str(SHARED / "data")})
+    ranked = [node for node in plan.of_kind("preference") if "reference" in node.inputs]
+    if not ranked:
+        pytest.skip(f"{SHARED}/data is absent: the real files are not shipped with the code")
+    used: dict[tuple[str, str, str], set[str]] = {}
+    for node in ranked:
+        reference = plan.nodes[node.inputs["reference"]]
+        assert reference.spec["parts"] == [node.spec["part"]]
+        used.setdefault((str(reference.inputs), node.spec["part"], str(reference.spec["dtype"])), set()).add(
+            reference.id
+        )
+    assert {len(nodes) for nodes in used.values()} == {1} and {"eval", "dev"} == {part for _, part, _ in used}
+    runs = [plan.nodes[node.inputs["run"]] for node in ranked]
+    assert {tuple(plan.nodes[run.inputs["reference"]].spec["parts"]) for run in runs} == {("train",)}

@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
+from prefrepro.data.package import package_file
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.budget import refuse_over_budget
 from prefrepro.inspect.forecast.jobs import Forecaster
@@ -120,10 +121,15 @@ def table_files(target):
 
 
 def prepare(jobs):
-    """Refuse judging that does not fit the budget, before anything starts; write the plan that the jobs read."""
+    """Refuse judging over the budget and packages that are not there, before anything starts; write the jobs' plan."""
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
+    packages = [
+        PLAN.node(job.wildcards.id) for job in jobs if job.rule.name == "package"
+    ]
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
+        for node in packages:
+            package_file(node.spec)
         refuse_over_budget(FORECASTER, judged, made)
         if workflow.is_main_process:
             write_plan(PLAN)
