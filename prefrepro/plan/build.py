@@ -11,6 +11,7 @@ from typing import Any
 from prefrepro.errors import UserError
 from prefrepro.plan import notes, settings
 from prefrepro.plan.evaluation import Expander
+from prefrepro.plan.frontier import add_distances
 from prefrepro.plan.parts import parts_in_use
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.store import FILE, nodes_of, read_plan
@@ -38,6 +39,7 @@ def make_plan(given: dict[str, Any] | None = None) -> Plan:
         except UserError as error:
             plan.broken[target_of(path)] = error.problems
             plan.nodes = before  # what a broken table began, nobody wants
+    add_distances(plan)
     if not plan.tables:
         report([problem for problems in plan.broken.values() for problem in problems])
     return plan
@@ -72,7 +74,7 @@ def empty_plan(config: Config, scale: dict[str, Any]) -> Plan:
 def add_table(plan: Plan, path: Path) -> None:
     """Add the table of one spec and all that it needs, unless it is of another scale. Raises UserError."""
     table = read_table(path)
-    if table.scales is None or plan.config.scale in table.scales:
+    if table.is_made_at(plan.config.scale, plan.scale):
         table = with_imported_rows(table, plan.config.scale)
         _add_table(plan, table, read_paper(path.parent / "paper.yaml"))
 
@@ -123,6 +125,8 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
             for row in table.rows
         }
         said = [*table.notes, *_capped(expander, cells), *_imported(expander), *notes.of_rows(plan, runs)]
+        evaluated = [one for cell in cells for one in cell["sample_ids"] + cell["verdict_ids"]]
+        said += notes.of_packages(plan, [*evaluated, *trained])
         checks = _judge_checks(expander) if cells else []
         spec = shared | {"cells": cells, "trained": trained, "notes": said}
         spec |= {"judge_checks": checks} if checks else {}

@@ -42,13 +42,16 @@ class Expander(Trainings):
             )
         return found
 
-    def external(self, row: Row) -> Hub | None:
-        """The released model of a row that trains nothing, where it is to be run; None: its number is cited."""
+    def external(self, row: Row) -> tuple[str | None, Hub] | None:
+        """The model of a row that trains nothing, where it is to be run: (node of a package's weights, what the hub
+        has of it). None: its number is cited."""
         name = self.scale["external"].get(row.external)
         if name is None or self.config.external == "cite":
             return None
         model = read_named("models", name, self.where)
-        return {key: model[key] for key in ("repo", "revision", "template") if key in model}
+        if model["kind"] == "package":
+            return self.package(name, model), ""
+        return None, {key: model[key] for key in ("repo", "revision", "template") if key in model}
 
     def sources(self, row: Row, column: Column, seeds: Iterable[int]) -> list[Source]:
         """What answers or ranks for a row: its training of each seed, or one model; none of a number that is cited."""
@@ -57,7 +60,7 @@ class Expander(Trainings):
             return [(inputs.get("init"), model or None, 1)]
         if row.external:
             model = self.external(row)
-            return [(None, model, 1)] if model else []
+            return [(*model, 1)] if model else []
         return [(self.run(row, column, seed), None, seed) for seed in seeds]
 
     def shown(self, column: Column, hashes: list[str]) -> str:
@@ -67,7 +70,7 @@ class Expander(Trainings):
         return self.plan.add("data", file, {"source": source}, {}, dataset=file)
 
     def sample(self, column: Column, run: str | None, model: Hub | None, seed: int, data: str | None = None) -> str:
-        """A run's answers, or those of a released model, to the prompts of the column's evaluation, or of `data`."""
+        """Answers of a run, a package's weights or a released model to the prompts of the evaluation, or of `data`."""
         prompts = self.evaluation(column).get("prompts")
         data = data or self.dataset(prompts or column.dataset)[0]
         sampling = self.cuts(prompts or column.dataset)

@@ -33,7 +33,7 @@ def _training(name: str, title: str, rule: str, folder: str = "runs", function: 
 
 
 def _shared(name: str, title: str) -> Kind:
-    """What several trainings use and what is computed once for all of them."""
+    """What several trainings use and what is made once for all of them."""
     return Kind(name, title, name, name, "manifest.json", f"prefrepro.train.shared:{name}", f"prefrepro.model.{name}")
 
 
@@ -41,6 +41,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("data", "data", "data", "data", "manifest.json", "prefrepro.data.build:build", "prefrepro.data.build"),
+        _shared("package", "weights from a package"),
         _training("base", "base model", "base", "base", "pretrain"),
         _training("sft", "SFT", "sft"),
         _training("run", "run", "align"),
@@ -64,6 +65,7 @@ KINDS = {
             "preference", "held-out preferences", "preference", "verdicts", "manifest.json",
             "prefrepro.judge.preference:run", "prefrepro.judge.preference",
         ),
+        _shared("distance", "distance from the reference"),
         Kind("table", "table", "table", "tables", "", "prefrepro.tables.build:run", "prefrepro.tables.build"),
     )
 }  # fmt: skip

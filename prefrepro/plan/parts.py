@@ -26,7 +26,7 @@ def parts_in_use(plan: Plan) -> dict[str, set[str]]:
     for path in table_files():
         with contextlib.suppress(UserError):
             table = read_table(path)
-            if table.scales is not None and plan.config.scale not in table.scales:
+            if not table.is_made_at(plan.config.scale, plan.scale):
                 continue
             paper = read_paper(path.parent / "paper.yaml")
             expander = Expander(plan, table, paper, reading_of(paper, plan.config))

@@ -24,7 +24,17 @@ DEFAULTS = {"engine": "transformers", "seed_per": "draw"}
 """Of `sampling`: no paper says them (docs/sampling.md)"""
 EQUIVALENCE_MARGIN = 5.0
 """Points within which two rows are called equivalent, where paper.yaml does not say"""
-OPTIONAL = ("schedule", "compute_dtype", "logp_dtype", "lora_rank", "quantize", "generations", "stop_at", *DEFAULTS)
+OPTIONAL = (
+    "schedule",
+    "compute_dtype",
+    "save_dtype",
+    "logp_dtype",
+    "lora_rank",
+    "quantize",
+    "generations",
+    "stop_at",
+    *DEFAULTS,
+)
 """Settings that a paper may leave out"""
 
 

@@ -33,6 +33,7 @@ class Training(TypedDict, total=False):
     max_steps: Count | None
     batch_size: Count
     micro_batch: Count
+    micro_batch_tokens: Count | None
     contrast_size: Count
     max_grad_norm: Number
     max_length: Count
@@ -41,13 +42,15 @@ class Training(TypedDict, total=False):
     cut_prompts: Literal["always", "with_response"]
     dtype: Dtype
     compute_dtype: Dtype
+    save_dtype: Dtype
     logp_dtype: Literal["float32", "bfloat16"]
     lora_rank: Seed
     quantize: Literal["none", "nf4"]
     on_nan: Literal["stop", "skip"]
     log_every: Count
-    eval_every: Seed
+    eval_every: Seed | None
     checkpoint_every: Count
+    checkpoint_minutes: Number
     threads: Count
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -138,6 +139,8 @@ class Table(Spec):
     dataset: Name | None = None
     evaluation: Name | None = None
     embedder: Name | None = None
+    start: Literal["sft", "base"] | None = None
+    """What alignment starts from; None: as paper.yaml says"""
     baseline: Name | None = None
     notes: Texts = []
     scales: Texts | None = None
@@ -168,6 +171,11 @@ class Table(Spec):
     @property
     def target(self) -> str:
         return target_of(self.path)
+
+    def is_made_at(self, name: str, scale: Mapping[str, Any]) -> bool:
+        """Whether the scale of this name has the table."""
+        is_of_paper = not scale["papers"] or self.paper in scale["papers"]
+        return is_of_paper and (self.scales is None or name in self.scales)
 
     @property
     def is_printed(self) -> bool:

@@ -23,7 +23,10 @@ Group = tuple[str, ...]
 """What jobs have in common: their kind, then parts of their readable names."""
 COUNTED: dict[str, Callable[[dict[str, Any]], float]] = {
     "data": lambda manifest: 1.0,
-    "reference": lambda manifest: sum(part["sequences"] for part in manifest["truncation"].values()),
+    "package": lambda manifest: 1.0,
+    "reference": lambda manifest: sum(
+        part.get("scored", part["sequences"]) for part in manifest["truncation"].values()
+    ),
     "reference_rewards": lambda manifest: manifest["prompts"] * manifest["spec"]["samples"],
     "embeddings": lambda manifest: manifest["texts"],
     "preference": lambda manifest: manifest["truncation"]["sequences"],

@@ -3,7 +3,7 @@
 const KINDS = {
   verdict: "Verdicts", preference: "Held-out pairs", sample: "Samples", run: "Training", sft: "Supervised fine-tuning", reward_model: "Reward model",
   reference: "Reference log-probs", reference_rewards: "Rewards of the reference", embeddings: "Prompt embeddings",
-  base: "Base model", data: "Data",
+  package: "Weights from a package", base: "Base model", data: "Data",
 };
 
 function showDialog(title, ...content) {
