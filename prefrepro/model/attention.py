@@ -6,6 +6,7 @@ by layer.
 
 from __future__ import annotations
 
+import inspect
 from itertools import accumulate
 from typing import Any
 
@@ -127,6 +128,11 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, scale: fl
 
     places, queries, keys, most_queries, most_keys = blocks.varlen()
     left = window - 1 if window <= most_keys else -1
+    more, repeats = {}, query.shape[1] // key.shape[1]
+    if "enable_gqa" in inspect.signature(varlen_attn).parameters:
+        more["enable_gqa"] = repeats > 1
+    elif repeats > 1:  # torch 2.11
+        key, value = (tensor.repeat_interleave(repeats, dim=1) for tensor in (key, value))
     found = varlen_attn(
         query[0].transpose(0, 1).contiguous(),
         key[0].transpose(0, 1)[places],
@@ -137,7 +143,7 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, scale: fl
         most_keys,
         scale=scale,
         window_size=(left, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
+        **more,
     )
     assert isinstance(found, Tensor)
     return found.transpose(0, 1)[None]

@@ -109,26 +109,35 @@ def _run(
         is_finished = _is_finished(spec, out)  # by the orphan of a killed workflow, while this process waited
         if ranks.any(is_finished) if ranks else is_finished:
             return
+
+        def save(folder: Path) -> None:
+            """The model as it is now; all ranks must call."""
+            weights = whole_weights(policy.model) if ranks else None
+            if is_first():
+                shutil.rmtree(folder, ignore_errors=True)
+                model = start.saved_model() if start else policy.model
+                save_model(model, tokenizer, folder, weights, training.save_dtype)
+
         outcome = train(
             learner,
             store,
             evaluate=lambda: held_out and reward_accuracy(policy, held_out, training.micro_batch),
             on_log=log if is_first() else lambda metrics: None,
+            on_snapshot=lambda step: save(out / "snapshots" / f"step-{step:06d}"),
             ranks=ranks,
             engine=runtime.engine,
         )
-        weights = whole_weights(policy.model) if ranks else None
+        save(out / "model")
         if is_first():
-            shutil.rmtree(out / "model", ignore_errors=True)
             more = {}
             if start and start.adapters:  # they stand beside the model that they are merged into
                 start.adapters.save(out / "adapter", _init_name(inputs, spec))
                 more = {"adapters": start.adapters.facts()}
-            save_model(start.saved_model() if start else policy.model, tokenizer, out / "model", weights)
             write_metrics(out / "metrics.csv", outcome.metrics)
             wall_s, n_ranks = time.perf_counter() - started, ranks.size if ranks else 1
             manifest = _manifest(spec, inputs, out.name, outcome, learner.volume(outcome.steps), wall_s, n_ranks)
             manifest |= {"init_commit": init_commit, "truncation": learner.inputs.pairs.counts, **more}
+            manifest |= _origin(inputs)
             write_json(out / "run.json", manifest)
             store.clear()
 
@@ -137,6 +146,15 @@ def _init_name(inputs: dict[str, Path], spec: dict[str, Any]) -> str:
     """What a training starts from, as a reader may find it: a run's id, or the hub's."""
     hub = spec["init"]
     return inputs["init"].name if "init" in inputs else hub if isinstance(hub, str) else hub["repo"]
+
+
+def _origin(inputs: dict[str, Path]) -> dict[str, Any]:
+    """{origin} of the package whose weights this training or what it starts from began with; {} without one."""
+    for name in ("run.json", "manifest.json") if "init" in inputs else ():
+        file = inputs["init"] / name
+        if file.is_file() and (origin := json.loads(file.read_text(encoding="utf-8")).get("origin")):
+            return {"origin": origin}
+    return {}
 
 
 def _is_finished(spec: dict[str, Any], out: Path) -> bool:
