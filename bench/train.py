@@ -134,7 +134,7 @@ def run(
                             f"round {number + 1}/{rounds}  {label}: {result['pairs_per_s']:.2f} pairs/s, "
                             f"{result['cpu_s_per_pair']:.3f} CPU-s a pair, {result['peak_rss_mb']:.0f} MB, "
                             f"others {result['other_cores']:.2f} cores"
-                            f"{': too many to count' if result['other_cores'] > BUSY else ''}",
+                            f"{': too many' if result['other_cores'] > BUSY else ''}",
                             flush=True,
                         )
             rows = [row | stamped for (size, k), runs in found.items() for row in summary(size, k, runs)]
