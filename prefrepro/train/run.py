@@ -115,7 +115,8 @@ def _run(
             weights = whole_weights(policy.model) if ranks else None
             if is_first():
                 shutil.rmtree(folder, ignore_errors=True)
-                model = start.saved_model() if start else policy.model
+                # Not the policy's: one that computes in bfloat16 over float32 weights is not what is trained.
+                model = start.saved_model() if start and start.adapters else learner.modules["model"]
                 save_model(model, tokenizer, folder, weights, training.save_dtype)
 
         outcome = train(
