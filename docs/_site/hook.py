@@ -21,8 +21,8 @@ SECTIONS = {
     "Start": ["index.md", "quickstart.md", "concepts.md", "architecture.md", "limits.md", "faq.md"],
     "Papers": ["protocol.md", "judging.md", "contrast.md"],
     "How to": [
-        "add-method.md", "add-dataset.md", "add-judge.md", "add-table.md", "add-paper.md", "share.md", "cluster.md",
-        "sampling.md", "pocket.md", "lora.md", "costs.md",
+        "add-method.md", "add-dataset.md", "add-model.md", "add-judge.md", "add-table.md", "add-paper.md", "share.md",
+        "cluster.md", "sampling.md", "pocket.md", "lora.md", "costs.md",
     ],
     "Results": [
         "results.md", "report.md", "provenance.md", "statistics.md", "embedded-world.md", "methods-embedded.md",

@@ -107,4 +107,4 @@ def test_the_judge_of_its_page_is_probed_and_planned(checkout: Checkout) -> None
 
 
 def test_there_is_a_page_for_each_thing_that_can_be_added() -> None:
-    assert [f"add-{thing}.md" for thing in ("dataset", "judge", "method", "paper", "table")] == PAGES
+    assert [f"add-{thing}.md" for thing in ("dataset", "judge", "method", "model", "paper", "table")] == PAGES
