@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,10 @@ def load_model(
     try:
         if quantize != "none":
             return family.from_pretrained(path, **how, **_in_4_bit(quantize, dtype), device_map={"": place})
+        if place.type == "cuda" and output == "logp" and find_spec("accelerate"):
+            # Each rank of 13B would hold 48 GiB of the host's memory before. A new head is drawn on the CPU, though,
+            # which gives the same numbers everywhere.
+            return family.from_pretrained(path, **how, device_map={"": place})
         return family.from_pretrained(path, **how).to(place)
     except SafetensorError as error:
         raise UserError(
@@ -95,13 +100,21 @@ def _in_4_bit(kind: str, dtype: str) -> dict[str, Any]:
     }
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path, weights: dict[str, Any] | None = None) -> None:
+def save_model(
+    model: Any, tokenizer: Any, folder: Path, weights: dict[str, Any] | None = None, dtype: str | None = None
+) -> None:
     """safetensors weights, config and tokenizer, as `from_pretrained` reads them. Raises UserError on a full disk.
 
-    `weights`: all of them, where the model holds but a part.
+    `weights`: all of them, where the model holds but a part. `dtype`: what they are rounded to; None: the model's.
     """
     try:
+        if dtype:
+            tied = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
+            whole = (weights or model.state_dict()).items()
+            weights = {name: tensor.to(DTYPES[dtype]) for name, tensor in whole if name not in tied}
         model.save_pretrained(folder, state_dict=weights)
+        if dtype:
+            AutoConfig.from_pretrained(folder, dtype=DTYPES[dtype]).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{folder}: the model could not be saved: {error}. Next: free the disk, run again.") from error

@@ -1,19 +1,25 @@
-"""One row × column of a table as nodes: its samples and verdicts, after the training that training.py adds.
+"""One row × column of a table as nodes: its samples and verdicts, or ranked pairs, after what training.py adds.
 
 Imports neither torch nor Snakemake.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.plan.code_digest import code_digest
-from prefrepro.plan.training import Hub, Trainings, content_hash
-from prefrepro.specs.evaluation import EVALUATIONS
+from prefrepro.plan.training import Hub, Trainings, computed_in, content_hash
+from prefrepro.specs.evaluation import EVALUATIONS, LABELS, PREFERENCE
+from prefrepro.specs.method import read_method
 from prefrepro.specs.sources import read_named
-from prefrepro.specs.table import Column, Row
+from prefrepro.specs.table import HELD_OUT, Column, Row
+
+Source = tuple[str | None, Hub | None, int]
+"""(training or base model of the plan, model of the hub, seed): what answers or ranks for a row"""
 
 
 class Expander(Trainings):
@@ -28,7 +34,13 @@ class Expander(Trainings):
                 f"Known: {', '.join(known)}."
             )
         own = self.scale["evaluations"].get(column.evaluation, {})
-        return known[column.evaluation] | own | self.reading.section("evaluations").get(column.evaluation, {})
+        found = known[column.evaluation] | own | self.reading.section("evaluations").get(column.evaluation, {})
+        if (found["evaluation"] == PREFERENCE) != (column.metric in HELD_OUT):
+            raise UserError(
+                f"{self.where}, column {column.key}: metric {column.metric} and evaluation {column.evaluation} do not "
+                f"go together; {' and '.join(HELD_OUT)} are the metrics of a {PREFERENCE} evaluation, and of no other"
+            )
+        return found
 
     def external(self, row: Row) -> tuple[str | None, Hub] | None:
         """The model of a row that trains nothing, where it is to be run: (node of a package's weights, what the hub
@@ -40,6 +52,16 @@ class Expander(Trainings):
         if model["kind"] == "package":
             return self.package(name, model), ""
         return None, {key: model[key] for key in ("repo", "revision", "template") if key in model}
+
+    def sources(self, row: Row, column: Column, seeds: Iterable[int]) -> list[Source]:
+        """What answers or ranks for a row: its training of each seed, or one model; none of a number that is cited."""
+        if row.untrained:
+            inputs, model = self._base(column, 1)
+            return [(inputs.get("init"), model or None, 1)]
+        if row.external:
+            model = self.external(row)
+            return [(*model, 1)] if model else []
+        return [(self.run(row, column, seed), None, seed) for seed in seeds]
 
     def shown(self, column: Column, hashes: list[str]) -> str:
         """The prompts of these hashes, of the column's evaluation."""
@@ -79,8 +101,61 @@ class Expander(Trainings):
         of = {"model": column.model, "dataset": prompts or column.dataset}
         return self.plan.add("import", readable, spec, {"data": data}, **of)
 
+    def preference(self, column: Column, run: str | None, model: Hub | None) -> str:
+        """How a training, or a model that nobody trains here, ranks the held-out responses that the column names."""
+        evaluation = self.evaluation(column)
+        data, _ = self.dataset(column.dataset)
+        if column.metric == "top1_pct" and not self._is_ranked(data):
+            raise UserError(
+                f"{self.where}, column {column.key}: top1_pct wants groups of responses, but the data set holds pairs; "
+                "accuracy_pct counts pairs"
+            )
+        return self._ranking(column, run, model, evaluation, data)
+
+    def judge_check(self, column: Column) -> str | None:
+        """How the reward model that judges a column ranks held-out pairs; None where no reward model judges it."""
+        judge: dict[str, Any] = read_named("judges", self.judge_name(column), self.where)
+        if judge.get("scorer") != "reward-model":
+            return None
+        held_out = {"part": "eval", "by": "reward"}
+        return self._ranking(
+            column, self._judging_reward_model(column), None, held_out, self.dataset(column.dataset)[0]
+        )
+
+    def _ranking(
+        self, column: Column, run: str | None, model: Hub | None, evaluation: dict[str, Any], data: str
+    ) -> str:
+        """A preference node. What has no reference is ranked by its log-prob where the reward is asked for."""
+        node = self.plan.nodes[run] if run else None
+        trained = node if node and node.method else None
+        training = (
+            trained.spec["training"] if trained else self._training_settings(column.dataset, dict(column.training))
+        )
+        needs = read_method(trained.method).needs if trained and trained.method else {"reference": False}
+        output = needs.get("output", "logp")
+        has_reference, by = needs.get("reference", True), evaluation["by"]
+        if output == "score":
+            by = "reward"
+        elif by == "reward" and not has_reference:
+            by = "logp"
+        spec = {name: training[name] for name in (*LIMITS, "micro_batch", "threads", "logp_dtype") if name in training}
+        dtype = evaluation.get("dtype") or computed_in(training)
+        spec |= {"evaluation": PREFERENCE, "part": evaluation["part"], "by": by, "dtype": dtype, "output": output}
+        spec |= {"model": model or "", "protocol": "paper"}
+        inputs = {"data": data, **({"run": run} if run else {})}
+        if trained and has_reference:
+            spec["init"] = trained.spec["init"]
+            inputs |= {role: trained.inputs[role] for role in ("init",) if role in trained.inputs}
+            if self.plan.nodes[trained.inputs["reference"]].spec["dtype"] == dtype:
+                inputs["reference"] = trained.inputs["reference"]
+        readable = f"{node.name if node else f'untrained_{column.model}_{column.dataset}'}_{evaluation['part']}"
+        of = {"method": trained and trained.method, "model": column.model, "dataset": column.dataset}
+        return self.plan.add("preference", readable, spec, inputs, **of)
+
     def judge_name(self, column: Column) -> str:
-        """The name in config/judges of who judges a column."""
+        """The name in config/judges of who judges a column; what stands in its place where nobody does."""
+        if self.evaluation(column)["evaluation"] == PREFERENCE:
+            return LABELS
         if self.config.judge:
             return self.config.judge
         if self.config.hh_files and column.dataset == "hh":

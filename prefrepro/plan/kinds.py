@@ -61,9 +61,16 @@ KINDS = {
             "verdict", "verdicts", "judge", "verdicts", "manifest.json", "prefrepro.judge.stage:run",
             "prefrepro.judge.stage",
         ),
+        Kind(
+            "preference", "held-out preferences", "preference", "verdicts", "manifest.json",
+            "prefrepro.judge.preference:run", "prefrepro.judge.preference",
+        ),
+        _shared("distance", "distance from the reference"),
         Kind("table", "table", "table", "tables", "", "prefrepro.tables.build:run", "prefrepro.tables.build"),
     )
 }  # fmt: skip
 """In the order of the work."""
 
+VERDICTS = tuple(name for name, kind in KINDS.items() if kind.folder == "verdicts")
+"""What gives the verdicts that tables count."""
 TRAININGS = tuple(name for name, kind in KINDS.items() if kind.is_training)

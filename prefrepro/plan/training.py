@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.hub import local_files
+from prefrepro.data.hub import downloaded, local_files
 from prefrepro.data.package import ORIGIN
 from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
@@ -41,6 +41,7 @@ class Trainings:
         self.plan, self.table, self.paper, self.reading = plan, table, paper, reading
         self.config, self.scale = plan.config, plan.scale
         self.where = f"paper_tables/{table.paper}/{table.name}.yaml"
+        self.starts_from = table.start or paper.get("start", "sft")
 
     def settings(self, section: str, *more: Mapping[str, Any]) -> dict[str, Any]:
         """The paper's values, then the scale's, then the switches', then what is more special."""
@@ -61,6 +62,8 @@ class Trainings:
         spec = dict(read_named("datasets", file, self.where))
         if file == HH_FILES:
             spec["files"] = self.config.hh_files
+        elif "download" in spec and not spec.get("files"):
+            spec["files"] = downloaded(spec["download"], Path(self.config.data))
         if files := local_files(spec):
             spec["files_sha256"] = {show(path): content_hash(path) for path in files}
         if "parts" in spec and spec["kind"] != "world":  # a world makes as many rows of each part as are wanted
@@ -174,7 +177,7 @@ class Trainings:
 
     def _start(self, column: Column, seed: int) -> tuple[dict[str, str], Hub]:
         """What alignment starts from: (inputs, what the hub has of it)."""
-        if self.paper.get("start", "sft") == "base":
+        if self.starts_from == "base":
             return self._base(column, seed)
         return {"init": self._sft(column, seed)}, ""
 
@@ -272,17 +275,17 @@ class Trainings:
         inputs = {"data": data, **start}
         limits = {name: training[name] for name in LIMITS}
         if method.needs.get("reference", True):
-            spec = limits | {"dtype": _computed_in(training), "micro_batch": training["micro_batch"], "init": init}
-            spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
-            spec |= {name: training[name] for name in ("logp_dtype",) if name in training}
-            readable = f"{self.paper.get('start', 'sft')}_{column.model}_{data_name}"
+            spec = limits | {"dtype": computed_in(training), "micro_batch": training["micro_batch"], "init": init}
+            spec |= {name: training[name] for name in ("threads", "logp_dtype") if name in training}
+            readable = f"{self.starts_from}_{column.model}_{data_name}"
             of = {"model": column.model, "dataset": column.dataset}
-            inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start}, **of)
+            for role, own in self._referred(method, training, data, pairs, row.k, seed).items():
+                inputs[role] = self.plan.add("reference", readable, spec | own, {"data": data, **start}, **of)
         if method.needs.get("embeddings"):
             embedder = row.embedder or column.embedder
             inputs["embeddings"] = self._embeddings(row, embedder, column, data, limits, method.needs["embeddings"])
         if method.needs.get("reference_rewards"):
-            own = {name: training[name] for name in ("micro_batch", "threads")} | {"dtype": _computed_in(training)}
+            own = {name: training[name] for name in ("micro_batch", "threads")} | {"dtype": computed_in(training)}
             rewards = self._reference_rewards(row, column, inputs, init, limits | own, pairs, seed)
             inputs["reference_rewards"] = rewards
         if rollout:
@@ -290,6 +293,29 @@ class Trainings:
             if rollout["responses"] == "policy":
                 inputs["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
         return self._training_run("run", method, column, seed, training, hparams, inputs, init, pairs=pairs, k=row.k)
+
+    def _referred(
+        self, method: Method, training: dict[str, Any], data: str, pairs: str | None, k: int | None, seed: int
+    ) -> dict[str, dict[str, Any]]:
+        """Role -> parts of the data whose reference log-probs a run reads, and which steps read them.
+
+        `reference` has eval, and train unless a rollout makes its own, or `max_steps` may end before all rows of a
+        data set from the hub were read; then `reference_train` has the rows of these steps.
+        """
+        if method.needs["shape"] == "rollout":
+            return {"reference": {"parts": ["eval"]}}
+        source, read = self.plan.nodes[data].spec["source"], dict[str, Any]()
+        is_large = "repo" in source and "train_rows" not in source
+        if is_large and training["max_steps"] is not None and not (k and pairs):
+            drawn = training.get("rows") or method.needs.get("rows", "pairs")
+            settings = {name: training[name] for name in ("batch_size", "epochs", "max_steps")}
+            read = {"read": {"rows": drawn, "pairs": pairs, "seed": seed, **settings}}
+        found = {"reference": {"parts": ["eval"] if read else ["train", "eval"]}}
+        if read:
+            found["reference_train"] = {"parts": ["train"], **read}
+        if method.needs.get("mismatched"):
+            found["reference_mismatched"] = {"parts": ["mismatched"], **read}
+        return found
 
     def _starts_from_sft(self, start: dict[str, str]) -> bool:
         return "init" in start and self.plan.nodes[start["init"]].kind == "sft"
@@ -361,6 +387,6 @@ def _sha256(path: Path, changed_ns: int) -> str:
     return sha256_file(path)
 
 
-def _computed_in(training: dict[str, Any]) -> str:
+def computed_in(training: dict[str, Any]) -> str:
     """The dtype of a run's log-probs; the reference's are made in the same, so that a run starts at a ratio of 1."""
     return training.get("compute_dtype") or training["dtype"]

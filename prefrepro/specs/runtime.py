@@ -19,6 +19,8 @@ class Engine:
     """Keep a layer's input alone for backward and compute the rest again: a third more work, a tenth of the memory."""
     compile: bool = False
     """torch.compile of each layer. Results differ by rounding."""
+    snapshots: int = 0
+    """Models that a training keeps on its way, evenly spaced before its last step."""
 
 
 @dataclass(frozen=True, slots=True)

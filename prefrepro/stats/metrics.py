@@ -29,7 +29,7 @@ from prefrepro.stats.intervals import (
 )
 from prefrepro.stats.paired import Difference, compare_estimates, compare_scores
 from prefrepro.stats.printed import Gap, of_counts, of_one, of_several
-from prefrepro.stats.scores import PromptScores, mean_scores, pairwise_scores, rating_scores, set_name
+from prefrepro.stats.scores import PromptScores, held_out_scores, mean_scores, pairwise_scores, rating_scores, set_name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +73,8 @@ METRICS = {
     "lc_wr": Metric(mean_scores, is_fitted=True),  # AlpacaEval 2: length-controlled
     "mt_bench": Metric(rating_scores, low=1.0, high=10.0),  # mean rating
     "arena_hard_pct": Metric(mean_scores, is_fitted=True),  # weighted win rate against the baseline
+    "accuracy_pct": Metric(lambda verdicts, _: held_out_scores(verdicts, "pair")),  # pairs ranked as labelled
+    "top1_pct": Metric(lambda verdicts, _: held_out_scores(verdicts, "top_1")),  # best response of a group found
 }
 
 

@@ -107,26 +107,34 @@ def _run(
 
     # The first rank alone owns and writes; the others wait for it.
     owned = store.owned() if is_first() else contextlib.nullcontext()
-    with owned, noticed(), joined(training.is_mixed) as ranks:
+    with owned, noticed(), joined(training.is_mixed and torch.cuda.is_available()) as ranks:
         is_finished = _is_finished(spec, out)  # by the orphan of a killed workflow, while this process waited
         if ranks.any(is_finished) if ranks else is_finished:
             return
+
+        def save(folder: Path) -> None:
+            """The model as it is now; all ranks must call."""
+            weights = whole_weights(policy.model) if ranks else None
+            if is_first():
+                shutil.rmtree(folder, ignore_errors=True)
+                model = start.saved_model() if start else policy.model
+                save_model(model, tokenizer, folder, weights, training.save_dtype)
+
         outcome = train(
             learner,
             store,
             evaluate=lambda: held_out and reward_accuracy(policy, held_out, training.micro_batch),
             on_log=log if is_first() else lambda metrics: None,
+            on_snapshot=lambda step: save(out / "snapshots" / f"step-{step:06d}"),
             ranks=ranks,
             engine=runtime.engine,
         )
-        weights = whole_weights(policy.model) if ranks else None
+        save(out / "model")
         if is_first():
-            shutil.rmtree(out / "model", ignore_errors=True)
             more = {}
             if start and start.adapters:  # they stand beside the model that they are merged into
                 start.adapters.save(out / "adapter", _init_name(inputs, spec))
                 more = {"adapters": start.adapters.facts()}
-            save_model(start.saved_model() if start else policy.model, tokenizer, out / "model", weights)
             write_metrics(out / "metrics.csv", outcome.metrics)
             wall_s, n_ranks = time.perf_counter() - started, ranks.size if ranks else 1
             manifest = _manifest(spec, inputs, out.name, outcome, learner.volume(outcome.steps), wall_s, n_ranks)

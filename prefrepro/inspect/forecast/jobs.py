@@ -15,6 +15,7 @@ from prefrepro.inspect.forecast.work import (
     device_seconds,
     embedding_work,
     label_of,
+    preference_work,
     reference_reward_work,
     reference_work,
     sampling_work,
@@ -24,7 +25,12 @@ from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.forecast import STAGES, Rates
 
-SCORED_ONCE = {"reference": reference_work, "reference_rewards": reference_reward_work, "embeddings": embedding_work}
+SCORED_ONCE = {
+    "reference": reference_work,
+    "reference_rewards": reference_reward_work,
+    "embeddings": embedding_work,
+    "preference": preference_work,
+}
 """Kind -> its work, of jobs that read their texts once, without a backward pass."""
 AMOUNTS: tuple[str, ...] = (
     "sequences", "tokens", "answers", "hours", "calls", "prompt_tokens", "completion_tokens", "cost_usd",
@@ -69,7 +75,7 @@ class Forecaster:
         return self._jobs[node.id]
 
     def hours(self, node: Node) -> float | None:
-        """Of one job; None where they are not known."""
+        """The hours of one job; None where they are not known."""
         return self.job(node).amounts.get("hours")
 
     def size(self, node_id: str) -> Size:

@@ -30,7 +30,7 @@ function graph() {
     const verdicts = table.cells.flatMap((cell) => cell.seeds.map((seed) => seed.verdict)).filter((id) => nodes[id]);
     nodes[table.id] = { kind: "table", inputs: Object.fromEntries(verdicts.map((id) => [id, id])) };
   }
-  const kinds = ["data", "embeddings", "package", "base", "sft", "reference", "reference_rewards", "reward_model", "run", "sample", "verdict", "table"];
+  const kinds = ["data", "embeddings", "package", "base", "sft", "reference", "reference_rewards", "reward_model", "run", "sample", "verdict", "preference", "table"];
   const columns = kinds.map((kind) => Object.keys(nodes).filter((id) => nodes[id].kind === kind)).filter((ids) => ids.length);
   const pitch = Math.max(96, Math.floor((MAIN.clientWidth - 20) / columns.length)), step = 12, top = 44;
   const tallest = Math.max(...columns.map((ids) => ids.length));
