@@ -165,12 +165,6 @@ def config_and_scale(given: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
     return config, scale
 
 
-def read_scale(name: str) -> dict[str, Any]:
-    """config/scales/<name>.yaml, checked."""
-    where = f"config/scales/{name}.yaml"
-    return check_scale(read_mapping(ROOT / where), where)
-
-
 def check_scale(scale: dict[str, Any], where: str) -> dict[str, Any]:
     """A scale with each of its sections. Raises UserError with every problem."""
     found = checked(Annotated[Scale, Stated], scale, where)
