@@ -15,6 +15,7 @@ from prefrepro.cli import (
     explain,
     figures,
     forecast,
+    frontier,
     import_samples,
     judge,
     new_method,
@@ -32,7 +33,7 @@ from prefrepro.errors import exit_on_user_error
 
 COMMANDS = (
     plan, forecast, simulate, watch, show, collect, report, explain, verify, diff, import_samples, push, new_method,
-    check, judge, calibration, audit, theory, figures,
+    check, judge, calibration, audit, theory, figures, frontier,
 )  # fmt: skip
 """One module each, in the order of the help page."""
 EXIT_INTERRUPTED = 130

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,7 +73,29 @@ def rank(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> Ranked:
     return Ranked(found, counts, margins, own.truncation, model.commit)
 
 
-def _scored(spec: Mapping[str, Any], rows: RowFile, model: Checkpoint, output: str) -> _Scored:
+class Values(NamedTuple):
+    """What one model says of rows that are at hand."""
+
+    comparisons: list[Comparison]
+    of_row: list[list[int]]
+    values: list[float]
+
+    def compared(self, before: Values) -> list[tuple[Comparison, float, float]]:
+        """Each comparison with the log-ratios, to another model's values, of its better and its worse responses."""
+        ratios = [own - other for own, other in zip(self.values, before.values, strict=True)]
+        return [
+            (one, _best(self.of_row, ratios, one.row, one.better), _best(self.of_row, ratios, one.row, one.worse))
+            for one in self.comparisons
+        ]
+
+
+def ranked_by(spec: Mapping[str, Any], rows: Sequence[dict[str, Any]], model: Checkpoint) -> Values:
+    """Summed log-probs of every response of `rows`. Raises UserError where one is not finite."""
+    values = _scored(spec, rows, model, "logp").values.tolist()
+    return Values(comparisons(rows)[0], _places(rows), values)
+
+
+def _scored(spec: Mapping[str, Any], rows: Iterable[dict[str, Any]], model: Checkpoint, output: str) -> _Scored:
     """Raises UserError where a value is not finite."""
     tokenizer, limits = load_tokenizer(model.folder, model.template), limits_of(spec)
     policy = Policy(
@@ -99,7 +121,9 @@ def _scored(spec: Mapping[str, Any], rows: RowFile, model: Checkpoint, output: s
     return _Scored(values, torch.tensor(tokens), counts)
 
 
-def _reference(spec: Mapping[str, Any], inputs: Mapping[str, Path], rows: RowFile, own: _Scored) -> Tensor | None:
+def _reference(
+    spec: Mapping[str, Any], inputs: Mapping[str, Path], rows: Iterable[dict[str, Any]], own: _Scored
+) -> Tensor | None:
     """(S,) the reference's log-probs: as its node has them, else of the model that the run started from; None: none.
 
     Raises UserError where the node's are of other rows.
@@ -120,7 +144,7 @@ def _reference(spec: Mapping[str, Any], inputs: Mapping[str, Path], rows: RowFil
     return flat
 
 
-def _places(rows: RowFile) -> list[list[int]]:
+def _places(rows: Iterable[dict[str, Any]]) -> list[list[int]]:
     """Row -> where each of its responses stands among all, in the order of the row's file."""
     found, start = [], 0
     for row in rows:
@@ -134,7 +158,8 @@ def _places(rows: RowFile) -> list[list[int]]:
 
 
 def _margins(found: list[Comparison], of_row: list[list[int]], values: list[float]) -> list[float]:
-    def best(row: int, places: list[int]) -> float:
-        return max(values[of_row[row][place]] for place in places)
+    return [_best(of_row, values, one.row, one.better) - _best(of_row, values, one.row, one.worse) for one in found]
 
-    return [best(one.row, one.better) - best(one.row, one.worse) for one in found]
+
+def _best(of_row: list[list[int]], values: list[float], row: int, places: list[int]) -> float:
+    return max(values[of_row[row][place]] for place in places)

@@ -11,6 +11,7 @@ from typing import Any
 from prefrepro.errors import UserError
 from prefrepro.plan import notes, settings
 from prefrepro.plan.evaluation import Expander
+from prefrepro.plan.frontier import add_distances
 from prefrepro.plan.parts import parts_in_use
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.store import FILE, nodes_of, read_plan
@@ -38,6 +39,7 @@ def make_plan(given: dict[str, Any] | None = None) -> Plan:
         except UserError as error:
             plan.broken[target_of(path)] = error.problems
             plan.nodes = before  # what a broken table began, nobody wants
+    add_distances(plan)
     if not plan.tables:
         report([problem for problems in plan.broken.values() for problem in problems])
     return plan

@@ -65,6 +65,7 @@ KINDS = {
             "preference", "held-out preferences", "preference", "verdicts", "manifest.json",
             "prefrepro.judge.preference:run", "prefrepro.judge.preference",
         ),
+        _shared("distance", "distance from the reference"),
         Kind("table", "table", "table", "tables", "", "prefrepro.tables.build:run", "prefrepro.tables.build"),
     )
 }  # fmt: skip

@@ -276,11 +276,11 @@ class Trainings:
         limits = {name: training[name] for name in LIMITS}
         if method.needs.get("reference", True):
             spec = limits | {"dtype": computed_in(training), "micro_batch": training["micro_batch"], "init": init}
-            spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
-            spec |= {name: training[name] for name in ("logp_dtype",) if name in training}
+            spec |= {name: training[name] for name in ("threads", "logp_dtype") if name in training}
             readable = f"{self.starts_from}_{column.model}_{data_name}"
             of = {"model": column.model, "dataset": column.dataset}
-            inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start}, **of)
+            for role, own in self._referred(method, training, data, pairs, row.k, seed).items():
+                inputs[role] = self.plan.add("reference", readable, spec | own, {"data": data, **start}, **of)
         if method.needs.get("embeddings"):
             embedder = row.embedder or column.embedder
             inputs["embeddings"] = self._embeddings(row, embedder, column, data, limits, method.needs["embeddings"])
@@ -293,6 +293,29 @@ class Trainings:
             if rollout["responses"] == "policy":
                 inputs["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
         return self._training_run("run", method, column, seed, training, hparams, inputs, init, pairs=pairs, k=row.k)
+
+    def _referred(
+        self, method: Method, training: dict[str, Any], data: str, pairs: str | None, k: int | None, seed: int
+    ) -> dict[str, dict[str, Any]]:
+        """Role -> parts of the data whose reference log-probs a run reads, and which steps read them.
+
+        `reference` has eval, and train unless a rollout makes its own, or `max_steps` may end before all rows of a
+        data set from the hub were read; then `reference_train` has the rows of these steps.
+        """
+        if method.needs["shape"] == "rollout":
+            return {"reference": {"parts": ["eval"]}}
+        source, read = self.plan.nodes[data].spec["source"], dict[str, Any]()
+        is_large = "repo" in source and "train_rows" not in source
+        if is_large and training["max_steps"] is not None and not (k and pairs):
+            drawn = training.get("rows") or method.needs.get("rows", "pairs")
+            settings = {name: training[name] for name in ("batch_size", "epochs", "max_steps")}
+            read = {"read": {"rows": drawn, "pairs": pairs, "seed": seed, **settings}}
+        found = {"reference": {"parts": ["eval"] if read else ["train", "eval"]}}
+        if read:
+            found["reference_train"] = {"parts": ["train"], **read}
+        if method.needs.get("mismatched"):
+            found["reference_mismatched"] = {"parts": ["mismatched"], **read}
+        return found
 
     def _starts_from_sft(self, start: dict[str, str]) -> bool:
         return "init" in start and self.plan.nodes[start["init"]].kind == "sft"

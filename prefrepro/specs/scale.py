@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, Literal, Required
 
 from pydantic import AfterValidator, ValidationInfo, with_config
 from typing_extensions import TypedDict
@@ -75,7 +75,7 @@ ByKind = TypedDict(
     {
         "data": Asked, "package": Asked, "base": Asked, "sft": Asked, "run": Asked, "reward_model": Asked,
         "reference": Asked, "embeddings": Asked, "reference_rewards": Asked, "sample": Asked, "import": Asked,
-        "verdict": Asked, "preference": Asked, "table": Asked,
+        "verdict": Asked, "preference": Asked, "distance": Asked, "table": Asked,
     },
     total=False,
 )  # fmt: skip
@@ -95,6 +95,20 @@ class Engine(TypedDict, total=False):
     activation_checkpointing: Flag
     compile: Flag
     snapshots: Seed
+
+
+class Frontier(TypedDict, total=False):
+    """Whose distance from the reference `snakemake frontier` measures, and on how much."""
+
+    tables: Texts
+    """Targets"""
+    part: Literal["eval", "dev"]
+    pairs: Count
+    """Held-out rows, spread evenly over the part"""
+    prompts: Count
+    """Prompts among them that the policy answers once, at temperature 1"""
+    max_new_tokens: Count
+    seeds: Count
 
 
 @with_config(CLOSED)
@@ -124,6 +138,7 @@ class Scale(TypedDict, total=False):
     pretrained_on: dict[DatasetKey, DatasetKey]
     """Data set -> the one whose base model it takes"""
     engine: Engine
+    frontier: Frontier
 
 
 def config_and_scale(given: dict[str, Any]) -> tuple[Config, dict[str, Any]]:

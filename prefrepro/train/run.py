@@ -105,7 +105,7 @@ def _run(
 
     # The first rank alone owns and writes; the others wait for it.
     owned = store.owned() if is_first() else contextlib.nullcontext()
-    with owned, noticed(), joined(training.is_mixed) as ranks:
+    with owned, noticed(), joined(training.is_mixed and torch.cuda.is_available()) as ranks:
         is_finished = _is_finished(spec, out)  # by the orphan of a killed workflow, while this process waited
         if ranks.any(is_finished) if ranks else is_finished:
             return

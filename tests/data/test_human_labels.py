@@ -1,4 +1,4 @@
-"""The data sets of scale laptop: files of the released forms, small ones made here and, where they lie, the real ones."""
+"""The data sets of scale laptop: small files of the released forms and, where they lie, the real ones."""
 
 from __future__ import annotations
 

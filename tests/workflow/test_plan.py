@@ -329,3 +329,38 @@ def test_a_table_may_start_from_the_base_model_where_its_paper_starts_from_sft(c
     runs = [node for node in nodes if node["kind"] == "run"]
     assert not ids(nodes, "sft")
     assert {node["inputs"]["init"] for node in runs} == ids(nodes, "base")
+
+
+def test_a_reference_node_holds_what_runs_read_and_no_more() -> None:
+    """Mismatched responses and rollouts do not score train and eval again; max_steps leaves rows of the hub's data out."""
+    pocket, whole = make_plan({"scale": "pocket"}), make_plan({"scale": "paper"})
+    nodes = {node.id: node for node in pocket.needed_by(["table4"])}
+    kinds = set[tuple[str, ...]]()
+    for node in nodes.values():
+        if node.kind != "run" or not read_method(node.spec["method"]).needs.get("reference", True):
+            continue
+        needs, found = read_method(node.spec["method"]).needs, {}
+        for role in ("reference", "reference_train", "reference_mismatched"):
+            if role in node.inputs:
+                spec = nodes[node.inputs[role]].spec
+                found |= dict.fromkeys(spec["parts"], spec.get("read"))
+        settings = {name: node.spec["training"][name] for name in ("batch_size", "epochs", "max_steps")}
+        rows = node.spec["training"].get("rows") or needs.get("rows", "pairs")
+        read = {"rows": rows, "pairs": None, "seed": 1, **settings}
+        is_rollout, mismatched = needs["shape"] == "rollout", {"mismatched": read} if needs.get("mismatched") else {}
+        assert found == {"eval": None} | ({} if is_rollout else {"train": read} | mismatched)
+        kinds.add(tuple(sorted(found)))
+    assert kinds == {("eval",), ("eval", "train"), ("eval", "mismatched", "train")}
+    assert not [node for node in whole.of_kind("reference") if "read" in node.spec]
+    for plan in (pocket, whole):
+        parts = [(str(node.inputs), str(node.spec.get("read")), part) for node in plan.of_kind("reference")
+                 for part in node.spec["parts"] if part == "mismatched"]  # fmt: skip
+        assert len(parts) == len(set(parts)), "once for all runs that share a start"
+
+
+def test_the_runs_of_other_tables_do_not_change_what_a_reference_holds(checkout: Checkout) -> None:
+    before = {node["id"] for node in checkout.nodes() if node["kind"] == "reference"}
+    for path in checkout.root.glob("paper_tables/*/*.yaml"):
+        if path.stem not in ("paper", "table1"):
+            path.unlink()
+    assert {node["id"] for node in checkout.nodes() if node["kind"] == "reference"} == before

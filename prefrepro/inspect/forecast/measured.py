@@ -24,7 +24,9 @@ Group = tuple[str, ...]
 COUNTED: dict[str, Callable[[dict[str, Any]], float]] = {
     "data": lambda manifest: 1.0,
     "package": lambda manifest: 1.0,
-    "reference": lambda manifest: sum(part["sequences"] for part in manifest["truncation"].values()),
+    "reference": lambda manifest: sum(
+        part.get("scored", part["sequences"]) for part in manifest["truncation"].values()
+    ),
     "reference_rewards": lambda manifest: manifest["prompts"] * manifest["spec"]["samples"],
     "embeddings": lambda manifest: manifest["texts"],
     "preference": lambda manifest: manifest["truncation"]["sequences"],
