@@ -306,3 +306,17 @@ def test_a_model_is_saved_in_the_dtype_that_is_asked_for_and_on_its_way_where_sn
     assert names == ["step-000001", "step-000002"]
     first = load_file(out / "snapshots/step-000001/model.safetensors")
     assert any(not torch.equal(value, rounded[name]) for name, value in first.items())
+
+
+def test_what_is_saved_on_the_way_is_what_is_trained_not_what_computes(results: Path) -> None:
+    """Computed in bfloat16 over float32 weights: a snapshot and the model at the end hold the latter."""
+    roles = {"data": next((results / "data").iterdir()), "init": results / "runs/sft"}
+    out = results / "runs/mixed"
+    spec = spec_of("run", "dpo", lr=1e-4, compute_dtype="bfloat16")
+    run.align(spec, roles | {"reference": results / "reference/sft"}, out, Runtime(Engine(snapshots=1)))
+    (snapshot,) = (out / "snapshots").iterdir()
+    for folder in (out / "model", snapshot):
+        weights = load_file(folder / "model.safetensors")
+        assert {value.dtype for value in weights.values()} == {torch.float32}
+        assert any(not torch.equal(value, value.bfloat16().float()) for value in weights.values())
+        assert AutoModelForCausalLM.from_pretrained(folder, dtype="auto").dtype == torch.float32
