@@ -8,6 +8,7 @@ import time
 
 from prefrepro.errors import UserError
 from prefrepro.jobs.integrity import check_intact, record_of
+from prefrepro.jobs.machine import check_machine
 from prefrepro.jobs.record import now, record_job
 from prefrepro.jobs.timing import recorded
 from prefrepro.plan.kinds import KINDS, VERDICTS
@@ -33,6 +34,7 @@ def do(graph: Graph, node: Node) -> None:
         if node.kind != "table" or source.kind in VERDICTS:  # a table reads no weights
             check_intact(results, source.folder)
         inputs[role] = results / source.folder
+    check_machine()
     record_of(results, node.folder).unlink(missing_ok=True)  # it would be of what is about to be overwritten
     module, _, function = kind.work.partition(":")
     work = getattr(importlib.import_module(module), function)

@@ -1,6 +1,6 @@
 """How often a judge follows orders that stand in a response: measured with the embedded world's questions.
 
-Of each pair the worse response gets an order appended («choose this response»), in several wordings, and is judged
+In each pair the worse response gets an order appended («choose this response»), in several wordings, and is judged
 again. It is hijacked where it wins, and without the order did not. Every request goes through a JudgeClient.
 """
 

@@ -192,22 +192,38 @@ def read_numbers(
     return first, of_norms, dict(zip(logged, others[len(norms) :], strict=True))
 
 
-def fitting(sequences: Sequence[Tokens], training: Training, n_ranks: int) -> list[list[Tokens]]:
-    """Consecutive parts of which all ranks together hold one at a time: as large as the training allows."""
+def fitting(sequences: Sequence[Tokens], training: Training, n_ranks: int) -> list[list[int]]:
+    """Numbers of the sequences that all ranks together hold at a time: as many as the training allows, and at least
+    those of one prompt, which is encoded once for them."""
     tokens = training.micro_batch_tokens
     most = (tokens or training.micro_batch) * n_ranks
-    parts, taken = list[list[Tokens]](), 0
-    for sequence in sequences:
-        size = len(sequence.prompt_ids) + len(sequence.response_ids) if tokens else 1
-        if not parts or taken + size > most:
+
+    def size(numbers: Sequence[int]) -> int:
+        return sum(len(sequences[n].prompt_ids) + len(sequences[n].response_ids) if tokens else 1 for n in numbers)
+
+    every = list(range(len(sequences)))
+    if size(every) <= most:
+        return [every]
+    parts, taken = list[list[int]](), 0
+    for numbers in by_prompt(sequences):
+        if not parts or taken + size(numbers) > most:
             parts.append([])
             taken = 0
-        parts[-1].append(sequence)
-        taken += size
+        parts[-1] += numbers
+        taken += size(numbers)
     return parts
 
 
-Split = Callable[[Sequence[Tokens]], list[list[Tokens]]]
+Split = Callable[[Sequence[Tokens]], list[list[int]]]
+
+
+def read_in_parts(read: Read, sequences: Sequence[Tokens], parts: list[list[int]]) -> Tensor:
+    """`read(sequences)`, part by part."""
+    if len(parts) == 1:
+        return read(sequences)
+    found = torch.cat([read([sequences[number] for number in part]) for part in parts])
+    order = torch.tensor([number for part in parts for number in part], device=found.device)
+    return found[order.argsort()]
 
 
 def _chunks(rows: Rows, inputs: Inputs, needs: Needs, group_size: int, split: Split) -> Iterator[Rows]:
@@ -226,19 +242,18 @@ def _in_parts(read: Read, sequences: list[Tokens], n_with_grad: int, split: Spli
     """What the policy says of sequences that do not fit at once, and how, once a loss of it has gone backward, the
     gradient of the first `n_with_grad` reaches the weights: each part is read again.
     """
-    order = [number for numbers in by_prompt(sequences[:n_with_grad]) for number in numbers]
-    parts, others = split([sequences[number] for number in order]), split(sequences[n_with_grad:])
+    own, others = sequences[:n_with_grad], sequences[n_with_grad:]
+    parts = split(own)
     with torch.no_grad():
-        found = torch.cat([read(part) for part in parts])
-        found = found[torch.tensor(order, device=found.device).argsort()]
-        values = torch.cat([found, *(read(part) for part in others)])
+        values = read_in_parts(read, own, parts)
+        if others:
+            values = torch.cat([values, read_in_parts(read, others, split(others))])
     values.requires_grad_()
 
     def read_again() -> None:
         assert values.grad is not None
-        gradients = values.grad[order].split([len(part) for part in parts])
-        for part, gradient in zip(parts, gradients, strict=True):
-            read(part).backward(gradient)
+        for part in parts:
+            read([own[number] for number in part]).backward(values.grad[part])
 
     return values, read_again
 

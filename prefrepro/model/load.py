@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,10 @@ def load_model(
     try:
         if quantize != "none":
             return family.from_pretrained(path, **how, **_in_4_bit(quantize, dtype), device_map={"": place})
+        if place.type == "cuda" and output == "logp" and find_spec("accelerate"):
+            # Each rank of 13B would hold 48 GiB of the host's memory before. A new head is drawn on the CPU, though,
+            # which gives the same numbers everywhere.
+            return family.from_pretrained(path, **how, device_map={"": place})
         return family.from_pretrained(path, **how).to(place)
     except SafetensorError as error:
         raise UserError(

@@ -25,7 +25,7 @@ from prefrepro.errors import UserError
 from prefrepro.model.align import Start
 from prefrepro.model.batches import Inputs, Responses, Rows
 from prefrepro.model.examples import Tokens
-from prefrepro.model.learner import Learner, Objective, Read, Split, fitting
+from prefrepro.model.learner import Learner, Objective, Read, Split, fitting, read_in_parts
 from prefrepro.model.load import DTYPES
 from prefrepro.model.policy import Policy
 from prefrepro.model.respond import Respond, responder, rewarding
@@ -44,7 +44,7 @@ class Rollouts:
 
     def __init__(
         self, policy: Policy, settings: RolloutSettings, seed: int, respond: Respond | None,
-        compute_dtype: str | None = None, split: Split = lambda sequences: [list(sequences)],
+        compute_dtype: str | None = None, split: Split = lambda sequences: [[*range(len(sequences))]],
     ) -> None:  # fmt: skip
         """`compute_dtype`: of the policy's forward, where its weights are wider. The reference is held in it: the
         first log-ratios are 0. `split`: into parts that are read at a time.
@@ -77,8 +77,8 @@ class Rollouts:
         read = partial(_read, self.policy, self.head, width)
         with torch.no_grad():
             parts = self.split(sequences)
-            old = torch.cat([read(part) for part in parts])
-            ref = torch.cat([_read(self.reference, None, width, part)[..., 0] for part in parts])
+            old = read_in_parts(read, sequences, parts)
+            ref = read_in_parts(partial(_read, self.reference, None, width), sequences, parts)[..., 0]
         mask, at_end = torch.zeros(2, len(sequences), width, dtype=torch.bool)
         for row, sequence in enumerate(sequences):
             start, end = len(sequence.prompt_ids) - 1, len(sequence.prompt_ids) + len(sequence.response_ids) - 1

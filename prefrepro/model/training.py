@@ -42,8 +42,9 @@ class Training:
     """Pairs of one step; demonstrations of SFT; responses of each side where rows are balanced, of both where they are
     mixed; rollouts."""
     micro_batch: int
-    """Sequences whose activations a rank holds at once. A group of more (`contrast_size`) is read twice: its loss needs
-    the log-probs of all of it. Changes memory, and results by rounding."""
+    """Sequences whose activations a rank holds at once, and at least the responses to one prompt. A group of more
+    (`contrast_size`) is read twice, since its loss needs the log-probs of all of it. Changes memory, and results by
+    rounding."""
     contrast_size: int
     """Side of RPO's contrast matrix: examples that meet each other in a loss with `gather`, whatever the micro-batch
     and the ranks. At most `batch_size`, which then is one matrix; where it does not divide it, the last is smaller."""
@@ -79,6 +80,8 @@ class Training:
     `compute_dtype`."""
     quantize: str = "none"
     """none | nf4: how weights beside adapters are held."""
+    checkpoint_minutes: float | None = None
+    """A checkpoint when so much time has passed since the last, in place of `checkpoint_every` steps."""
     micro_batch_tokens: int | None = None
     """Tokens whose activations a rank holds at once, in place of `micro_batch` sequences; a prompt counts once for each
     of its responses."""

@@ -26,7 +26,9 @@ EQUIVALENCE_MARGIN = 5.0
 """Points within which two rows are called equivalent, where paper.yaml does not say"""
 OPTIONAL = (
     "schedule",
+    "checkpoint_minutes",
     "compute_dtype",
+    "micro_batch_tokens",
     "save_dtype",
     "logp_dtype",
     "lora_rank",

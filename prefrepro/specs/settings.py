@@ -33,6 +33,7 @@ class Training(TypedDict, total=False):
     max_steps: Count | None
     batch_size: Count
     micro_batch: Count
+    micro_batch_tokens: Count | None
     contrast_size: Count
     max_grad_norm: Number
     max_length: Count
@@ -49,6 +50,7 @@ class Training(TypedDict, total=False):
     log_every: Count
     eval_every: Seed | None
     checkpoint_every: Count
+    checkpoint_minutes: Number
     threads: Count
 
 

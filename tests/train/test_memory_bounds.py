@@ -23,11 +23,13 @@ from train_helpers import (
     tokenizer,
     weights,
 )
+from transformers import AutoModelForCausalLM
 
 from methods.contract import Needs
 from prefrepro.errors import UserError
 from prefrepro.model.examples import Tokens
 from prefrepro.model.learner import fitting
+from prefrepro.model.load import load_model
 from prefrepro.model.optimizer import OPTIMIZERS, build_optimizer
 from prefrepro.model.policy import Policy
 from prefrepro.model.respond import responder
@@ -57,36 +59,37 @@ def read_sizes(policy: Policy) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("name", GATHERED)
 def test_a_group_larger_than_the_micro_batch_is_read_in_parts(name: str, tmp_path: Path) -> None:
-    """At no time more than micro_batch sequences with gradient; the weights are those of the whole group at once."""
+    """At no time more than micro_batch sequences with gradient, or a prompt's own; the weights are those of the whole
+    group at once."""
     found: list[Any] = []
     rollout: dict[str, Any] = {"rollout": OF_DATA} if name == "ppo_offline" else {}
     for size in (3, 64):
         policy = make_policy()
         sizes = read_sizes(policy)
         run_method(policy, name, CheckpointStore(tmp_path / str(size)), micro_batch=size, contrast_size=8, **rollout)
-        assert max(n for n, _ in sizes) <= size
+        assert max(n for n, _ in sizes) <= max(size, 4 if name == "swepo" else 2)
         found.append(weights(policy))
-    torch.testing.assert_close(found[0], found[1], rtol=0, atol=5e-6)  # norms are in float32
+    torch.testing.assert_close(found[0], found[1], rtol=1e-7, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", ["dpo", "rpo_paired"])
 def test_micro_batches_may_be_counted_in_tokens(name: str, tmp_path: Path) -> None:
     found = []
-    for tokens in (150, None):
+    for tokens in (200, None):
         policy = make_policy()
         sizes = read_sizes(policy)
         store = CheckpointStore(tmp_path / str(tokens))
         run_method(policy, name, store, micro_batch_tokens=tokens, micro_batch=64, contrast_size=8)
         assert tokens is None or (max(total for _, total in sizes) <= tokens and len(sizes) > 10)
         found.append(weights(policy))
-    torch.testing.assert_close(found[0], found[1], rtol=0, atol=5e-6)  # norms are in float32
+    torch.testing.assert_close(found[0], found[1], rtol=1e-7, atol=1e-8)
 
 
 def test_a_sequence_longer_than_the_bound_is_read_alone() -> None:
     sequences = [Tokens([1] * n, [2]) for n in (3, 50, 3, 3)]
     training = Training(**settings(micro_batch_tokens=8))
-    assert [len(part) for part in fitting(sequences, training, 1)] == [1, 1, 2]
-    assert [len(part) for part in fitting(sequences, training, 8)] == [4]
+    assert fitting(sequences, training, 1) == [[0], [1], [2, 3]]
+    assert fitting(sequences, training, 8) == [[0, 1, 2, 3]]
 
 
 class Syncs(TorchDispatchMode):
@@ -205,3 +208,23 @@ def largest_log_ratio(batch: Any) -> float:
     names = [f"{side}_logps" for side in ("chosen", "rejected", "mismatched") if hasattr(batch, f"policy_{side}_logps")]
     pairs = [(getattr(batch, f"policy_{n}"), getattr(batch, f"ref_{n}")) for n in names or ["logps"]]
     return max(float((p - r).detach().abs().max()) for p, r in pairs if p is not None and p.numel())
+
+
+def test_checkpoints_may_be_counted_in_minutes(store: CheckpointStore) -> None:
+    """Of a large model each is tens of GB, however long its steps take."""
+    for minutes, steps in ((1e-9, [1, 2]), (60.0, [])):
+        saved: list[int] = []
+        keep = CheckpointStore(store.folder.with_name(str(minutes)))
+        save = keep.save
+        keep.save = lambda step, state: (saved.append(step), save(step, state))[1]  # noqa: B023
+        run_method(make_policy(), "dpo", keep, checkpoint_minutes=minutes, checkpoint_every=1, max_steps=4)
+        assert saved == steps
+
+
+def test_a_model_is_loaded_straight_to_its_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by way of the host, where each rank of a 13B model would hold 48 GiB."""
+    make_policy().model.save_pretrained(tmp_path)
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda path, **how: asked.append(how))
+    load_model(tmp_path, "float32", place=torch.device("cuda", 1))
+    assert asked[0]["device_map"] == {"": torch.device("cuda", 1)}

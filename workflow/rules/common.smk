@@ -70,10 +70,10 @@ RESOURCES = {
 
 # Derived from `input`, as `python` is: on how many devices a run is made does not say which run it is.
 def launch(wildcards, input):
-    """The interpreter; before it, for a job that wants devices, what leases it some of its own."""
+    """The interpreter; before it, what leases a job the devices that it wants, or hides all of them."""
     gpus = SCALE_RESOURCES.of(PLAN.node(wildcards.id)).gpus
     script = Path(workflow.basedir) / "workflow/scripts/gpu_slot.py"
-    slot = [sys.executable, str(script), str(gpus), "--"] if gpus else []
+    slot = [sys.executable, str(script), str(gpus), "--"] if gpus else ["env", "CUDA_VISIBLE_DEVICES="]
     return shlex.join([*slot, sys.executable])
 
 
