@@ -12,6 +12,7 @@ from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.plan.code_digest import code_digest
+from prefrepro.plan.nodes import Node
 from prefrepro.plan.training import Hub, Trainings, computed_in, content_hash
 from prefrepro.specs.evaluation import EVALUATIONS, LABELS, PREFERENCE
 from prefrepro.specs.method import read_method
@@ -146,11 +147,20 @@ class Expander(Trainings):
         if trained and has_reference:
             spec["init"] = trained.spec["init"]
             inputs |= {role: trained.inputs[role] for role in ("init",) if role in trained.inputs}
-            if self.plan.nodes[trained.inputs["reference"]].spec["dtype"] == dtype:
-                inputs["reference"] = trained.inputs["reference"]
+            reference = self.plan.nodes[trained.inputs["reference"]]
+            if reference.spec["dtype"] == dtype:
+                inputs["reference"] = self._with_part(reference, evaluation["part"])
         readable = f"{node.name if node else f'untrained_{column.model}_{column.dataset}'}_{evaluation['part']}"
         of = {"method": trained and trained.method, "model": column.model, "dataset": column.dataset}
         return self.plan.add("preference", readable, spec, inputs, **of)
+
+    def _with_part(self, reference: Node, part: str) -> str:
+        """The node of this reference that has a part of the data: `reference`, or one for all runs that share it."""
+        if part in reference.spec["parts"]:
+            return reference.id
+        own = {key: value for key, value in reference.spec.items() if key not in ("kind", "code_digest", "read")}
+        of = {"model": reference.model, "dataset": reference.dataset}
+        return self.plan.add("reference", reference.name, own | {"parts": [part]}, reference.inputs, **of)
 
     def judge_name(self, column: Column) -> str:
         """The name in config/judges of who judges a column; what stands in its place where nobody does."""

@@ -77,7 +77,7 @@ def train(
     window_start, window_tokens = time.perf_counter(), 0
     last_saved = time.monotonic()
 
-    def is_checkpoint_due(step: int) -> bool:
+    def is_due(step: int) -> bool:
         if training.checkpoint_minutes is None:
             return step % training.checkpoint_every == 0
         is_time = time.monotonic() - last_saved >= 60 * training.checkpoint_minutes
@@ -93,9 +93,10 @@ def train(
         last_loss = done.means.get("loss", last_loss)
         tokens, window_tokens = tokens + done.tokens, window_tokens + done.tokens
         bar.update()
-        is_evaluated = step == steps or (training.eval_every and step % training.eval_every == 0)
+        every = training.eval_every
+        is_measured = every is not None and (step == steps or (every > 0 and step % every == 0))
         with failures.memory(step, prompts):
-            evaluated = evaluate() if is_evaluated and training.eval_every is not None else None
+            evaluated = evaluate() if is_measured else None
         if (done.means and (step % training.log_every == 0 or step == steps)) or evaluated is not None:
             now = time.perf_counter()
             entry = {"step": step, **done.means}
@@ -109,7 +110,7 @@ def train(
         if step in snapshots:
             on_snapshot(step)
         is_asked_to_go = ranks.any(preempted()) if ranks else preempted()
-        if step < steps and (is_asked_to_go or is_checkpoint_due(step)):
+        if step < steps and (is_asked_to_go or is_due(step)):
             spent = time.perf_counter() - started
             plain = {"tokens": tokens, "train_s": spent, "metrics": metrics, "skipped": failures.skipped}
             state.save(step, plain)

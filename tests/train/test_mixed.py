@@ -4,6 +4,7 @@ is to float32."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +19,8 @@ from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import Outcome, train
 from prefrepro.train.ranks import joined
 
-SHAPE = {"num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 32, "num_hidden_layers": 2}
-MIXED = {"compute_dtype": "bfloat16", "model_dtype": torch.float32}
+SHAPE: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 32, "num_hidden_layers": 2}
+MIXED: dict[str, Any] = {"compute_dtype": "bfloat16", "model_dtype": torch.float32}
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def store(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path / "checkpoints")
 
 
-def mixed_run(store: CheckpointStore, name: str = "rpo_paired", **changes: object) -> tuple[Policy, Outcome]:
+def mixed_run(store: CheckpointStore, name: str = "rpo_paired", **changes: Any) -> tuple[Policy, Outcome]:
     policy = make_policy(dtype=torch.float32, **SHAPE)
     training = training_of(settings(max_steps=6, **{"compute_dtype": "bfloat16"} | changes))
     return policy, train(learner_of(policy, method_of(name), training), store)
@@ -48,7 +49,7 @@ def test_near_float32_and_saved_in_float32(store: CheckpointStore) -> None:
 @pytest.mark.parametrize("name", ["rpo_paired", "swepo", "bradley_terry", "ppo"])
 def test_as_fsdp_computes_it(name: str, tmp_path: Path) -> None:
     """The same training by FSDP on one rank: it packs sequences in another order, so roundings differ."""
-    more = {"rollout": OF_DATA, "max_grad_norm": 0.5} if name == "ppo" else {}
+    more: dict[str, Any] = {"rollout": OF_DATA, "max_grad_norm": 0.5} if name == "ppo" else {}
     with joined(is_wanted=True) as ranks:
         trained(ranks, tmp_path / "fsdp", name, **MIXED, **more)
     trained(None, tmp_path / "own", name, **MIXED, **more)

@@ -75,7 +75,7 @@ class Forecaster:
         return self._jobs[node.id]
 
     def hours(self, node: Node) -> float | None:
-        """Of one job; None where they are not known."""
+        """The hours of one job; None where they are not known."""
         return self.job(node).amounts.get("hours")
 
     def size(self, node_id: str) -> Size:
