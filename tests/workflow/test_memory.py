@@ -106,7 +106,10 @@ def test_a_job_on_too_small_a_device_is_refused_before_it_loads(monkeypatch: pyt
                 check_machine(plan, a_run(plan))
 
 
-def test_the_forecast_lists_what_trainings_need(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["forecast", "--memory", "table1", "scale=paper"])
+def test_the_forecast_lists_what_trainings_need(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["prefrepro", "forecast", "--memory", "table1", "scale=paper"])
+    main()
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("| run ppo_llama2-13b_hh | 2 × 139 | ") and " | yes | " in line for line in lines)
+    assert any(line.startswith("| sft sft_mistral-7b_hh | 1 × 139 | ") and " | yes | " in line for line in lines)
