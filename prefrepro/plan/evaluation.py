@@ -155,7 +155,7 @@ class Expander(Trainings):
         own = self.plan.nodes[run.inputs["reference"]]
         if part in own.spec["parts"] and dtype == own.spec["dtype"]:
             return own.id
-        spec = {key: value for key, value in own.spec.items() if key not in ("kind", "code_digest")}
+        spec = {key: value for key, value in own.spec.items() if key not in ("kind", "code_digest", "read")}
         spec |= {"parts": [part], "dtype": dtype}
         return self.plan.add("reference", own.name, spec, own.inputs, model=own.model, dataset=own.dataset)
 

@@ -121,11 +121,12 @@ def test_your_own_loss_data_and_model_become_a_table(checkout: Checkout) -> None
 
     follow("your-own.md", checkout)
 
-    cells = read_csv(checkout.root / "results" / "mine" / "cells.csv", "cells").set_index("row")
-    assert set(cells.index) == {"sft", "dpo", "mine"}
-    assert cells.loc["mine", "value"] == cells.loc["dpo", "value"]
-    assert cells.loc["mine", "n"] == 32
+    cells = read_csv(checkout.root / "results" / "mine" / "cells.csv", "cells").set_index(["column", "row"])
+    for column in ("accuracy", "win-rate"):
+        assert set(cells.loc[column].index) == {"sft", "dpo", "mine"}
+        assert cells.loc[(column, "mine"), "value"] == cells.loc[(column, "dpo"), "value"]
+    assert cells.loc[("win-rate", "mine"), "n"] == 32
 
 
 def test_there_is_a_page_for_each_thing_that_can_be_added() -> None:
-    assert [f"add-{thing}.md" for thing in ("dataset", "judge", "method", "paper", "table")] == ADD
+    assert [f"add-{thing}.md" for thing in ("dataset", "judge", "method", "model", "paper", "table")] == ADD
