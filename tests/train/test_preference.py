@@ -167,8 +167,8 @@ def test_without_a_reference_there_is_no_reward(tmp_path: Path, inputs: Inputs) 
     del inputs["reference"]
     ranking(tmp_path / "out", inputs, by="logp")
     margins = read_csv(tmp_path / "out" / "margins.csv", "margins")
-    assert margins["reward"].isna().all()
-    assert margins["logp"].notna().all()
+    assert bool(margins["reward"].isna().all())
+    assert bool(margins["logp"].notna().all())
 
 
 def test_groups_are_ranked_pair_by_pair_and_by_their_best(tmp_path: Path, inputs: Inputs) -> None:
@@ -205,8 +205,8 @@ def test_top1_of_pairs_is_refused(tmp_path: Path, inputs: Inputs) -> None:
 def test_a_reward_model_is_ranked_by_its_score(tmp_path: Path, inputs: Inputs) -> None:
     ranking(tmp_path / "out", inputs | {"run": checkpoint(tmp_path / "rm", "score")}, output="score")
     margins = read_csv(tmp_path / "out" / "margins.csv", "margins")
-    assert margins["logp"].isna().all()
-    assert margins["reward"].abs().min() > 0
+    assert bool(margins["logp"].isna().all())
+    assert (margins["reward"].to_numpy() != 0).all()
 
 
 @pytest.mark.parametrize(("part", "rows"), [("dev", None), ("eval", [])])
