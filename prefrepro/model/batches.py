@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -196,7 +197,7 @@ def _picked(reference: Tensor | None, rows: list[int], side: int, like: Tensor) 
 
 def _present(logps: Tensor) -> Tensor:
     """Reference log-probs of rows that a step reads. Raises UserError where one is NaN: its node did not compute it."""
-    if logps.isnan().any():
+    if np.isnan(logps.numpy()).any():  # they are on the CPU: torch would count as a wait for the device
         raise UserError(
             f"{int(logps.isnan().sum())} of the {logps.numel()} reference log-probs that this step reads are NaN; "
             "expected numbers. The reference was computed for a training that reads other rows, or its model gives no "

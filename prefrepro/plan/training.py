@@ -299,8 +299,9 @@ class Trainings:
     ) -> dict[str, dict[str, Any]]:
         """Role -> parts of the data whose reference log-probs a run reads, and which steps read them.
 
-        `reference` has eval, and train unless a rollout makes its own, or `max_steps` may end before all rows of a
-        data set from the hub were read; then `reference_train` has the rows of these steps.
+        `reference` has eval where accuracy is measured on it, and train unless a rollout makes its own. Where
+        `max_steps` may end before all rows of a data set from the hub were read, `reference_train` has those of these
+        steps.
         """
         if method.needs["shape"] == "rollout":
             return {"reference": {"parts": ["eval"]}}
@@ -310,7 +311,8 @@ class Trainings:
             drawn = training.get("rows") or method.needs.get("rows", "pairs")
             settings = {name: training[name] for name in ("batch_size", "epochs", "max_steps")}
             read = {"read": {"rows": drawn, "pairs": pairs, "seed": seed, **settings}}
-        found = {"reference": {"parts": ["eval"] if read else ["train", "eval"]}}
+        parts = ["train"] if training.get("eval_every", 0) is None else ["train", "eval"]
+        found = {"reference": {"parts": ["eval"] if read else parts}}
         if read:
             found["reference_train"] = {"parts": ["train"], **read}
         if method.needs.get("mismatched"):

@@ -25,16 +25,9 @@ DEFAULTS = {"engine": "transformers", "seed_per": "draw"}
 EQUIVALENCE_MARGIN = 5.0
 """Points within which two rows are called equivalent, where paper.yaml does not say"""
 OPTIONAL = (
-    "schedule",
-    "compute_dtype",
-    "save_dtype",
-    "logp_dtype",
-    "lora_rank",
-    "quantize",
-    "generations",
-    "stop_at",
-    *DEFAULTS,
-)
+    "schedule", "compute_dtype", "save_dtype", "logp_dtype", "lora_rank", "quantize", "generations", "stop_at",
+    "micro_batch_tokens", "checkpoint_minutes", *DEFAULTS,
+)  # fmt: skip
 """Settings that a paper may leave out"""
 
 

@@ -129,4 +129,4 @@ def test_your_own_loss_data_and_model_become_a_table(checkout: Checkout) -> None
 
 
 def test_there_is_a_page_for_each_thing_that_can_be_added() -> None:
-    assert [f"add-{thing}.md" for thing in ("dataset", "judge", "method", "paper", "table")] == ADD
+    assert [f"add-{thing}.md" for thing in ("dataset", "judge", "method", "model", "paper", "table")] == ADD

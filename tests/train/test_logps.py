@@ -158,5 +158,5 @@ def test_optimizers_by_name() -> None:
     weight = torch.nn.Parameter(torch.zeros(2))
     rmsprop = build_optimizer([weight], {"optimizer": "rmsprop", "lr": 5e-7})
     assert isinstance(rmsprop, torch.optim.RMSprop)
-    assert rmsprop.defaults == torch.optim.RMSprop([weight], lr=5e-7).defaults
+    assert rmsprop.defaults == torch.optim.RMSprop([weight], lr=5e-7, foreach=False).defaults
     assert isinstance(build_optimizer([weight], {"optimizer": "adamw", "lr": 5e-7}), torch.optim.AdamW)

@@ -69,7 +69,7 @@ def test_a_group_larger_than_the_micro_batch_is_read_in_parts(name: str, tmp_pat
         run_method(policy, name, CheckpointStore(tmp_path / str(size)), micro_batch=size, contrast_size=8, **rollout)
         assert max(n for n, _ in sizes) <= max(size, 4 if name == "swepo" else 2)
         found.append(weights(policy))
-    torch.testing.assert_close(found[0], found[1], rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-7, atol=1e-6 if rollout else 1e-8)
 
 
 @pytest.mark.parametrize("name", ["dpo", "rpo_paired"])

@@ -302,7 +302,23 @@ def test_a_model_is_saved_in_the_dtype_that_is_asked_for_and_on_its_way_where_sn
     whole, rounded = (load_file(results / f"runs/{name}/model/model.safetensors") for name in ("whole", "rounded"))
     assert all(torch.equal(value.to(torch.bfloat16), rounded[name]) for name, value in whole.items())
     assert AutoModelForCausalLM.from_pretrained(out / "model", dtype="auto").dtype == torch.bfloat16
+    run.align(spec | {"seed": 2}, roles, results / "runs/second", Runtime(Engine(snapshots=2)))
+    assert not (results / "runs/second/snapshots").exists(), "of the first seed alone, unless more are asked for"
     names = sorted(path.name for path in (out / "snapshots").iterdir())
     assert names == ["step-000001", "step-000002"]
     first = load_file(out / "snapshots/step-000001/model.safetensors")
     assert any(not torch.equal(value, rounded[name]) for name, value in first.items())
+
+
+def test_what_is_saved_on_the_way_is_what_is_trained_not_what_computes(results: Path) -> None:
+    """Computed in bfloat16 over float32 weights: a snapshot and the model at the end hold the latter."""
+    roles = {"data": next((results / "data").iterdir()), "init": results / "runs/sft"}
+    out = results / "runs/mixed"
+    spec = spec_of("run", "dpo", lr=1e-4, compute_dtype="bfloat16")
+    run.align(spec, roles | {"reference": results / "reference/sft"}, out, Runtime(Engine(snapshots=1)))
+    (snapshot,) = (out / "snapshots").iterdir()
+    for folder in (out / "model", snapshot):
+        weights = load_file(folder / "model.safetensors")
+        assert {value.dtype for value in weights.values()} == {torch.float32}
+        assert any(not torch.equal(value, value.bfloat16().float()) for value in weights.values())
+        assert AutoModelForCausalLM.from_pretrained(folder, dtype="auto").dtype == torch.float32

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from checkout import Checkout, Nodes, changed, counts, hh_rows, ids, write_hh
+from shared import SHARED
 
 from prefrepro.files import show
 from prefrepro.plan.build import make_plan
@@ -332,7 +333,7 @@ def test_a_table_may_start_from_the_base_model_where_its_paper_starts_from_sft(c
 
 
 def test_a_reference_node_holds_what_runs_read_and_no_more() -> None:
-    """Mismatched responses and rollouts do not score train and eval again; max_steps leaves rows of the hub's data out."""
+    """Mismatched responses and rollouts do not score train and eval again; max_steps leaves out rows of the hub."""
     pocket, whole = make_plan({"scale": "pocket"}), make_plan({"scale": "paper"})
     nodes = {node.id: node for node in pocket.needed_by(["table4"])}
     kinds = set[tuple[str, ...]]()
@@ -364,3 +365,20 @@ def test_the_runs_of_other_tables_do_not_change_what_a_reference_holds(checkout:
         if path.stem not in ("paper", "table1"):
             path.unlink()
     assert {node["id"] for node in checkout.nodes() if node["kind"] == "reference"} == before
+
+
+def test_a_ranked_part_has_one_reference_for_all_runs_that_share_a_start() -> None:
+    plan = make_plan({"scale": "laptop", "data": str(SHARED / "data")})
+    ranked = [node for node in plan.of_kind("preference") if "reference" in node.inputs]
+    if not ranked:
+        pytest.skip(f"{SHARED}/data is absent: the real files are not shipped with the code")
+    used: dict[tuple[str, str, str], set[str]] = {}
+    for node in ranked:
+        reference = plan.nodes[node.inputs["reference"]]
+        assert reference.spec["parts"] == [node.spec["part"]]
+        used.setdefault((str(reference.inputs), node.spec["part"], str(reference.spec["dtype"])), set()).add(
+            reference.id
+        )
+    assert {len(nodes) for nodes in used.values()} == {1} and {"eval", "dev"} == {part for _, part, _ in used}
+    runs = [plan.nodes[node.inputs["run"]] for node in ranked]
+    assert {tuple(plan.nodes[run.inputs["reference"]].spec["parts"]) for run in runs} == {("train",)}

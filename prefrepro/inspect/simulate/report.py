@@ -9,13 +9,12 @@ from typing import Any
 from tabulate import tabulate
 
 from prefrepro.inspect.forecast.jobs import HOUR
+from prefrepro.inspect.forecast.lines import TOGETHER
 from prefrepro.inspect.simulate.engine import Capacity, Span, Task, longest_path
 from prefrepro.inspect.simulate.tasks import API_CALLS_PER_S, TABLE_S, Job
 from prefrepro.plan.kinds import VERDICTS
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.profile import Profile
-
-TOGETHER = "together"
 
 
 @dataclass(frozen=True, slots=True)
