@@ -5,6 +5,7 @@ Imports neither torch nor Snakemake.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from prefrepro.errors import UserError
@@ -88,6 +89,8 @@ class Expander(Trainings):
         """The verdicts on a sample set."""
         name = self.judge_name(column)
         judge = read_named("judges", name, self.where)
+        if self.config.repeat:
+            judge |= {"repeat": asdict(self.config.repeat)}
         evaluation = {k: v for k, v in self.evaluation(column).items() if k not in ("judge", "prompts")}
         kind = evaluation["evaluation"]
         protocol = self.config.protocol if kind == "pairwise" else "paper"
