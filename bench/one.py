@@ -10,6 +10,7 @@ from pathlib import Path
 from prefrepro.errors import exit_on_user_error
 from prefrepro.jobs.threads import let_waiting_threads_sleep
 
+IN_BFLOAT16 = ("ours_bf16", "trl_defaults")
 MATRIX = 1024
 """Side of the product that gives the rate: what two cores do best."""
 
@@ -36,7 +37,8 @@ def main() -> None:
     figures = clock.result(rows_per_step)
     rows = [row.lengths for row in workload.rows()]
     bound = step_flops(size.shape, rows) / len(rows)
-    rate = matmul_rate(torch.device("cpu"), MATRIX, torch.float32)
+    dtype = torch.bfloat16 if candidate in IN_BFLOAT16 else torch.float32
+    rate = matmul_rate(torch.device("cpu"), MATRIX, dtype)
     figures |= {"flops_share": figures["pairs_per_s"] * bound / rate, "matmul_tflops": rate / 1e12}
     result = {"candidate": candidate, **figures, "losses": clock.losses}
     Path(out).write_text(json.dumps(result), encoding="utf-8")

@@ -39,7 +39,7 @@ def method_of(k: int) -> tuple[Any, Any]:
     return module, module.Hparams(beta=beta)
 
 
-def training(workload: Workload) -> Training:
+def training(workload: Workload, compute_dtype: str | None = None) -> Training:
     """One optimiser step is one forward pass, as TRL's."""
     return Training(
         optimizer="rmsprop",
@@ -56,6 +56,7 @@ def training(workload: Workload) -> Training:
         truncation_mode="keep_end",
         cut_prompts="with_response",
         dtype="float32",
+        compute_dtype=compute_dtype,
         log_every=1,
         eval_every=0,
         checkpoint_every=workload.steps + 1,
@@ -76,12 +77,16 @@ def as_rows(flat: Tensor, k: int) -> Tensor:
     return flat.view(2, -1).T if k == 2 else flat.view(-1, k)
 
 
-def _trained(workload: Workload, folder: Path, clock: Clock, layout: Layout) -> None:
+def _trained(workload: Workload, folder: Path, clock: Clock, layout: Layout, compute_dtype: str | None = None) -> None:
     policy = Policy(load_model(folder, "float32"), PAD, layout=layout)
-    inputs = with_reference(workload.inputs(workload.rows()), policy, BATCH * workload.k)
+    reference = Policy(load_model(folder, compute_dtype), PAD, layout=layout) if compute_dtype else policy
+    inputs = with_reference(workload.inputs(workload.rows()), reference, BATCH * workload.k)
+    del reference
     method, hp = method_of(workload.k)
     with tempfile.TemporaryDirectory() as checkpoints:
-        learner = Learner(policy, Objective(method.loss, hp, NEEDS[workload.k]), inputs, training(workload), SEED)
+        learner = Learner(
+            policy, Objective(method.loss, hp, NEEDS[workload.k]), inputs, training(workload, compute_dtype), SEED
+        )
         store = CheckpointStore(Path(checkpoints))
         train(learner, store, on_log=lambda metrics: clock.tick(metrics[-1]["loss"]))
 
@@ -89,6 +94,11 @@ def _trained(workload: Workload, folder: Path, clock: Clock, layout: Layout) -> 
 def ours(workload: Workload, folder: Path, clock: Clock) -> None:
     """The default path: reference from disk, every unique token once."""
     _trained(workload, folder, clock, "shared")
+
+
+def ours_bf16(workload: Workload, folder: Path, clock: Clock) -> None:
+    """The default path in bfloat16, reference and policy, over float32 weights."""
+    _trained(workload, folder, clock, "shared", "bfloat16")
 
 
 def ours_packed(workload: Workload, folder: Path, clock: Clock) -> None:

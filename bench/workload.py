@@ -43,13 +43,17 @@ class Size:
     """Timed optimiser steps: a large vocabulary takes longer"""
     warmup: int
     """Steps before them that are not timed"""
+    tied: bool = False
+    """Whether the head is the embedding's weights"""
 
 
 SIZES = {
     "2k": Size(Shape(**LAYERS, **HEADS, vocab_size=2048), (16, 256), (16, 256), 6, 2),
     "32k": Size(Shape(**LAYERS, **HEADS, vocab_size=32000), (16, 256), (16, 256), 2, 1),
+    "smollm2": Size(Shape(30, 576, 1536, 9, 3, 49152), (16, 256), (16, 256), 2, 1, tied=True),
     "tiny": Size(Shape(**TINY, **HEADS, vocab_size=64), (8, 16), (2, 12), 2, 1),
 }
+"""smollm2: SmolLM2-135M's; 408 tokens a pair on average, as real ones of HH have."""
 NEEDS = {
     2: Needs(shape="paired", reference=True),
     4: Needs(shape="ranked", reference=True, rows="groups"),
@@ -132,7 +136,7 @@ def make_model(size: Size, folder: Path) -> Path:
         **asdict(size.shape),
         max_position_embeddings=1024,
         initializer_range=0.06,
-        tie_word_embeddings=False,
+        tie_word_embeddings=size.tied,
         pad_token_id=PAD,
         bos_token_id=BOS,
         eos_token_id=EOS,

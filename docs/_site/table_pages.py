@@ -15,6 +15,8 @@ METRICS = {
     "lc_wr": "AlpacaEval length-controlled win rate in percent",
     "mt_bench": "MT-Bench, mean rating from 1 to 10",
     "arena_hard_pct": "Arena-Hard win rate in percent",
+    "accuracy_pct": "held-out pairs ranked as labelled, in percent",
+    "top1_pct": "held-out groups whose best response is ranked first, in percent",
 }
 
 
@@ -82,6 +84,8 @@ def _printed(table: Table) -> str:
 def _made_of(row: Row) -> str:
     if row.external:
         return f"released weights, `{row.external}`"
+    if row.untrained:
+        return "the model as it is"
     given = ", ".join(f"{key} {value}" for key, value in row.hparams.items())
     selected = f", pairs {row.pairs}" if row.pairs else ""
     return f"[{row.method}](../methods/{row.method}.md){f' ({given})' if given else ''}{selected}"

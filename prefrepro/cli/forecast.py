@@ -10,7 +10,6 @@ from prefrepro.errors import UserError
 from prefrepro.files import write_text
 from prefrepro.inspect.forecast.budget import refuse_over_budget
 from prefrepro.inspect.forecast.lines import Forecast, forecast
-from prefrepro.inspect.forecast.report import as_csv, as_json, as_markdown, as_text
 
 EXAMPLES = """
 prefrepro forecast table1
@@ -28,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the forecast. Raises UserError for unknown targets, and where budget_usd does not suffice."""
+    from prefrepro.inspect.forecast.report import as_csv, as_json, as_markdown, as_text  # jinja2: not for a help page
+
     plan, targets = plan_and_targets(arguments)
     found = forecast(plan, targets)
     if arguments.write:

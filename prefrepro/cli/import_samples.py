@@ -103,7 +103,7 @@ def _place(plan: Plan, place: str) -> tuple[str, Node, str, str]:
 def _prompts(plan: Plan, table: Node, column: str) -> Path:
     """prompts.jsonl that the other rows of a column answer; it is there once the data were built."""
     cells = [cell for cell in table.spec["cells"] if cell["column"] == column]
-    judged = [cell["verdict_ids"][0] for cell in cells if cell["verdict_ids"]]
+    judged = [cell["verdict_ids"][0] for cell in cells if cell["sample_ids"]]
     if not judged:
         raise UserError(f"no row of column {column} is judged at this scale; expected one to take the prompts from")
     data = plan.node(plan.node(plan.node(judged[0]).inputs["sample"]).inputs["data"])

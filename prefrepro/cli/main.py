@@ -15,6 +15,7 @@ from prefrepro.cli import (
     explain,
     figures,
     forecast,
+    frontier,
     import_samples,
     judge,
     new_method,
@@ -22,6 +23,7 @@ from prefrepro.cli import (
     push,
     report,
     show,
+    show_batch,
     simulate,
     theory,
     verify,
@@ -31,8 +33,8 @@ from prefrepro.cli.parser import Commands, Parser, add_module
 from prefrepro.errors import exit_on_user_error
 
 COMMANDS = (
-    plan, forecast, simulate, watch, show, collect, report, explain, verify, diff, import_samples, push, new_method,
-    check, judge, calibration, audit, theory, figures,
+    plan, forecast, simulate, watch, show, show_batch, collect, report, explain, verify, diff, import_samples, push,
+    new_method, check, judge, calibration, audit, theory, figures, frontier,
 )  # fmt: skip
 """One module each, in the order of the help page."""
 EXIT_INTERRUPTED = 130

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
+from prefrepro.plan.kinds import VERDICTS
 from prefrepro.plan.store import write_plan
 
 EXAMPLES = """
@@ -14,7 +15,7 @@ prefrepro plan table1                     what table 1 needs, each job once
 prefrepro plan tables scale=paper --json  runs, samples, verdicts and cells at the papers' scale
 prefrepro plan table4 seeds=3 reading=code
 """
-KINDS = {"runs": ("sft", "run"), "samples": ("sample",), "verdicts": ("verdict",)}
+KINDS = {"runs": ("sft", "run"), "samples": ("sample",), "verdicts": VERDICTS}
 """Key of the JSON -> the kinds of node that it lists"""
 
 

@@ -1,10 +1,10 @@
 """The data node of the DAG: rows of one dataset, split, counted and hashed, in canonical JSONL files.
 
-pretrain.jsonl {prompt, completion} · train, eval, judge.jsonl {prompt_id, prompt, chosen, rejected} (or, for ranked
-data, {prompt_id, prompt, completions, scores}) · prompts.jsonl {prompt_id, prompt, baseline | references, …}: what
-every model answers · manifest.json: counts and hashes. A benchmark has prompts alone; the other files are empty.
-Prompts are drawn from the whole evaluation part; eval.jsonl, of which trainings measure their reward accuracy, may hold
-fewer of its rows.
+pretrain.jsonl {prompt, completion} · train, eval, dev, judge.jsonl {prompt_id, prompt, chosen, rejected} (ranked data:
+{prompt_id, prompt, completions, scores}, and preferences where somebody compared them two by two) · prompts.jsonl
+{prompt_id, prompt, baseline | references, …}: what every model answers · manifest.json: counts and hashes. A benchmark
+has prompts alone; the other files are empty. Prompts are drawn from the whole evaluation part. The other files may hold
+fewer rows than their part (`train_rows`, …), evenly spread; the manifest counts the rest as rows_left_out.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 
 from prefrepro.data.jsonl import Line, Spool, text_of
 from prefrepro.data.shown import found
-from prefrepro.data.sources import Built, read
+from prefrepro.data.sources import PARTS, Built, read
 from prefrepro.data.splits import eval_prompt_order
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file, write_json, write_lines
 from prefrepro.specs.runtime import DEFAULT, Runtime
 
-FILES = ("pretrain", "train", "eval", "judge", "prompts")
+FILES = ("pretrain", *PARTS, "prompts")
 
 
 def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
@@ -31,10 +31,9 @@ def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Ru
     if prompts is None:  # nothing is held out where nobody answers it (prefrepro/plan/parts.py)
         is_held_out = spec["source"]["parts"].get("eval") != 0
         prompts = _prompts(built.parts["eval"], spec["source"]) if is_held_out else []
-    texts: dict[str, Iterable[str]] = {name: lines.texts() for name, lines in built.parts.items()}
+    texts = {name: _spread(lines, spec["source"].get(f"{name}_rows")) for name, lines in built.parts.items()}
     texts |= {"pretrain": map(text_of, built.pretrain), "prompts": map(text_of, prompts)}
-    texts["eval"] = _spread(built.parts["eval"], spec["source"].get("eval_rows"))
-    shown: dict[str, Any] = {}
+    shown: dict[str, Any] = {key: spec["source"][key] for key in ("labels",) if key in spec["source"]}
     if wanted := spec["source"].get("prompt_sha256"):  # a few prompts, and nothing to train on
         some, shown["shown"] = _shown(built, prompts, wanted)
         texts = {name: map(text_of, some if name == "prompts" else ()) for name in FILES}
@@ -42,7 +41,7 @@ def build(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Ru
     manifest = {
         "spec": spec,
         "rows": rows,
-        "eval_rows_left_out": len(built.parts["eval"]) - rows["eval"],
+        "rows_left_out": {name: len(lines) - rows[name] for name, lines in built.parts.items()},
         "sha256": {name: sha256_file(out / f"{name}.jsonl") for name in FILES},
         **shown,
         **built.manifest,

@@ -11,6 +11,7 @@ id on this machine:
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -19,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from prefrepro.data.jsonl import open_plain
 from prefrepro.data.local import Paths, data_files
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
@@ -52,6 +54,40 @@ def local_files(source: Mapping[str, Any]) -> list[Path]:
     if not given:
         return []
     return data_files(list(given.values()) if isinstance(given, Mapping) else given)
+
+
+def downloaded(wanted: Mapping[str, Mapping[str, str]], folder: Path) -> list[str]:
+    """The files of a data set's `download` below `folder`, as they were named there or unzipped, each checked.
+
+    Raises one UserError with the commands that fetch what is missing, or for a file of other content.
+    """
+    found, missing = [], []
+    for name, source in wanted.items():
+        places = (folder / name, folder / name.removesuffix(".gz"))
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            place = places[0] if source["url"].endswith(".gz") else places[1]
+            missing.append(f"curl -L --create-dirs -o {place} {source['url']}")
+        elif (digest := content_sha256(path, path.stat().st_mtime_ns)) != source["sha256"]:
+            raise UserError(
+                f"{path}: its content has sha256 {digest}; expected {source['sha256']}. Remove it and fetch it again: "
+                f"curl -L -o {path} {source['url']}"
+            )
+        else:
+            found.append(str(path))
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(wanted)} data files are not in {folder}. Fetch them: {' && '.join(missing)} "
+            "or say in which folder they lie: --config data=FOLDER"
+        )
+    return found
+
+
+@cache
+def content_sha256(path: Path, _changed_ns: int) -> str:
+    """SHA-256 of a file as it was last changed, unzipped if it is gzipped."""
+    with open_plain(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def resolve(

@@ -7,8 +7,9 @@ import json
 import tempfile
 import zlib
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from prefrepro.data.rows import BadRow, Counts, OnBadRow, refuse
 from prefrepro.errors import UserError
@@ -29,7 +30,7 @@ def read_jsonl(
     number, counts = 0, counts if counts is not None else Counts()
     any_line = False
     try:
-        with _open(path) as file:
+        with open_plain(path) as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
@@ -49,7 +50,8 @@ def read_jsonl(
         raise UserError(f"{path}: line 1 is missing, the file is empty. Expected one JSON object per line.")
 
 
-def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+def open_plain(path: Path) -> BufferedReader | gzip.GzipFile:
+    """A file's bytes, unzipped where it is gzipped. Raises UserError where its name and content do not agree."""
     with path.open("rb") as file:
         head = file.read(len(LFS_POINTER))
     if head == LFS_POINTER:

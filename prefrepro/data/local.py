@@ -1,19 +1,22 @@
 """Local data files in the forms that data sets are released in: which files, their numbered records, their rows.
 
-JSON Lines (plain or gzipped), JSON (a list, or lines after all), Parquet. What the hub serves is read here too, once
-it lies in the hub's cache.
+JSON Lines and CSV (plain or gzipped), JSON (a list, or lines after all), Parquet. What the hub serves is read here too,
+once it lies in the hub's cache.
 """
 
 from __future__ import annotations
 
+import csv
 import glob
+import io
 import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.jsonl import no_key_twice, read_jsonl
+from prefrepro.data.jsonl import no_key_twice, open_plain, read_jsonl
 from prefrepro.data.rows import Counts, OnBadRow, Parse, Row, checked_rows, refuse
 from prefrepro.errors import UserError
 
@@ -85,6 +88,8 @@ def read_records(path: Path, on_bad_row: OnBadRow = "stop", counts: Counts | Non
     counts = counts if counts is not None else Counts()
     if path.suffix == ".parquet":
         return _read_parquet(path)
+    if path.name.endswith((".csv", ".csv.gz")):
+        return _read_csv(path)
     if path.suffix == ".json" and _begins_with_bracket(path):
         return _read_list(path, on_bad_row, counts)
     return read_jsonl(path, on_bad_row, counts)
@@ -105,6 +110,19 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise UserError(f"{path}: cannot be read as Parquet after row {number} ({error}). Fetch it again.") from error
     if not number:
         raise UserError(f"{path}: row 1 is missing, the file is empty. Expected at least one row.")
+
+
+def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Records by the names of the first line; a field may hold newlines, and a record that lacks one holds None."""
+    number = 0
+    try:
+        with io.TextIOWrapper(open_plain(path), encoding="utf-8-sig", newline="") as file:
+            for number, record in enumerate(csv.DictReader(file, strict=True), start=1):
+                yield number, record
+    except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as CSV after record {number} ({error}). Fetch it again.") from error
+    if not number:
+        raise UserError(f"{path}: no record in it. Expected a line of column names and at least one record.")
 
 
 def _begins_with_bracket(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,8 @@ class RankedRow:
     prompt: list[Message]
     completions: list[str]
     scores: list[float]
+    preferences: list[list[int]] | None = None
+    """[better, worse] places of completions that somebody compared; None: there are scores alone"""
 
     @property
     def prompt_id(self) -> str:
@@ -119,15 +122,23 @@ def checked_rows(
             yield row
 
 
-def parse_preference(record: dict[str, Any], note: Note) -> PreferenceRow:
-    """A row of the columns `prompt`, `chosen`, `rejected`, as text or in TRL's conversational form."""
+def parse_preference(record: dict[str, Any], note: Note) -> PreferenceRow | None:
+    """A row of the columns `prompt`, `chosen`, `rejected`, as text or in TRL's conversational form.
+
+    A pair whose two scores (`score_chosen`, `score_rejected`, here or in `metadata`) are equal prefers neither
+    response: it is left out and counted.
+    """
     prompt = prompt_column(record)
+    beside = record.get("metadata") if "score_chosen" not in record else record
+    if isinstance(beside, dict) and beside.get("score_chosen") == beside.get("score_rejected", math.nan):
+        note("equal_scores_left_out")
+        return None
     chosen, rejected = (completion_column(record, side, prompt) for side in ("chosen", "rejected"))
     return preference_row(prompt, chosen, rejected, note)
 
 
 def parse_ranked(record: dict[str, Any], note: Note) -> RankedRow:
-    """A row of the columns `prompt`, `completions`, `scores`."""
+    """A row of the columns `prompt`, `completions`, `scores` and, where it is there, `preferences`."""
     prompt = prompt_column(record)
     completions, scores = (column(record, name) for name in ("completions", "scores"))
     if not (isinstance(completions, list) and isinstance(scores, list)):
@@ -139,7 +150,15 @@ def parse_ranked(record: dict[str, Any], note: Note) -> RankedRow:
     for completion in texts:
         if not completion.strip():
             note("empty_completion")
-    return RankedRow(prompt, texts, values)
+    pairs, places = record.get("preferences"), range(len(texts))
+    if pairs is not None and not (isinstance(pairs, list) and all(_is_pair(pair, places) for pair in pairs)):
+        raise BadRow(f'"preferences" holds {pairs!r:.40}; expected pairs [better, worse] of places from 0')
+    return RankedRow(prompt, texts, values, pairs)
+
+
+def _is_pair(pair: Any, places: range) -> bool:
+    is_two = isinstance(pair, list) and len(pair) == 2 and all(type(place) is int for place in pair)
+    return is_two and pair[0] != pair[1] and all(place in places for place in pair)
 
 
 def preference_row(prompt: list[Message], chosen: str, rejected: str, note: Note) -> PreferenceRow:

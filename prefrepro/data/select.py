@@ -15,6 +15,11 @@ def draw_responses(available: int, k: int, seed: str) -> list[int]:
     return sorted(random.Random(seed).sample(range(available), available)[:k])
 
 
+def best_first(scores: Sequence[float]) -> list[int]:
+    """Places of a group's responses, the best first; equals keep their order."""
+    return sorted(range(len(scores)), key=lambda place: -scores[place])
+
+
 def select_pairs(scores: Sequence[float], selection: str, seed: str) -> Iterator[tuple[int, int]]:
     """(preferred, other) places of one group of scored responses.
 
@@ -34,5 +39,4 @@ def select_pairs(scores: Sequence[float], selection: str, seed: str) -> Iterator
     elif selection == "best_vs_each":
         yield from ((best, place) for place in below)
     else:
-        ordered = sorted(places, key=lambda place: -scores[place])
-        yield from ((a, b) for a, b in combinations(ordered, 2) if scores[a] > scores[b])
+        yield from ((a, b) for a, b in combinations(best_first(scores), 2) if scores[a] > scores[b])

@@ -5,6 +5,8 @@ hh            Anthropic's transcripts
 tldr          OpenAI's comparisons of summaries
 ultrafeedback groups of scored responses
 instructions  a benchmark's prompts, nothing to train on
+tldr_judged   summaries of a model and of people, compared by GPT-4
+qa_feedback   four answers to a question, compared two by two by people
 rows          anything in canonical columns
 """
 
@@ -22,15 +24,16 @@ from prefrepro.data.hh import parse_hh
 from prefrepro.data.hub import Resolved, named_files, resolve
 from prefrepro.data.jsonl import Line, Spool
 from prefrepro.data.local import Paths, data_files, load_rows
+from prefrepro.data.qa_feedback import parse_qa_feedback
 from prefrepro.data.rows import Counts, Parse, PreferenceRow, RankedRow, checked_rows, parse_preference, parse_ranked
 from prefrepro.data.splits import split_of
-from prefrepro.data.tldr import parse_tldr
+from prefrepro.data.tldr import parse_judged, parse_tldr
 from prefrepro.data.ultrafeedback import parse_ultrafeedback
 from prefrepro.data.world import generate
 from prefrepro.data.world.questions import arena_questions, instruction_set, mt_bench_questions
 from prefrepro.errors import UserError
 
-PARTS = ("train", "eval", "judge")
+PARTS = ("train", "eval", "dev", "judge")
 SALT = "prefrepro"
 OWN_SPLITS = {"train": "train", "eval": "test"}
 """What a data set calls its own splits where its file does not say."""
@@ -60,7 +63,7 @@ def read(source: Source) -> Built:
 def _world(source: Source) -> Built:
     if source["form"] in QUESTIONS:
         return _questions(source)
-    wanted, counts = source["rows"], Counts()
+    wanted, counts = dict.fromkeys(PARTS, 0) | source["rows"], Counts()
     for name in PARTS:
         if wanted[name] and not source["parts"].get(name):
             raise UserError(
@@ -84,10 +87,11 @@ def _world(source: Source) -> Built:
 
 
 def line_of(row: Row) -> Line:
-    """A row as it stands in train.jsonl, eval.jsonl, judge.jsonl."""
+    """A row as it stands in train.jsonl, eval.jsonl, dev.jsonl, judge.jsonl."""
     head = {"prompt_id": row.prompt_id, "prompt": row.prompt}
     if isinstance(row, RankedRow):
-        return head | {"completions": row.completions, "scores": row.scores}
+        compared = {} if row.preferences is None else {"preferences": row.preferences}
+        return head | {"completions": row.completions, "scores": row.scores} | compared
     return head | {"chosen": row.chosen, "rejected": row.rejected}
 
 
@@ -116,6 +120,8 @@ def _prompts_only(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Built
 PARSERS: dict[str, tuple[Parse[Any], tuple[str, ...]]] = {
     "hh": (parse_hh, ("reading", "turns")),
     "tldr": (parse_tldr, ("reading",)),
+    "tldr_judged": (parse_judged, ()),
+    "qa_feedback": (parse_qa_feedback, ("prompt",)),
     "ultrafeedback": (parse_ultrafeedback, ("score_field",)),
 }
 """Kind of a data set with columns of its own -> what makes a row of a record, and its keys of the source."""
@@ -160,8 +166,8 @@ def _parted(source: Source, own: Callable[[Any], Iterable[Line]], found: Resolve
     for line in own(splits["eval"]) if has_own_eval else ():
         parts["eval"].append(line)
         ids["eval"].add(bytes.fromhex(line["prompt_id"]))
-    shared = len(ids["eval"] & ids["train"])
-    manifest = {**counts.manifest(), "from": found.record, "eval_prompts_in_train": shared}
+    shared = {f"{name}_prompts_in_train": len(ids[name] & ids["train"]) for name in PARTS[1:]}
+    manifest = {**counts.manifest(), "from": found.record, **shared}
     return Built(parts, _documents(parts["train"]) if source.get("pretrain", True) else [], manifest)
 
 
@@ -198,5 +204,5 @@ def _instructions(source: Source) -> Built:
 BUILDERS: dict[str, Callable[[Source], Built]] = {
     "world": _world,
     "instructions": _instructions,
-    **dict.fromkeys(("hh", "tldr", "ultrafeedback", "rows"), _from_files),
+    **dict.fromkeys((*PARSERS, "rows"), _from_files),
 }

@@ -17,11 +17,12 @@ def split_of(prompt_id: str, parts: Mapping[str, float], salt: str) -> str:
     """The part of a prompt, from a hash of its id: the same on every machine and for every order of the data.
 
     `parts` are fractions that sum to 1, such as {"train": 0.7, "eval": 0.15, "judge": 0.15}; their order is
-    of no account. Another `salt` gives another split.
+    of no account. Another `salt` gives another split. eval takes the lowest hashes and dev the highest, so that they
+    share no prompt in any two plans, whichever of the parts these use.
     """
     digest = hashlib.sha256(f"{salt}\n{prompt_id}".encode()).digest()
     place, reached = int.from_bytes(digest[:8], "big") / 2**64, 0.0
-    names = sorted(name for name, share in parts.items() if share > 0)
+    names = sorted((name for name, share in parts.items() if share > 0), key=lambda name: (name == "dev", name))
     for name in names[:-1]:
         reached += parts[name]
         if place < reached:

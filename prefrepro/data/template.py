@@ -42,7 +42,8 @@ def render_for(tokenizer: Any, messages: list[Message]) -> str:
     except jinja2.TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)
         raise UserError(
-            f"the model's chat template refuses a prompt of {roles} ({error}). Prompt: {prompt_id(messages)}. "
+            f"the chat template of {tokenizer.name_or_path} refuses a prompt of {roles} ({error}). Prompt: "
+            f"{prompt_id(messages)}. "
             "Leave such prompts out of the data, or set template: role_tags in the model's file."
         ) from error
     bos = tokenizer.bos_token

@@ -53,6 +53,25 @@ def parse_tldr(record: dict[str, Any], note: Note, *, reading: Reading = "paper"
     return SplitRow(row.prompt, row.chosen, row.rejected, SPLITS[split])
 
 
+def parse_judged(record: dict[str, Any], note: Note) -> PreferenceRow | None:
+    """A comparison from a row that eval/ of vwxyzjn/summarize_from_feedback_details judged: columns `query`,
+    `postprocessed_response` (a model's), `reference_responses` (a person's), `preferred` (ours | reference).
+
+    The label is GPT-4's. A row with any other verdict is left out and counted.
+    """
+    before, at, rest = text(column(record, "query"), "query").partition("\n\nPOST: ")
+    post, end, _ = rest.rpartition("\n\nTL;DR:")
+    if not (at and end):
+        raise BadRow(f'"query" begins with {before[:40]!r}; expected "POST: …", closed by "TL;DR:"')
+    sides = [one_blank(text(column(record, name), name)) for name in ("postprocessed_response", "reference_responses")]
+    verdict = column(record, "preferred")
+    if verdict not in ("ours", "reference"):
+        note("no_verdict_left_out")
+        return None
+    chosen, rejected = sides if verdict == "ours" else reversed(sides)
+    return preference_row([{"role": "user", "content": one_blank(post)}], chosen, rejected, note)
+
+
 def _answers(record: dict[str, Any]) -> tuple[str, str]:
     """(chosen, rejected)"""
     summaries, choice = column(record, "summaries"), column(record, "choice")

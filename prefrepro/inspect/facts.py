@@ -16,13 +16,17 @@ data_sha256=row.data_hash train_s row.gpu_h row.peak_mem_gb
 """
 REFERENCE = """
 model=of_init.repo model_revision=of_init.revision model_commit=of_init.commit spec.dtype spec.max_length
-spec.max_prompt_length spec.truncation_mode spec.samples prompts
+spec.max_prompt_length spec.truncation_mode truncation spec.samples prompts
 """
 FACTS = {
     "verdict": """
 judge=spec.judge.name judge_asked judge_served judge_note=spec.judge.note spec.evaluation spec.protocol spec.annotator
-asked_of.prompt_sha256 n verdicts replies_asked=asked replies_cached=cached asked_of.first_reply asked_of.last_reply
-cost_usd
+asked_of.prompt_sha256 n verdicts replies_asked=asked replies_cached=cached replies_reasked=reasked
+asked_of.first_reply asked_of.last_reply cost_usd
+""",
+    "preference": """
+spec.part ranked_by=spec.by spec.output spec.dtype model=of_model.repo model_revision=of_model.revision
+model_commit=of_model.commit pairs prompts label_ties won_pct truncation
 """,
     "sample": """
 engine engine_version model=of_model.repo model_revision=of_model.revision model_commit=of_model.commit n
@@ -34,11 +38,16 @@ spec.sampling.dtype mean_tokens finish
     **dict.fromkeys(("reference", "reference_rewards"), REFERENCE),
     "embeddings": """
 embedder=spec.embedder.repo embedder=spec.embedder.kind embedder_package=spec.embedder.package
-embedder_revision=embedder_commit embedder_revision=spec.embedder.revision spec.text texts dim
+embedder_revision=embedder_commit embedder_revision=spec.embedder.revision spec.text texts
+texts_cut_by_embedder dim
+""",
+    "package": """
+package=origin.package version=origin.version file=origin.file sha256=origin.sha256 copy_of=origin.repo
+tensors=origin.tensors spec.template
 """,
     "data": """
 spec.source.kind spec.source.task spec.source.repo spec.source.revision spec.source.files_sha256 spec.source.seed
-spec.source.reading from rows sha256
+spec.source.reading from rows counts sha256
 """,
 }
 """Kind -> places in the manifest, in the order in which a reader wants them. The label is the place's last part, or

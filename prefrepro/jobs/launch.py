@@ -11,6 +11,8 @@ import runpy
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 
 from prefrepro.jobs.worker.client import ADDRESS, OFF
@@ -18,7 +20,8 @@ from prefrepro.train.preempt import ASKED_BY, EXIT_REQUEUE
 
 PASSED_ON = (*ASKED_BY, signal.SIGINT, signal.SIGHUP)
 GRACE_S = 600
-"""Seconds that ranks have to finish a step and write a checkpoint."""
+"""Seconds that ranks have to finish a step and write a checkpoint; 30 with torch 2.11, which has no option for it."""
+SHUTDOWN = "--shutdown-timeout"
 
 
 def visible_devices() -> int:
@@ -36,7 +39,10 @@ def visible_devices() -> int:
 def command(processes: int, arguments: list[str]) -> list[str]:
     """What torchrun is called with."""
     signals = ",".join(number.name for number in PASSED_ON)
-    options = ["--standalone", f"--nproc-per-node={processes}", f"--shutdown-timeout={GRACE_S}"]
+    options = ["--standalone", f"--nproc-per-node={processes}"]
+    torch = find_spec("torch")  # not imported
+    if torch and torch.origin and SHUTDOWN in (Path(torch.origin).parent / "distributed/run.py").read_text():
+        options.append(f"{SHUTDOWN}={GRACE_S}")
     torchrun = [sys.executable, "-m", "torch.distributed.run", *options, f"--signals-to-handle={signals}"]
     return [*torchrun, "-m", "prefrepro.jobs.main", *arguments]
 

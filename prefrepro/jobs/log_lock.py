@@ -1,4 +1,4 @@
-"""A job holds its log file while it lives: whoever watches sees it run, and not run any more, even after kill -9.
+"""A job locks its log file while it lives, so that `prefrepro watch` sees whether it runs, also after kill -9.
 
 The lock goes with the last process that has the file open as its output. A file system without locks holds nothing up.
 """

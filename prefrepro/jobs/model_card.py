@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from prefrepro.data.package import described
 from prefrepro.files import write_text
 from prefrepro.plan.kinds import TRAININGS
 from prefrepro.plan.nodes import Graph, Node
@@ -63,6 +64,7 @@ def card(plan: Graph, node: Node, run: dict[str, Any]) -> str:
         "text": header and method_text(header.path),
         "init": init,
         "commit": None if init else run.get("init_commit") or base.get("revision"),
+        "origin": described(base) if base["kind"] == "package" else "",
         "licence": base.get("licence") or _unknown_licence(base),
         "adapters": of_training(spec["training"]),
         "cells": cells_of(plan, node.id),
@@ -80,6 +82,8 @@ def base_model(plan: Graph, node: Node) -> dict[str, Any]:
         node = plan.nodes[node.inputs["init"]]
     if node.kind == "base":
         return {"kind": "scratch", "name": node.model}
+    if node.kind == "package":
+        return {"name": node.model, **read_named("models", node.model or "", f"the plan of {plan.results}")}
     name = plan.scale_facts["models"][node.spec["model"]]
     return {"name": name, **read_named("models", name, f"config/scales/{plan.results.name}.yaml")}
 

@@ -8,9 +8,10 @@ import time
 
 from prefrepro.errors import UserError
 from prefrepro.jobs.integrity import check_intact, record_of
+from prefrepro.jobs.machine import check_machine
 from prefrepro.jobs.record import now, record_job
 from prefrepro.jobs.timing import recorded
-from prefrepro.plan.kinds import KINDS
+from prefrepro.plan.kinds import KINDS, VERDICTS
 from prefrepro.plan.nodes import Graph, Node
 from prefrepro.specs.runtime import Engine, Runtime
 from prefrepro.train.tracking import tracker
@@ -30,9 +31,10 @@ def do(graph: Graph, node: Node) -> None:
         source = graph.node(node_id)
         if not (results / source.done).is_file():
             raise UserError(f"{results / source.done} is missing; make it with: snakemake {results / source.done}")
-        if node.kind != "table" or source.kind == "verdict":  # a table reads no weights
+        if node.kind != "table" or source.kind in VERDICTS:  # a table reads no weights
             check_intact(results, source.folder)
         inputs[role] = results / source.folder
+    check_machine()
     record_of(results, node.folder).unlink(missing_ok=True)  # it would be of what is about to be overwritten
     module, _, function = kind.work.partition(":")
     work = getattr(importlib.import_module(module), function)

@@ -46,7 +46,7 @@ class JudgePrompt:
     system: str
     template: str
     sha256: str
-    """Of both as canonical JSON: two wordings have two digests, whatever file they came in."""
+    """Hex digest of both as canonical JSON: two wordings have two digests, whatever file they came in."""
 
     def messages(self, **texts: str) -> list[dict[str, str]]:
         """The two messages; what is filled in is never itself searched for holes."""

@@ -91,7 +91,7 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
         self.asked = 0
         self.cached = 0
         self.reasked = 0
-        """Of the replies got, those that were asked for again because an earlier one could not be read."""
+        """Replies that were asked for again because an earlier one could not be read."""
         self._connect = connect
         self._again: tuple[int, set[str]] | None = None
         self._paid = config.price_usd_per_mtok != Price()

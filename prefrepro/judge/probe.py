@@ -52,7 +52,7 @@ class Abilities:
     shutdown_date: str | None
     price_known: bool
     cost_usd: float
-    """Of this probe."""
+    """What this probe cost."""
     refusals: dict[str, str] = field(default_factory=dict)
     config_problems: tuple[str, ...] = ()
     """Where the judge does not do what its config says, and what to write there."""

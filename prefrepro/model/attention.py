@@ -6,6 +6,7 @@ by layer.
 
 from __future__ import annotations
 
+import inspect
 from itertools import accumulate
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from prefrepro.model import cpu_attention
 from prefrepro.model.packing import Block, PackedTokens
 
 NAME = "prefrepro_packed"
@@ -33,6 +35,7 @@ class Blocks:
         self.lengths = [length for block in blocks for length in (block.prompt, *block.responses)]
         self._masks: dict[tuple[int, int, int], Tensor | None] = {}
         self._whole: dict[tuple[Block, int], Tensor] = {}
+        self._biases: dict[tuple[int, int, int], Tensor] = {}
         self._varlen: tuple[Tensor, Tensor, Tensor, int, int] | None = None
 
     def mask(self, before: int, length: int, window: int) -> Tensor | None:
@@ -59,6 +62,13 @@ class Blocks:
             self._whole[block, window] = is_own & (distance >= 0) & (distance < window)
         return self._whole[block, window]
 
+    def bias(self, mask: Tensor | None, length: int, share: int) -> Tensor:
+        """`cpu_attention.bias_of` one of the masks above, made once."""
+        key = id(mask), length, share
+        if key not in self._biases:
+            self._biases[key] = cpu_attention.bias_of(mask, length, share)
+        return self._biases[key]
+
     def varlen(self) -> tuple[Tensor, Tensor, Tensor, int, int]:
         """Places of the keys (a prompt's once for itself and once for each response), the queries' and the keys'
         cumulative lengths as int32, and the longest of either."""
@@ -84,10 +94,13 @@ class Blocks:
 
 
 def _by_block(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, scale: float | None, window: int) -> Tensor:
-    """One SDPA call for each short block, or else for each prompt and each response; (1, H, T, D) each."""
-    is_grouped = query.shape[1] != key.shape[1]
+    """One call for each short block, or else for each prompt and each response; (1, H, T, D) each."""
+    is_grouped, is_narrow = query.shape[1] != key.shape[1], cpu_attention.suits(query)
 
     def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        if is_narrow:
+            bias = blocks.bias(mask, q.shape[2], q.shape[1] // k.shape[1])
+            return cpu_attention.attend(q, k, v, bias, scale)
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=is_grouped
         )
@@ -115,6 +128,11 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, scale: fl
 
     places, queries, keys, most_queries, most_keys = blocks.varlen()
     left = window - 1 if window <= most_keys else -1
+    more, repeats = {}, query.shape[1] // key.shape[1]
+    if "enable_gqa" in inspect.signature(varlen_attn).parameters:
+        more["enable_gqa"] = repeats > 1
+    elif repeats > 1:  # torch 2.11
+        key, value = (tensor.repeat_interleave(repeats, dim=1) for tensor in (key, value))
     found = varlen_attn(
         query[0].transpose(0, 1).contiguous(),
         key[0].transpose(0, 1)[places],
@@ -125,7 +143,7 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, scale: fl
         most_keys,
         scale=scale,
         window_size=(left, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
+        **more,
     )
     assert isinstance(found, Tensor)
     return found.transpose(0, 1)[None]

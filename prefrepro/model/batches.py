@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from methods.contract import Needs, PairedBatch, RankedBatch, RolloutBatch, UnpairedBatch
+from prefrepro.errors import UserError
 from prefrepro.model.examples import Groups, Pairs, Tokens
 
 FIXED = ("old_logps", "ref_logps", "old_values", "rewards", "mask")
@@ -79,14 +81,16 @@ class Rows:
     def __len__(self) -> int:
         return max(len(self.chosen), len(self.rejected)) if self.responses is None else len(self.responses)
 
+    def part(self, start: int, stop: int) -> Rows:
+        """Rows `start` to `stop` of each side, or of the responses drawn together."""
+        if self.responses is None:
+            return Rows(self.chosen[start:stop], self.rejected[start:stop])
+        return Rows.mixed(self.responses[start:stop])
+
     def groups(self, size: int) -> Iterator[Rows]:
         """Consecutive groups: of `size` chosen and `size` rejected rows, or of `size` responses drawn together."""
         for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            if self.responses is None:
-                yield Rows(self.chosen[part], self.rejected[part])
-            else:
-                yield Rows.mixed(self.responses[part])
+            yield self.part(start, start + size)
 
 
 def first_of_each_prompt(prompt_ids: Sequence[str]) -> list[int]:
@@ -188,7 +192,18 @@ def make_batch(
 
 
 def _picked(reference: Tensor | None, rows: list[int], side: int, like: Tensor) -> Tensor:
-    return torch.zeros_like(like).detach() if reference is None else reference[rows, side].to(like)
+    return torch.zeros_like(like).detach() if reference is None else _present(reference[rows, side]).to(like)
+
+
+def _present(logps: Tensor) -> Tensor:
+    """Reference log-probs of rows that a step reads. Raises UserError where one is NaN: its node did not compute it."""
+    if np.isnan(logps.numpy()).any():  # they are on the CPU: torch would count as a wait for the device
+        raise UserError(
+            f"{int(logps.isnan().sum())} of the {logps.numel()} reference log-probs that this step reads are NaN; "
+            "expected numbers. The reference was computed for a training that reads other rows, or its model gives no "
+            "number: remove the folder of the reference and run again"
+        )
+    return logps
 
 
 def _lengths(sequences: list[Tokens], like: Tensor) -> Tensor:
@@ -211,7 +226,7 @@ def _ranked(rows: Rows, values: Tensor, groups: Groups, reference: Tensor | None
 
     scores = torch.tensor([score for row in rows.chosen for score in groups.scores[row]])
     flat = [response for row in rows.chosen for response in groups.responses[row]]
-    ref = torch.zeros_like(values).detach() if reference is None else reference[rows.chosen][mask].to(values)
+    ref = torch.zeros_like(values).detach() if reference is None else _present(reference[rows.chosen][mask]).to(values)
     return RankedBatch(
         policy_logps=spread(values),
         ref_logps=spread(ref),

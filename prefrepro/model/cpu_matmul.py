@@ -20,6 +20,11 @@ def suits_onednn(*tensors: Tensor) -> bool:
     return HAS_ONEDNN and all(t.dtype == torch.float32 and t.device.type == "cpu" and t.numel() for t in tensors)
 
 
+def is_narrow(*tensors: Tensor) -> bool:
+    """Whether these are numbers in bfloat16 on a CPU, which torch multiplies by oneDNN itself."""
+    return all(t.dtype == torch.bfloat16 and t.device.type == "cpu" and t.numel() for t in tensors)
+
+
 def linear(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """a bᵀ + bias of (M, K), (N, K) and (N,), without gradient."""
     if not suits_onednn(a, b):
@@ -29,6 +34,8 @@ def linear(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def weight_gradient(grad: Tensor, inputs: Tensor) -> Tensor:
     """gradᵀ inputs, (N, K), of (M, N) and (M, K): the wider of both is best the right-hand one."""
+    if is_narrow(grad, inputs):
+        return grad.t() @ inputs
     if grad.shape[1] > inputs.shape[1]:
         return linear(inputs.t(), grad.t()).t()
     return linear(grad.t(), inputs.t())

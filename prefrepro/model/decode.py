@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
+from transformers import GenerationConfig
 
 from prefrepro.data.template import TAGS
 
@@ -55,19 +56,26 @@ def decode(
     arguments: dict[str, Any],
     stop_at: StopAt = "role_tag",
 ) -> list[Answer]:
-    """Answers to a batch of prompts, of up to `room` tokens, `max_length` with the prompt. Prompts are padded left."""
+    """Answers to a batch of prompts, of up to `room` tokens, `max_length` with the prompt. Prompts are padded left.
+
+    The checkpoint's generation_config.json is not followed: Qwen's instruct models have a repetition penalty there.
+    """
     rows = [torch.tensor(prompt, dtype=torch.long) for prompt in prompts]
     ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id, padding_side="left")
     mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
     stops, used = stop_ids(tokenizer, stop_at), list(map(len, prompts))
-    out = model.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=mask.to(model.device),
-        max_new_tokens=min(room, max_length - min(used)),
-        eos_token_id=stops,
-        pad_token_id=tokenizer.pad_token_id,
-        **arguments,
-    )
+    own, model.generation_config = model.generation_config, GenerationConfig()  # generate fills gaps from it
+    try:
+        out = model.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            max_new_tokens=min(room, max_length - min(used)),
+            eos_token_id=stops,
+            pad_token_id=tokenizer.pad_token_id,
+            **arguments,
+        )
+    finally:
+        model.generation_config = own
     # A short prompt leaves more room than its batch's longest: each response has its own.
     sampled = zip(out[:, ids.shape[1] :].tolist(), used, strict=True)
     return [answer_of(tokenizer, own[: min(room, max_length - taken)], stops, stop_at) for own, taken in sampled]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prefrepro.data.select import draw_responses, select_pairs
+from prefrepro.data.select import best_first, draw_responses, select_pairs
 from prefrepro.data.template import render_for
 from prefrepro.data.truncate import Limits, TruncationCounts, truncate
 from prefrepro.errors import UserError
@@ -166,7 +166,7 @@ def encode_groups(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits
 
     def sequences() -> Iterator[Tokens]:
         for row in rows:
-            order = sorted(range(len(row["scores"])), key=lambda place: -row["scores"][place])
+            order = best_first(row["scores"])
             texts = [row["completions"][place] for place in order]
             prompts = [render_for(tokenizer, row["prompt"])] * len(texts)
             yield from encode(tokenizer, prompts, texts, limits, counts, is_group=True)
@@ -196,13 +196,21 @@ def fewer_responses(groups: Groups, k: int, seed: int, reference: Tensor | None)
     return fewer, reference.gather(1, at)
 
 
+def places_of_pairs(
+    scores: Sequence[Sequence[float]], prompt_ids: Sequence[str], selection: str, seed: int
+) -> list[tuple[int, int, int]]:
+    """(group, better, worse) of each pair selected from groups; places as `encode_groups` orders the responses."""
+    return [
+        (number, better, worse)
+        for number, own in enumerate(scores)
+        for better, worse in select_pairs(own, selection, f"{seed}/{prompt_ids[number]}")
+    ]
+
+
 def pairs_of_groups(groups: Groups, selection: str, seed: int, reference: Tensor | None) -> tuple[Pairs, Tensor | None]:
     """Pairs selected from groups, and their (rows, 2) part of the groups' (groups, K) reference log-probs."""
-    prompt_ids, places = [], []
-    for number, scores in enumerate(groups.scores):
-        for better, worse in select_pairs(scores, selection, f"{seed}/{groups.prompt_ids[number]}"):
-            prompt_ids.append(groups.prompt_ids[number])
-            places.append((number, better, worse))
+    places = places_of_pairs(groups.scores, groups.prompt_ids, selection, seed)
+    prompt_ids = [groups.prompt_ids[number] for number, _, _ in places]
 
     def side(number: int) -> Lazy[Tokens]:
         return Lazy(len(places), lambda i: groups.responses[places[i][0]][places[i][number]])

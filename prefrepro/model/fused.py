@@ -1,4 +1,4 @@
-"""RMSNorm and SwiGLU as single steps of autograd, in float32 on a CPU: the same formulas, less kept for backward.
+"""RMSNorm and SwiGLU as single steps of autograd, in float32 or bfloat16 on a CPU: the same formulas, less kept.
 
 transformers' modules keep every intermediate result; these keep the inputs and compute the rest again, which takes less
 time than writing it down did. Other dtypes, devices and modules stay transformers' own.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 from transformers.activations import SiLUActivation
 
-from prefrepro.model.cpu_matmul import Linear, linear, suits_onednn, weight_gradient
+from prefrepro.model.cpu_matmul import Linear, is_narrow, linear, suits_onednn, weight_gradient
 
 SILU = (nn.SiLU, SiLUActivation)
 NORMS = frozenset({"LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm", "Phi3RMSNorm", "GraniteRMSNorm"})
@@ -43,6 +43,31 @@ class _Norm(torch.autograd.Function):
         return of_normed.addcmul_(normed, along, value=-1).mul_(scale), of_weight, None
 
 
+class _NarrowNorm(torch.autograd.Function):
+    """The same of bfloat16, with sums in float32: in backward by LayerNorm's kernel, whose mean of x is given as 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        scale = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        return (x * scale).to(x.dtype).mul_(weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        x, weight, scale = ctx.saved_tensors
+        no_mean, width = torch.zeros_like(scale), x.shape[-1]
+        of_x = torch.ops.aten.native_layer_norm_backward(
+            grads[0], x, (width,), no_mean, scale, weight.float(), None, (True, False, False)
+        )[0]
+        # LayerNorm takes the gradient's mean from it as well; RMSNorm does not.
+        of_x.add_((grads[0] @ weight).unsqueeze(-1) * (scale / width))
+        of_weight = None
+        if ctx.needs_input_grad[1]:
+            of_weight = scale.to(x.dtype).flatten() @ (grads[0] * x).flatten(0, -2)
+        return of_x, of_weight, None
+
+
 class _GatedDown(torch.autograd.Function):
     """(silu(gate) ⊙ up) Wᵀ of (M, K), (M, K) and (N, K)."""
 
@@ -62,13 +87,15 @@ class _GatedDown(torch.autograd.Function):
 
 
 def _applies(*tensors: Tensor) -> bool:
-    return suits_onednn(*tensors) and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    is_wide = suits_onednn(*tensors) and torch.is_grad_enabled()
+    return (is_wide or is_narrow(*tensors)) and not torch.is_autocast_enabled("cpu")
 
 
 def _norm(module: Any, hidden_states: Tensor) -> Tensor:
     if not _applies(hidden_states, module.weight):
         return type(module).forward(module, hidden_states)
-    return _Norm.apply(hidden_states, module.weight, module.variance_epsilon)  # pyright: ignore[reportReturnType]
+    norm = _NarrowNorm if is_narrow(hidden_states) else _Norm
+    return norm.apply(hidden_states, module.weight, module.variance_epsilon)  # pyright: ignore[reportReturnType]
 
 
 def _gated(module: Any, x: Tensor) -> Tensor:

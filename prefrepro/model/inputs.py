@@ -34,9 +34,10 @@ def training_inputs(
     rows = RowFile(inputs["data"] / f"{spec['part']}.jsonl")
     held_out_rows = RowFile(inputs["data"] / "eval.jsonl")
     n_rows = {"train": len(rows), "mismatched": len(rows), "index": len(rows), "eval": len(held_out_rows)}
-    reference, vectors, rewards = (
-        _tensors(inputs, role, n_rows) for role in ("reference", "embeddings", "reference_rewards")
-    )
+    reference: dict[str, Tensor] = {}
+    for role in ("reference", "reference_train", "reference_mismatched"):
+        reference |= _tensors(inputs, role, n_rows, "reference")
+    vectors, rewards = (_tensors(inputs, role, n_rows, role) for role in ("embeddings", "reference_rewards"))
     if is_ranked(rows):
         groups = encode_groups(rows, tokenizer, limits)
         held_out_groups = encode_groups(held_out_rows, tokenizer, limits)
@@ -64,14 +65,14 @@ def training_inputs(
     return data, Inputs(held_out, held_out_reference if needs.reference else None) if is_measured else None
 
 
-def _tensors(inputs: dict[str, Path], role: str, n_rows: dict[str, int]) -> dict[str, Tensor]:
-    """What a shared node computed once; nothing where no such node is among the inputs.
+def _tensors(inputs: dict[str, Path], role: str, n_rows: dict[str, int], file: str) -> dict[str, Tensor]:
+    """What a shared node computed once and keeps in `file`; nothing where no such node is among the inputs.
 
     Raises UserError where it was not made of these rows.
     """
     if role not in inputs:
         return {}
-    path = inputs[role] / f"{role}.safetensors"
+    path = inputs[role] / f"{file}.safetensors"
     tensors = load_tensors(path)
     for name, tensor in tensors.items():
         if len(tensor) != n_rows.get(name, len(tensor)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,13 @@ def device() -> torch.device:
     )
 
 
-def load_tokenizer(path: Path | str, template: str | None = None) -> Any:
+def load_tokenizer(path: Path | str, template: str | None = None, **how: Any) -> Any:
     """The tokenizer of a checkpoint, with a pad token (its own, or EOS as the released code does).
 
     `template`: role_tags takes a chat template away, chat insists on one, None leaves it. So a tokenizer says by itself
-    how prompts are rendered (data/template.py), in a run's saved model too.
+    how prompts are rendered (data/template.py), in a run's saved model too. `how`: gguf_file, for transformers.
     """
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = AutoTokenizer.from_pretrained(path, **how)
     if tokenizer.eos_token_id is None:
         raise UserError(f"{path}: the tokenizer has no EOS token; a response could not be closed")
     if tokenizer.pad_token_id is None:
@@ -75,6 +76,10 @@ def load_model(
     try:
         if quantize != "none":
             return family.from_pretrained(path, **how, **_in_4_bit(quantize, dtype), device_map={"": place})
+        if place.type == "cuda" and output == "logp" and find_spec("accelerate"):
+            # Each rank of 13B would hold 48 GiB of the host's memory before. A new head is drawn on the CPU, though,
+            # which gives the same numbers everywhere.
+            return family.from_pretrained(path, **how, device_map={"": place})
         return family.from_pretrained(path, **how).to(place)
     except SafetensorError as error:
         raise UserError(

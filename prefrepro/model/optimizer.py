@@ -16,6 +16,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 """rmsprop: torch's defaults, spelled out, as the released trainers.py:350. adamw: no weight decay, the default of the
 HF Trainer that the NCA and zephyr recipes run on."""
 FUSED = ("adamw",)
+"""Of which torch has a fused kernel. The others go through one tensor at a time: all of a group at once is another copy
+of the parameters, 25 GiB at 7B, and saves 7 ms of a step."""
 
 
 def warmup_lr(step: int, lr: float, warmup_steps: int, schedule: str = "constant", steps: int = 0) -> float:
@@ -33,11 +35,10 @@ def warmup_lr(step: int, lr: float, warmup_steps: int, schedule: str = "constant
 def build_optimizer(params: Iterable[Any], training: Mapping[str, Any]) -> torch.optim.Optimizer:
     """The optimiser that `training` names (keys `optimizer`, `lr`); the trainer sets `lr` anew at each step.
 
-    `params`: tensors, or groups as torch.optim takes them. On CUDA torch's fused kernel where it has one (not of
-    RMSprop, which goes through all tensors of a group at once).
+    `params`: tensors, or groups as torch.optim takes them.
     """
     name = str(training["optimizer"])
     groups = list(params)
     first = groups[0]["params"][0] if isinstance(groups[0], dict) else groups[0]
-    more = {"fused": True} if name in FUSED and first.is_cuda else {}
+    more = {"fused": True} if name in FUSED and first.is_cuda else {"foreach": False}
     return OPTIMIZERS[name](groups, lr=training["lr"], **more)

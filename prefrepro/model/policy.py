@@ -40,7 +40,8 @@ class Policy:
         self, model: Any, pad_id: int, output: str = "logp", layout: Layout = "shared", logp_dtype: str = "float32"
     ) -> None:
         """`logp_dtype`: bfloat16 rounds each token's log-prob and their sum to it, as RPO's release does."""
-        self.model, self.pad_id, self.output, self.layout = model, pad_id, output, layout
+        self.model, self.pad_id, self.output = model, pad_id, output
+        self.layout: Layout = layout
         self.is_rounded = logp_dtype == "bfloat16"
         use_onednn(model)
         fuse(model)

@@ -6,6 +6,7 @@ An estimate of log Z(x) is made of them. Knows nothing of β or of that formula,
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from prefrepro.errors import UserError
 from prefrepro.model.batches import first_of_each_prompt
 from prefrepro.model.examples import encode_pairs, read_rows
 from prefrepro.model.load import load_model
-from prefrepro.model.respond import rewarded_responder
+from prefrepro.model.respond import responder, rewarding
 from prefrepro.model.seeds import seed_for
 
 
@@ -35,7 +36,8 @@ def sampled_rewards(
     firsts = first_of_each_prompt(pairs.prompt_ids)
     prompts = [pairs.chosen[row].prompt_ids for row in firsts]
     room = spec["max_length"], spec["max_new_tokens"]
-    respond = rewarded_responder(model, tokenizer, inputs["reward_model"], *room, spec["micro_batch"])
+    score = partial(rewarding(inputs["reward_model"], tokenizer, "float32").score_all, batch_size=spec["micro_batch"])
+    respond = responder(model, tokenizer, score, *room, spec["micro_batch"])
     drawn = [respond(prompts, seed_for(spec["seed"], f"reference_rewards/{draw}")) for draw in draws]
     rewards = torch.stack([values for _, values in drawn], dim=1).float().cpu()  # (U, S)
     if not rewards.isfinite().all():

@@ -19,23 +19,12 @@ Respond = Callable[[Sequence[list[int]], int], tuple[list[Tokens], Tensor]]
 """(token ids of prompts, seed) -> (one response each, their rewards (B,))"""
 
 
-def rewarded_responder(
-    model: Any, tokenizer: Any, reward_model: Path, max_length: int, max_new_tokens: int | None, batch_size: int
-) -> Respond:
-    """The model's responses, scored by the reward model of a run's folder. Raises UserError where their
-    vocabularies differ."""
+def rewarding(reward_model: Path, tokenizer: Any, dtype: str) -> Policy:
+    """The reward model of a run's folder. Raises UserError where it has another vocabulary than the policy."""
     folder = reward_model / "model"
     if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
         raise UserError(f"{folder}: the reward model has another vocabulary than the policy; train both from one base")
-    judge = Policy(load_model(folder, "float32", "score"), tokenizer.pad_token_id, "score")
-    return responder(
-        model,
-        tokenizer,
-        lambda sequences: judge.score_all(sequences, batch_size),
-        max_length,
-        max_new_tokens,
-        batch_size,
-    )
+    return Policy(load_model(folder, dtype, "score"), tokenizer.pad_token_id, "score")
 
 
 def responder(

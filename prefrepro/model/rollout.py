@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods.contract import Needs
 from prefrepro.errors import UserError
 from prefrepro.model.align import Start
 from prefrepro.model.batches import Inputs, Responses, Rows
 from prefrepro.model.examples import Tokens
-from prefrepro.model.learner import Learner, Objective, Read
+from prefrepro.model.learner import Learner, Objective, Read, Split, fitting, read_in_parts
+from prefrepro.model.load import DTYPES
 from prefrepro.model.policy import Policy
-from prefrepro.model.respond import Respond, rewarded_responder
+from prefrepro.model.respond import Respond, responder, rewarding
 from prefrepro.model.seeds import seed_for
 from prefrepro.model.training import RolloutSettings, Training
 from prefrepro.model.value_head import ValueHead
@@ -41,10 +42,20 @@ def rows_of_rollouts(needs: Needs, settings: RolloutSettings) -> Needs:
 class Rollouts:
     """Makes each step's responses. Create it before a checkpoint is loaded: `policy` becomes the reference."""
 
-    def __init__(self, policy: Policy, settings: RolloutSettings, seed: int, respond: Respond | None) -> None:
-        self.policy, self.settings, self.seed, self.respond = policy, settings, seed, respond
-        frozen = copy.deepcopy(policy.model).eval().requires_grad_(False)
-        self.reference = Policy(frozen, policy.pad_id, logp_dtype="bfloat16" if policy.is_rounded else "float32")
+    def __init__(
+        self, policy: Policy, settings: RolloutSettings, seed: int, respond: Respond | None,
+        compute_dtype: str | None = None, split: Split = lambda sequences: [[*range(len(sequences))]],
+    ) -> None:  # fmt: skip
+        """`compute_dtype`: of the policy's forward, where its weights are wider. The reference is held in it: the
+        first log-ratios are 0. `split`: into parts that are read at a time.
+        """
+        self.policy, self.settings, self.seed, self.respond, self.split = policy, settings, seed, respond, split
+        # Each weight is cast as it is copied: a whole copy in float32 would be 25 GiB at 7B.
+        weights = policy.model.parameters() if compute_dtype else ()
+        cast = {id(weight): nn.Parameter(weight.detach().to(DTYPES[compute_dtype or ""])) for weight in weights}
+        frozen = copy.deepcopy(policy.model, cast).eval().requires_grad_(False)
+        logp_dtype = "bfloat16" if policy.is_rounded else "float32"
+        self.reference = Policy(frozen, policy.pad_id, layout=policy.layout, logp_dtype=logp_dtype)
         hidden_size = policy.model.config.get_text_config().hidden_size
         self.head = ValueHead(hidden_size, seed_for(seed, "value_head")).to(policy.model.device)
 
@@ -65,12 +76,14 @@ class Rollouts:
         width = max(len(s.prompt_ids) + len(s.response_ids) for s in sequences) - 1
         read = partial(_read, self.policy, self.head, width)
         with torch.no_grad():
-            old = read(sequences)
-            ref = _read(self.reference, None, width, sequences)[..., 0]
-        mask, at_end = torch.zeros(2, len(sequences), width, device=old.device, dtype=torch.bool)
+            parts = self.split(sequences)
+            old = read_in_parts(read, sequences, parts)
+            ref = read_in_parts(partial(_read, self.reference, None, width), sequences, parts)[..., 0]
+        mask, at_end = torch.zeros(2, len(sequences), width, dtype=torch.bool)
         for row, sequence in enumerate(sequences):
             start, end = len(sequence.prompt_ids) - 1, len(sequence.prompt_ids) + len(sequence.response_ids) - 1
             mask[row, start:end], at_end[row, end - 1] = True, True
+        mask, at_end = mask.to(old.device), at_end.to(old.device)
         placed = torch.zeros_like(ref).masked_scatter(at_end, rewards.to(ref))
         old_logps = ref if self.settings.responses == "data" else old[..., 0]  # trainers.py:1229
         responses = Responses(sequences, old_logps, ref, old[..., 1], placed, mask)
@@ -113,7 +126,12 @@ class RolloutLearner(Learner):
             raise UserError('a method with shape="rollout" wants training.rollout: where responses come from')
         needs = rows_of_rollouts(objective.needs, training.rollout)
         super().__init__(policy, replace(objective, needs=needs), inputs, training, seed)
-        self.rollouts = Rollouts(policy, training.rollout, seed, respond)
+        compute_dtype = training.compute_dtype if training.is_mixed else None
+        self.rollouts = Rollouts(
+            policy, training.rollout, seed, respond, compute_dtype,
+            lambda sequences: fitting(sequences, training, self.n_ranks),
+        )  # fmt: skip
+        self.frozen.append(self.rollouts.reference)
         self.modules["value_head"] = self.rollouts.head
         self.max_norms["value_head"] = training.rollout.max_head_grad_norm
 
@@ -128,8 +146,12 @@ class RolloutLearner(Learner):
 
 def rollout_learner(start: Start, reward_model: Path | None) -> RolloutLearner:
     """The training of a rollout method; the reward model of a run's folder rewards the policy's own responses."""
-    training, respond = start.training, None
+    training, respond, judges = start.training, None, []
     if reward_model is not None:
+        judges = [rewarding(reward_model, start.tokenizer, training.compute_dtype or "float32")]
         room = training.max_length, training.rollout.max_new_tokens if training.rollout else None
-        respond = rewarded_responder(start.policy.model, start.tokenizer, reward_model, *room, training.micro_batch)
-    return RolloutLearner(start.policy, start.objective, start.inputs, training, start.seed, respond)
+        score = partial(judges[0].score_all, batch_size=training.micro_batch)
+        respond = responder(start.policy.model, start.tokenizer, score, *room, training.micro_batch)
+    learner = RolloutLearner(start.policy, start.objective, start.inputs, training, start.seed, respond)
+    learner.frozen += judges
+    return learner

@@ -42,8 +42,9 @@ class Training:
     """Pairs of one step; demonstrations of SFT; responses of each side where rows are balanced, of both where they are
     mixed; rollouts."""
     micro_batch: int
-    """Sequences whose activations a rank holds at once; all ranks together one group at least. Changes memory, and
-    results by rounding."""
+    """Sequences whose activations a rank holds at once, and at least the responses to one prompt. A group of more
+    (`contrast_size`) is read twice, since its loss needs the log-probs of all of it. Changes memory, and results by
+    rounding."""
     contrast_size: int
     """Side of RPO's contrast matrix: examples that meet each other in a loss with `gather`, whatever the micro-batch
     and the ranks. At most `batch_size`, which then is one matrix; where it does not divide it, the last is smaller."""
@@ -55,7 +56,8 @@ class Training:
     """data/truncate.py says what this and the three limits before it mean."""
     dtype: str
     log_every: int
-    eval_every: int
+    eval_every: int | None
+    """Steps between measurements of held-out accuracy; 0: after the last step alone; None: never."""
     checkpoint_every: int
     threads: int
     """CPU threads of the trainer: a field of the run, because sums depend on it in the last bit."""
@@ -78,6 +80,11 @@ class Training:
     `compute_dtype`."""
     quantize: str = "none"
     """none | nf4: how weights beside adapters are held."""
+    checkpoint_minutes: float | None = None
+    """A checkpoint when so much time has passed since the last, in place of `checkpoint_every` steps."""
+    micro_batch_tokens: int | None = None
+    """Tokens whose activations a rank holds at once, in place of `micro_batch` sequences; a prompt counts once for each
+    of its responses."""
 
     @property
     def is_mixed(self) -> bool:
@@ -108,5 +115,10 @@ def total_steps(inputs: Inputs, needs: Needs, training: Training) -> int:
         raise UserError(
             f"{found} cannot fill one batch of {training.batch_size}. Lower training.batch_size or use more data."
         )
-    steps = max(1, math.floor(per_epoch * training.epochs))
-    return steps if training.max_steps is None else min(steps, training.max_steps)
+    return capped_steps(per_epoch, training.epochs, training.max_steps)
+
+
+def capped_steps(per_epoch: int, epochs: float, max_steps: int | None) -> int:
+    """Steps of `epochs`, and at most `max_steps`."""
+    steps = max(1, math.floor(per_epoch * epochs))
+    return steps if max_steps is None else min(steps, max_steps)

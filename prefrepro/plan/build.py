@@ -11,10 +11,12 @@ from typing import Any
 from prefrepro.errors import UserError
 from prefrepro.plan import notes, settings
 from prefrepro.plan.evaluation import Expander
+from prefrepro.plan.frontier import add_distances
 from prefrepro.plan.parts import parts_in_use
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.store import FILE, nodes_of, read_plan
 from prefrepro.specs.config import Config
+from prefrepro.specs.evaluation import LABELS, PREFERENCE
 from prefrepro.specs.files import report
 from prefrepro.specs.imported_rows import with_imported_rows
 from prefrepro.specs.paper import read_paper
@@ -37,6 +39,7 @@ def make_plan(given: dict[str, Any] | None = None) -> Plan:
         except UserError as error:
             plan.broken[target_of(path)] = error.problems
             plan.nodes = before  # what a broken table began, nobody wants
+    add_distances(plan)
     if not plan.tables:
         report([problem for problems in plan.broken.values() for problem in problems])
     return plan
@@ -71,7 +74,7 @@ def empty_plan(config: Config, scale: dict[str, Any]) -> Plan:
 def add_table(plan: Plan, path: Path) -> None:
     """Add the table of one spec and all that it needs, unless it is of another scale. Raises UserError."""
     table = read_table(path)
-    if table.scales is None or plan.config.scale in table.scales:
+    if table.is_made_at(plan.config.scale, plan.scale):
         table = with_imported_rows(table, plan.config.scale)
         _add_table(plan, table, read_paper(path.parent / "paper.yaml"))
 
@@ -122,8 +125,13 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
             for row in table.rows
         }
         said = [*table.notes, *_capped(expander, cells), *_imported(expander), *notes.of_rows(plan, runs)]
+        evaluated = [one for cell in cells for one in cell["sample_ids"] + cell["verdict_ids"]]
+        said += notes.of_packages(plan, [*evaluated, *trained])
+        checks = _judge_checks(expander) if cells else []
         spec = shared | {"cells": cells, "trained": trained, "notes": said}
-        inputs = {node: node for cell in cells for node in cell["verdict_ids"]} | {node: node for node in trained}
+        spec |= {"judge_checks": checks} if checks else {}
+        used = [*(node for cell in cells for node in cell["verdict_ids"]), *trained, *(one["id"] for one in checks)]
+        inputs = {node: node for node in used}
     node_id = plan.add("table", f"{table.paper}_{table.name}", spec, inputs)
     plan.tables[table.target] = plan.nodes[node_id]
 
@@ -148,16 +156,20 @@ def _seeds(expander: Expander) -> range:
 
 
 def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
-    runs: list[str] = []
-    samples: list[str] = []
-    if row.samples:
-        samples = [expander.imported(row, column)]
-    elif row.external is None:
-        runs = [expander.run(row, column, seed) for seed in _seeds(expander)]
-        samples = [expander.sample(column, run, None, seed) for run, seed in zip(runs, _seeds(expander), strict=True)]
-    elif model := expander.external(row):
-        samples = [expander.sample(column, None, model, 1)]
     judge, evaluation = expander.judge_name(column), expander.evaluation(column)
+    if row.samples and evaluation["evaluation"] == PREFERENCE:
+        raise UserError(
+            f"{expander.where}, row {row.key}: its samples were made elsewhere, and column {column.key} ranks held-out "
+            "pairs, which wants a model; expected samples for judged columns only"
+        )
+    sources = [] if row.samples else expander.sources(row, column, _seeds(expander))
+    runs = [run for run, _, _ in sources if run and row.method]
+    if evaluation["evaluation"] == PREFERENCE:
+        samples, verdicts = [], [expander.preference(column, run, model) for run, model, _ in sources]
+    else:
+        answered = [expander.sample(column, *source) for source in sources]
+        samples = [expander.imported(row, column)] if row.samples else answered
+        verdicts = [expander.verdict(sample, column) for sample in samples]
     deviation = notes.of_runs(expander.plan, runs)
     return {
         "paper": expander.table.paper,
@@ -173,18 +185,25 @@ def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
         "baseline": expander.table.baseline,
         "protocol": expander.config.protocol if evaluation["evaluation"] == "pairwise" else "paper",
         "judge": judge,
-        "judge_is_substitute": judge != evaluation["judge"],
+        "judge_is_substitute": judge != evaluation.get("judge", judge),
         "comparable": expander.scale["is_comparable"],
         "margin": expander.paper["equivalence_margin"],
-        "verdict_ids": [expander.verdict(sample, column) for sample in samples],
+        "verdict_ids": verdicts,
         "sample_ids": samples,
         "run_ids": runs,
-        "is_cited": not samples,
+        "is_cited": not verdicts,
         **({"samples_from": Path(row.samples[column.key]["file"]).name} if row.samples else {}),
         **({"deviation": deviation} if deviation else {}),
         "scale": expander.config.scale,
         "reading": expander.config.reading,
     }
+
+
+def _judge_checks(expander: Expander) -> list[dict[str, str]]:
+    """Where reward models judge: a column's label, and how its judge ranks held-out pairs."""
+    judged = [column for column in expander.table.columns if expander.judge_name(column) != LABELS]
+    found = [(column, expander.judge_check(column)) for column in judged]
+    return [{"column_label": column.label, "id": node} for column, node in found if node]
 
 
 def _shown(expander: Expander) -> list[dict[str, Any]]:
@@ -198,15 +217,15 @@ def _shown(expander: Expander) -> list[dict[str, Any]]:
     for columns in together.values():
         data = expander.shown(columns[0], [column.prompt_sha256 for column in columns])
         for row in expander.table.rows:
-            sample = expander.sample(columns[0], expander.run(row, columns[0], 1), None, 1, data)
             found += [
                 {
                     "row_label": row.label,
                     "column_label": column.label,
-                    "sample_id": sample,
+                    "sample_id": expander.sample(columns[0], *source, data),
                     "data_id": data,
                     "place": place,
                 }
+                for source in expander.sources(row, columns[0], [1])
                 for place, column in enumerate(columns)
             ]
     return found

@@ -1,20 +1,27 @@
-"""One row × column of a table as nodes: its samples and verdicts, after the training that training.py adds.
+"""One row × column of a table as nodes: its samples and verdicts, or ranked pairs, after what training.py adds.
 
 Imports neither torch nor Snakemake.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.plan.code_digest import code_digest
-from prefrepro.plan.training import Hub, Trainings, content_hash
-from prefrepro.specs.evaluation import EVALUATIONS
+from prefrepro.plan.nodes import Node
+from prefrepro.plan.training import Hub, Trainings, computed_in, content_hash
+from prefrepro.specs.evaluation import EVALUATIONS, LABELS, PREFERENCE
+from prefrepro.specs.method import read_method
 from prefrepro.specs.sources import read_named
-from prefrepro.specs.table import Column, Row
+from prefrepro.specs.table import HELD_OUT, Column, Row
+
+Source = tuple[str | None, Hub | None, int]
+"""(training or base model of the plan, model of the hub, seed): what answers or ranks for a row"""
 
 
 class Expander(Trainings):
@@ -29,15 +36,34 @@ class Expander(Trainings):
                 f"Known: {', '.join(known)}."
             )
         own = self.scale["evaluations"].get(column.evaluation, {})
-        return known[column.evaluation] | own | self.reading.section("evaluations").get(column.evaluation, {})
+        found = known[column.evaluation] | own | self.reading.section("evaluations").get(column.evaluation, {})
+        if (found["evaluation"] == PREFERENCE) != (column.metric in HELD_OUT):
+            raise UserError(
+                f"{self.where}, column {column.key}: metric {column.metric} and evaluation {column.evaluation} do not "
+                f"go together; {' and '.join(HELD_OUT)} are the metrics of a {PREFERENCE} evaluation, and of no other"
+            )
+        return found
 
-    def external(self, row: Row) -> Hub | None:
-        """The released model of a row that trains nothing, where it is to be run; None: its number is cited."""
+    def external(self, row: Row) -> tuple[str | None, Hub] | None:
+        """The model of a row that trains nothing, where it is to be run: (node of a package's weights, what the hub
+        has of it). None: its number is cited."""
         name = self.scale["external"].get(row.external)
         if name is None or self.config.external == "cite":
             return None
         model = read_named("models", name, self.where)
-        return {key: model[key] for key in ("repo", "revision", "template") if key in model}
+        if model["kind"] == "package":
+            return self.package(name, model), ""
+        return None, {key: model[key] for key in ("repo", "revision", "template") if key in model}
+
+    def sources(self, row: Row, column: Column, seeds: Iterable[int]) -> list[Source]:
+        """What answers or ranks for a row: its training of each seed, or one model; none of a number that is cited."""
+        if row.untrained:
+            inputs, model = self._base(column, 1)
+            return [(inputs.get("init"), model or None, 1)]
+        if row.external:
+            model = self.external(row)
+            return [(*model, 1)] if model else []
+        return [(self.run(row, column, seed), None, seed) for seed in seeds]
 
     def shown(self, column: Column, hashes: list[str]) -> str:
         """The prompts of these hashes, of the column's evaluation."""
@@ -46,7 +72,7 @@ class Expander(Trainings):
         return self.plan.add("data", file, {"source": source}, {}, dataset=file)
 
     def sample(self, column: Column, run: str | None, model: Hub | None, seed: int, data: str | None = None) -> str:
-        """A run's answers, or those of a released model, to the prompts of the column's evaluation, or of `data`."""
+        """Answers of a run, a package's weights or a released model to the prompts of the evaluation, or of `data`."""
         prompts = self.evaluation(column).get("prompts")
         data = data or self.dataset(prompts or column.dataset)[0]
         sampling = self.cuts(prompts or column.dataset)
@@ -77,8 +103,70 @@ class Expander(Trainings):
         of = {"model": column.model, "dataset": prompts or column.dataset}
         return self.plan.add("import", readable, spec, {"data": data}, **of)
 
+    def preference(self, column: Column, run: str | None, model: Hub | None) -> str:
+        """How a training, or a model that nobody trains here, ranks the held-out responses that the column names."""
+        evaluation = self.evaluation(column)
+        data, _ = self.dataset(column.dataset)
+        if column.metric == "top1_pct" and not self._is_ranked(data):
+            raise UserError(
+                f"{self.where}, column {column.key}: top1_pct wants groups of responses, but the data set holds pairs; "
+                "accuracy_pct counts pairs"
+            )
+        return self._ranking(column, run, model, evaluation, data)
+
+    def judge_check(self, column: Column) -> str | None:
+        """How the reward model that judges a column ranks held-out pairs; None where no reward model judges it."""
+        judge: dict[str, Any] = read_named("judges", self.judge_name(column), self.where)
+        if judge.get("scorer") != "reward-model":
+            return None
+        held_out = {"part": "eval", "by": "reward"}
+        return self._ranking(
+            column, self._judging_reward_model(column), None, held_out, self.dataset(column.dataset)[0]
+        )
+
+    def _ranking(
+        self, column: Column, run: str | None, model: Hub | None, evaluation: dict[str, Any], data: str
+    ) -> str:
+        """A preference node. What has no reference is ranked by its log-prob where the reward is asked for."""
+        node = self.plan.nodes[run] if run else None
+        trained = node if node and node.method else None
+        training = (
+            trained.spec["training"] if trained else self._training_settings(column.dataset, dict(column.training))
+        )
+        needs = read_method(trained.method).needs if trained and trained.method else {"reference": False}
+        output = needs.get("output", "logp")
+        has_reference, by = needs.get("reference", True), evaluation["by"]
+        if output == "score":
+            by = "reward"
+        elif by == "reward" and not has_reference:
+            by = "logp"
+        spec = {name: training[name] for name in (*LIMITS, "micro_batch", "threads", "logp_dtype") if name in training}
+        dtype = evaluation.get("dtype") or computed_in(training)
+        spec |= {"evaluation": PREFERENCE, "part": evaluation["part"], "by": by, "dtype": dtype, "output": output}
+        spec |= {"model": model or "", "protocol": "paper"}
+        inputs = {"data": data, **({"run": run} if run else {})}
+        if trained and has_reference:
+            spec["init"] = trained.spec["init"]
+            inputs |= {role: trained.inputs[role] for role in ("init",) if role in trained.inputs}
+            reference = self.plan.nodes[trained.inputs["reference"]]
+            if reference.spec["dtype"] == dtype:
+                inputs["reference"] = self._with_part(reference, evaluation["part"])
+        readable = f"{node.name if node else f'untrained_{column.model}_{column.dataset}'}_{evaluation['part']}"
+        of = {"method": trained and trained.method, "model": column.model, "dataset": column.dataset}
+        return self.plan.add("preference", readable, spec, inputs, **of)
+
+    def _with_part(self, reference: Node, part: str) -> str:
+        """The node of this reference that has a part of the data: `reference`, or one for all runs that share it."""
+        if part in reference.spec["parts"]:
+            return reference.id
+        own = {key: value for key, value in reference.spec.items() if key not in ("kind", "code_digest", "read")}
+        of = {"model": reference.model, "dataset": reference.dataset}
+        return self.plan.add("reference", reference.name, own | {"parts": [part]}, reference.inputs, **of)
+
     def judge_name(self, column: Column) -> str:
-        """The name in config/judges of who judges a column."""
+        """The name in config/judges of who judges a column; what stands in its place where nobody does."""
+        if self.evaluation(column)["evaluation"] == PREFERENCE:
+            return LABELS
         if self.config.judge:
             return self.config.judge
         if self.config.hh_files and column.dataset == "hh":
@@ -90,7 +178,7 @@ class Expander(Trainings):
         name = self.judge_name(column)
         judge = read_named("judges", name, self.where)
         if self.config.repeat:
-            judge |= {"repeat": asdict(self.config.repeat)}
+            judge = judge | {"repeat": asdict(self.config.repeat)}
         evaluation = {k: v for k, v in self.evaluation(column).items() if k not in ("judge", "prompts")}
         kind = evaluation["evaluation"]
         protocol = self.config.protocol if kind == "pairwise" else "paper"

@@ -33,7 +33,7 @@ def _training(name: str, title: str, rule: str, folder: str = "runs", function: 
 
 
 def _shared(name: str, title: str) -> Kind:
-    """What several trainings use and what is computed once for all of them."""
+    """What several trainings use and what is made once for all of them."""
     return Kind(name, title, name, name, "manifest.json", f"prefrepro.train.shared:{name}", f"prefrepro.model.{name}")
 
 
@@ -41,6 +41,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("data", "data", "data", "data", "manifest.json", "prefrepro.data.build:build", "prefrepro.data.build"),
+        _shared("package", "weights from a package"),
         _training("base", "base model", "base", "base", "pretrain"),
         _training("sft", "SFT", "sft"),
         _training("run", "run", "align"),
@@ -60,9 +61,16 @@ KINDS = {
             "verdict", "verdicts", "judge", "verdicts", "manifest.json", "prefrepro.judge.stage:run",
             "prefrepro.judge.stage",
         ),
+        Kind(
+            "preference", "held-out preferences", "preference", "verdicts", "manifest.json",
+            "prefrepro.judge.preference:run", "prefrepro.judge.preference",
+        ),
+        _shared("distance", "distance from the reference"),
         Kind("table", "table", "table", "tables", "", "prefrepro.tables.build:run", "prefrepro.tables.build"),
     )
 }  # fmt: skip
 """In the order of the work."""
 
+VERDICTS = tuple(name for name, kind in KINDS.items() if kind.folder == "verdicts")
+"""What gives the verdicts that tables count."""
 TRAININGS = tuple(name for name, kind in KINDS.items() if kind.is_training)

@@ -1,9 +1,10 @@
-"""What tables say of trainings that updated low-rank adapters in place of every parameter."""
+"""What tables say of trainings of low-rank adapters in place of every parameter, and of weights from packages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from prefrepro.data.package import described
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.adapters import of_training
 
@@ -30,3 +31,9 @@ def of_rows(plan: Plan, runs_of_rows: Mapping[str, Sequence[str]]) -> list[str]:
     return [
         f"A deviation: {said} in place of every parameter, in {', '.join(labels)}." for said, labels in rows.items()
     ]
+
+
+def of_packages(plan: Plan, node_ids: Sequence[str]) -> list[str]:
+    """What a table says of the packages whose weights these nodes start from."""
+    behind = plan.upstream([plan.nodes[node_id] for node_id in node_ids])
+    return [f"Weights of {node.model}: {described(node.spec)}." for node in behind if node.kind == "package"]

@@ -20,8 +20,8 @@ SLACK = 2.0
 """Runtime asked for, in hours of the forecast."""
 LEAST_MIN = 30
 """Runtime below which no cluster starts a job sooner."""
-UNKNOWN_HOURS = ("data", "table")
-"""Kinds whose forecast is none: a download, and what takes seconds."""
+UNKNOWN_HOURS = ("data", "package", "table")
+"""Kinds whose forecast is none: a download, a copy, and what takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)

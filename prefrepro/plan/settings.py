@@ -27,6 +27,7 @@ def of_table(expander: Expander) -> dict[str, Any]:
             value = value[part]
         lines.append({"label": setting.label, "value": setting.value, "printed": setting.printed, "ours": value})
     said = [*expander.table.notes, *notes.of_rows(expander.plan, runs)]
+    said += notes.of_packages(expander.plan, [run for own in runs.values() for run in own])
     return {"cells": [], "trained": [], "settings": lines, "notes": said}
 
 

@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.hub import local_files
+from prefrepro.data.hub import downloaded, local_files
+from prefrepro.data.package import ORIGIN
 from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file, show
@@ -40,6 +41,7 @@ class Trainings:
         self.plan, self.table, self.paper, self.reading = plan, table, paper, reading
         self.config, self.scale = plan.config, plan.scale
         self.where = f"paper_tables/{table.paper}/{table.name}.yaml"
+        self.starts_from = table.start or paper.get("start", "sft")
 
     def settings(self, section: str, *more: Mapping[str, Any]) -> dict[str, Any]:
         """The paper's values, then the scale's, then the switches', then what is more special."""
@@ -60,6 +62,8 @@ class Trainings:
         spec = dict(read_named("datasets", file, self.where))
         if file == HH_FILES:
             spec["files"] = self.config.hh_files
+        elif "download" in spec and not spec.get("files"):
+            spec["files"] = downloaded(spec["download"], Path(self.config.data))
         if files := local_files(spec):
             spec["files_sha256"] = {show(path): content_hash(path) for path in files}
         if "parts" in spec and spec["kind"] != "world":  # a world makes as many rows of each part as are wanted
@@ -97,15 +101,22 @@ class Trainings:
             values["n"] = min(values["n"], self.scale["prompt_sets"][name]["n"])  # a small world stays small
         return values
 
-    def _base(self, column: Column, seed: int) -> tuple[dict[str, str], Hub]:
-        """The model that a table names: (inputs, what the hub has of it)."""
-        name = self.stand_in("models", column.model)
+    def _base(self, column: Column, seed: int, name: str | None = None) -> tuple[dict[str, str], Hub]:
+        """The model that a table names, or `name` of config/models: (inputs, what the hub has of it)."""
+        name = name or self.stand_in("models", column.model)
         model = read_named("models", name, self.where)
         if model["kind"] == "hub":
             return {}, {key: model[key] for key in ("repo", "revision", "template") if key in model}
+        if model["kind"] == "package":
+            return {"init": self.package(name, model)}, ""
         if model["kind"] == "instructed":  # a base model made here, tuned on the best responses of the dataset
             return {"init": self._sft(column, seed, model["base"])}, ""
         return {"init": self._pretrained(column, name, model)}, ""
+
+    def package(self, name: str, model: dict[str, Any]) -> str:
+        """The weights of a package as a checkpoint; the same for every data set."""
+        spec = {key: model[key] for key in (*ORIGIN, "template") if key in model}
+        return self.plan.add("package", name, spec, {}, model=name)
 
     def _pretrained(self, column: Column, name: str, model: dict[str, Any]) -> str:
         """A base model of the column's dataset, or of the one whose language the scale says it shares."""
@@ -154,13 +165,9 @@ class Trainings:
         return self.plan.add(kind, readable, spec, inputs, f"methods.{method.name}", *code, **of)
 
     def _sft(self, column: Column, seed: int, base: str | None = None) -> str:
-        """SFT of the column's model, or of `base` made here."""
+        """SFT of the column's model, or of `base` of config/models."""
         data, _ = self.dataset(column.dataset)
-        if base is None:
-            inputs, init = self._base(column, seed)
-        else:
-            model = read_named("models", base, self.where)
-            inputs, init = {"init": self._pretrained(column, base, model)}, ""
+        inputs, init = self._base(column, seed, base)
         training = self._training_settings(column.dataset, self.settings("sft"))
         # Of ranked data SFT takes each prompt's best response.
         pairs = "best_vs_worst" if self._is_ranked(data) else None
@@ -170,7 +177,7 @@ class Trainings:
 
     def _start(self, column: Column, seed: int) -> tuple[dict[str, str], Hub]:
         """What alignment starts from: (inputs, what the hub has of it)."""
-        if self.paper.get("start", "sft") == "base":
+        if self.starts_from == "base":
             return self._base(column, seed)
         return {"init": self._sft(column, seed)}, ""
 
@@ -268,17 +275,17 @@ class Trainings:
         inputs = {"data": data, **start}
         limits = {name: training[name] for name in LIMITS}
         if method.needs.get("reference", True):
-            spec = limits | {"dtype": _computed_in(training), "micro_batch": training["micro_batch"], "init": init}
-            spec |= {"threads": training["threads"], "mismatched": method.needs.get("mismatched", False)}
-            spec |= {name: training[name] for name in ("logp_dtype",) if name in training}
-            readable = f"{self.paper.get('start', 'sft')}_{column.model}_{data_name}"
+            spec = limits | {"dtype": computed_in(training), "micro_batch": training["micro_batch"], "init": init}
+            spec |= {name: training[name] for name in ("threads", "logp_dtype") if name in training}
+            readable = f"{self.starts_from}_{column.model}_{data_name}"
             of = {"model": column.model, "dataset": column.dataset}
-            inputs["reference"] = self.plan.add("reference", readable, spec, {"data": data, **start}, **of)
+            for role, own in self._referred(method, training, data, pairs, row.k, seed).items():
+                inputs[role] = self.plan.add("reference", readable, spec | own, {"data": data, **start}, **of)
         if method.needs.get("embeddings"):
             embedder = row.embedder or column.embedder
             inputs["embeddings"] = self._embeddings(row, embedder, column, data, limits, method.needs["embeddings"])
         if method.needs.get("reference_rewards"):
-            own = {name: training[name] for name in ("micro_batch", "threads")} | {"dtype": _computed_in(training)}
+            own = {name: training[name] for name in ("micro_batch", "threads")} | {"dtype": computed_in(training)}
             rewards = self._reference_rewards(row, column, inputs, init, limits | own, pairs, seed)
             inputs["reference_rewards"] = rewards
         if rollout:
@@ -286,6 +293,31 @@ class Trainings:
             if rollout["responses"] == "policy":
                 inputs["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
         return self._training_run("run", method, column, seed, training, hparams, inputs, init, pairs=pairs, k=row.k)
+
+    def _referred(
+        self, method: Method, training: dict[str, Any], data: str, pairs: str | None, k: int | None, seed: int
+    ) -> dict[str, dict[str, Any]]:
+        """Role -> parts of the data whose reference log-probs a run reads, and which steps read them.
+
+        `reference` has eval where accuracy is measured on it, and train unless a rollout makes its own. Where
+        `max_steps` may end before all rows of a data set from the hub were read, `reference_train` has those of these
+        steps.
+        """
+        if method.needs["shape"] == "rollout":
+            return {"reference": {"parts": ["eval"]}}
+        source, read = self.plan.nodes[data].spec["source"], dict[str, Any]()
+        is_large = "repo" in source and "train_rows" not in source
+        if is_large and training["max_steps"] is not None and not (k and pairs):
+            drawn = training.get("rows") or method.needs.get("rows", "pairs")
+            settings = {name: training[name] for name in ("batch_size", "epochs", "max_steps")}
+            read = {"read": {"rows": drawn, "pairs": pairs, "seed": seed, **settings}}
+        parts = ["train"] if training.get("eval_every", 0) is None else ["train", "eval"]
+        found = {"reference": {"parts": ["eval"] if read else parts}}
+        if read:
+            found["reference_train"] = {"parts": ["train"], **read}
+        if method.needs.get("mismatched"):
+            found["reference_mismatched"] = {"parts": ["mismatched"], **read}
+        return found
 
     def _starts_from_sft(self, start: dict[str, str]) -> bool:
         return "init" in start and self.plan.nodes[start["init"]].kind == "sft"
@@ -357,6 +389,6 @@ def _sha256(path: Path, changed_ns: int) -> str:
     return sha256_file(path)
 
 
-def _computed_in(training: dict[str, Any]) -> str:
+def computed_in(training: dict[str, Any]) -> str:
     """The dtype of a run's log-probs; the reference's are made in the same, so that a run starts at a ratio of 1."""
     return training.get("compute_dtype") or training["dtype"]

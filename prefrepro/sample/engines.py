@@ -62,6 +62,7 @@ class Continuous(Engine):
                 num_blocks=self.batch_size * (-(-request.max_length // self.PAGE) + 1),
                 max_requests_per_batch=self.batch_size,
                 max_batch_tokens=max(self.batch_size, request.max_length),
+                auto_switch_to_flash=self.model.dtype.itemsize == 2,  # it computes in half precision alone
                 seed=request.seed,
             ),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from prefrepro.data.hub import checkpoint_of
 from prefrepro.data.jsonl import text_of
 from prefrepro.files import write_json, write_lines
+from prefrepro.model.decode import stop_ids
 from prefrepro.model.examples import read_rows
 from prefrepro.model.load import load_tokenizer
 from prefrepro.sample.answers import answers, seeds_of, temperatures
@@ -39,14 +41,21 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
         engine.advance = bar.update
         rows = answers(engine, tokenizer, prompts, sampling, spec["seed"])
     write_lines(out / "samples.jsonl", map(text_of, rows))
-    finishes = [row["finish"] for row in rows]
+    finishes, lengths = [row["finish"] for row in rows], [row["tokens"] for row in rows]
+    cut = sum(row["prompts_cut"] for row in rows)
     manifest = {
         "spec": spec,
         "n": len(rows),
         "finish": {kind: finishes.count(kind) for kind in ("eos", "role_tag", "length")},
         "turns": total,
-        "prompts_cut": sum(row["prompts_cut"] for row in rows),
-        "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
+        "prompts_cut": cut,
+        "prompts_cut_share": cut / total,
+        "stops": {
+            token: tokenizer.decode([token]) for token in stop_ids(tokenizer, sampling.get("stop_at", "role_tag"))
+        },
+        "mean_tokens": sum(lengths) / len(rows),
+        "median_tokens": statistics.median(lengths),
+        "max_tokens": max(lengths),
         "engine": sampling["engine"],
         "engine_version": engine.version,
         "seeds": {"draws": seeds_of(sampling, spec["seed"]), "per": engine.seeded_per},

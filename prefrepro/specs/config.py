@@ -31,6 +31,7 @@ class Config(Spec):
     seeds: Count = 1
     judge: JudgeName | None = None
     hh_files: str | None = None
+    data: str = "data"
     repeat: Repeat | None = None
     budget_usd: Amount | None = None
     published: str | None = None
@@ -60,7 +61,7 @@ def make_config(given: dict[str, Any]) -> Config:
 
 def _plain(key: str, value: Any, is_side: bool, problems: list[str]) -> Any:
     """A value from a command line as YAML reads it, but a path or a side as it was typed."""
-    if value == "null" or not isinstance(value, str) or is_side or key in ("hh_files", "published"):
+    if value == "null" or not isinstance(value, str) or is_side or key in ("hh_files", "data", "published"):
         return None if value == "null" else value
     try:
         return load_yaml(value)

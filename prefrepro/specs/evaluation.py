@@ -15,6 +15,12 @@ EVALUATIONS = {
 }
 """Evaluation -> the module whose `evaluate(rows, client, spec)` gives an Evaluation."""
 
+PREFERENCE = "preference"
+"""The evaluation that samples nothing and asks no judge: held-out labels say what is right (judge/preference.py)"""
+OF_PREFERENCE = ("part", "by", "dtype")
+LABELS = "held-out labels"
+"""What stands where others name their judge"""
+
 ANNOTATORS = {
     "weighted": "weighted_alpaca_eval_gpt4_turbo",  # AlpacaEval 2, log-probs of one token
     "fn": "alpaca_eval_gpt4_turbo_fn",  # AlpacaEval 2, tool call; RPO's (Table 5; README.md:61)

@@ -19,7 +19,7 @@ class DataSize(Spec):
     rows: dict[Literal["train", "eval", "judge", "pretrain"], Seed] = {}
     """Part -> rows as released: before the data set's own `parts` share them out"""
     unique_prompts: Amount | None = None
-    """Of the rows of train; None: as many as there are rows, which is the most"""
+    """Different prompts among the rows of train; None: as many as there are rows, which is the most"""
     responses: Count | None = None
     """To one prompt; None: two, or four of ranked data"""
     prompt_tokens: Amount | None = None
@@ -50,7 +50,7 @@ class Rates(Spec):
     """Stage -> a table's name of a model -> tokens a second of one device"""
     embedding_tokens_per_s: Number | None = None
     judge_calls_per_s: Number | None = None
-    """Of a judge that runs on this hardware; an API judge holds no device"""
+    """What a judge on this hardware answers; an API judge holds no device"""
     data: dict[str, DataSize] = {}
     judge_tokens: JudgeTokens = JudgeTokens()
 

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT, show
+from prefrepro.specs.evaluation import OF_PREFERENCE, PREFERENCE
 from prefrepro.specs.files import checked, collecting, read_mapping
 from prefrepro.specs.method import hparam_problems, read_method
 from prefrepro.specs.problems import Problem, also, missing, names_of, problem
@@ -24,16 +25,9 @@ DEFAULTS = {"engine": "transformers", "seed_per": "draw"}
 EQUIVALENCE_MARGIN = 5.0
 """Points within which two rows are called equivalent, where paper.yaml does not say"""
 OPTIONAL = (
-    "schedule",
-    "compute_dtype",
-    "save_dtype",
-    "logp_dtype",
-    "lora_rank",
-    "quantize",
-    "generations",
-    "stop_at",
-    *DEFAULTS,
-)
+    "schedule", "compute_dtype", "save_dtype", "logp_dtype", "lora_rank", "quantize", "generations", "stop_at",
+    "micro_batch_tokens", "checkpoint_minutes", *DEFAULTS,
+)  # fmt: skip
 """Settings that a paper may leave out"""
 
 
@@ -52,10 +46,16 @@ def _method_problems(hparams: dict[str, Any]) -> Iterator[Problem]:
         yield from (((name,), problem(one)) for one in said)
 
 
-def _is_judged(evaluation: dict[str, Any]) -> list[Problem]:
-    """It says who judges, and what is judged."""
+def _is_whole(evaluation: dict[str, Any]) -> list[Problem]:
+    """It says who judges, and what is judged; of held-out preferences, which ones and by what they are ranked."""
+    is_ranked = evaluation.get("evaluation") == PREFERENCE
+    said = f"does not belong here; part, by and dtype are of {PREFERENCE} evaluations, which have nothing else"
+    strangers = [name for name in evaluation if name != "evaluation" and (name in OF_PREFERENCE) != is_ranked]
+    foreign: list[Problem] = [((name,), problem(said)) for name in strangers]
+    if is_ranked:
+        return missing(evaluation, ("part", "by")) + foreign
     what = "template" if evaluation.get("evaluation") == "pairwise" else "prompts"
-    return missing(evaluation, ("evaluation", "judge", what))
+    return missing(evaluation, ("evaluation", "judge", what)) + foreign
 
 
 @with_config(CLOSED)
@@ -93,7 +93,7 @@ class Paper(TypedDict, total=False):
     rollout: Rollout
     prompt_sets: dict[str, Sampling]
     start: Literal["sft", "base"]
-    evaluations: Required[dict[str, Annotated[EvaluationSettings, also(_is_judged)]]]
+    evaluations: Required[dict[str, Annotated[EvaluationSettings, also(_is_whole)]]]
     switches: Required[dict[str, Switch]]
     equivalence_margin: Number
 

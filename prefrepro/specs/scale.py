@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, Literal, Required
 
 from pydantic import AfterValidator, ValidationInfo, with_config
 from typing_extensions import TypedDict
@@ -15,7 +15,7 @@ from prefrepro.specs.files import checked, collecting, names_in, read_mapping, r
 from prefrepro.specs.forecast import Rates
 from prefrepro.specs.local import read_local
 from prefrepro.specs.paper import paper_files
-from prefrepro.specs.problems import among, keys_of_file, names_of, problem
+from prefrepro.specs.problems import among, expecting, keys_of_file, names_of, problem
 from prefrepro.specs.settings import EvaluationSettings, Rollout, Sampling, Training
 from prefrepro.specs.sources import read_named
 from prefrepro.specs.values import (
@@ -30,6 +30,7 @@ from prefrepro.specs.values import (
     Seed,
     Stated,
     Text,
+    Texts,
 )
 
 FOLDERS = {name: name for name in ("models", "datasets", "embedders", "judges")} | {"external": "models"}
@@ -72,9 +73,9 @@ class Asked(TypedDict, total=False):
 ByKind = TypedDict(
     "ByKind",
     {
-        "data": Asked, "base": Asked, "sft": Asked, "run": Asked, "reward_model": Asked, "reference": Asked,
-        "embeddings": Asked, "reference_rewards": Asked, "sample": Asked, "import": Asked, "verdict": Asked,
-        "table": Asked,
+        "data": Asked, "package": Asked, "base": Asked, "sft": Asked, "run": Asked, "reward_model": Asked,
+        "reference": Asked, "embeddings": Asked, "reference_rewards": Asked, "sample": Asked, "import": Asked,
+        "verdict": Asked, "preference": Asked, "distance": Asked, "table": Asked,
     },
     total=False,
 )  # fmt: skip
@@ -96,6 +97,20 @@ class Engine(TypedDict, total=False):
     snapshots: Seed
 
 
+class Frontier(TypedDict, total=False):
+    """Whose distance from the reference `snakemake frontier` measures, and on how much."""
+
+    tables: Texts
+    """Targets"""
+    part: Literal["eval", "dev"]
+    pairs: Count
+    """Held-out rows, spread evenly over the part"""
+    prompts: Count
+    """Prompts among them that the policy answers once, at temperature 1"""
+    max_new_tokens: Count
+    seeds: Count
+
+
 @with_config(CLOSED)
 class Scale(TypedDict, total=False):
     description: Required[Text]
@@ -104,6 +119,8 @@ class Scale(TypedDict, total=False):
     datasets: Required[dict[Key, DatasetName]]
     embedders: Required[dict[Key, EmbedderName]]
     judges: Required[dict[Key, JudgeName]]
+    papers: Annotated[Texts, expecting("a list of folders of paper_tables")]
+    """Whose tables are made at this scale; left out: every paper's"""
     external: dict[Key, ModelName]
     files_judge: JudgeName
     training: Training
@@ -121,6 +138,7 @@ class Scale(TypedDict, total=False):
     pretrained_on: dict[DatasetKey, DatasetKey]
     """Data set -> the one whose base model it takes"""
     engine: Engine
+    frontier: Frontier
 
 
 def config_and_scale(given: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
@@ -145,12 +163,6 @@ def config_and_scale(given: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
             read_local(local)
     report(problems)
     return config, scale
-
-
-def read_scale(name: str) -> dict[str, Any]:
-    """config/scales/<name>.yaml, checked."""
-    where = f"config/scales/{name}.yaml"
-    return check_scale(read_mapping(ROOT / where), where)
 
 
 def check_scale(scale: dict[str, Any], where: str) -> dict[str, Any]:

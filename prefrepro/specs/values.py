@@ -21,7 +21,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What becomes part of a path"""
 CLOSED = ConfigDict(extra="forbid")
 READER = "\0"
-"""The alias of a field that no file can hold: whoever reads the file sets it"""
+"""The alias of a field that no file can hold: the reader of the file sets it"""
 
 
 class Spec(BaseModel):

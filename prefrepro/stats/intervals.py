@@ -43,7 +43,7 @@ class Estimates(NamedTuple):
 
 
 class Variance(NamedTuple):
-    """Of one row's value, or of the difference of two."""
+    """Variance of one row's value, or of the difference of two."""
 
     total: float
     freedom: float

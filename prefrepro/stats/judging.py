@@ -26,12 +26,13 @@ def judging_quality(frame: pd.DataFrame, repeats: Sequence[Mapping[str, Any]] = 
     answers judged validly in both orders, those where the orders name different winners. `repeats`: see repeat_quality.
     """
     words = frame["verdict"].to_numpy(dtype=object)
-    is_first = frame["order"].to_numpy(dtype=object) == "candidate_first"
-    decided = np.isin(words, ["win", "loss"])
+    orders = frame["order"].to_numpy(dtype=object)
+    is_first, decided = orders == "candidate_first", np.isin(words, ["win", "loss"])
+    placed = decided & np.isin(orders, ["candidate_first", "baseline_first"])  # held-out pairs are shown to nobody
     return {
         "n_prompts": len(set(frame["prompt_id"])),
         "n_verdicts": len(frame),
-        **position((words == "win")[decided], is_first[decided], frame["prompt_id"].to_numpy(dtype=object)[decided]),
+        **position((words == "win")[placed], is_first[placed], frame["prompt_id"].to_numpy(dtype=object)[placed]),
         "n_decided": int(decided.sum()),
         "tie_pct": _percent(int((words == "tie").sum()), len(frame)),
         "invalid_pct": _percent(int((words == "invalid").sum()), len(frame)),

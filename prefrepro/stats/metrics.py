@@ -30,7 +30,7 @@ from prefrepro.stats.intervals import (
 )
 from prefrepro.stats.paired import Difference, compare_estimates, compare_scores
 from prefrepro.stats.printed import Gap, of_counts, of_one, of_several
-from prefrepro.stats.scores import PromptScores, mean_scores, pairwise_scores, rating_scores, set_name
+from prefrepro.stats.scores import PromptScores, held_out_scores, mean_scores, pairwise_scores, rating_scores, set_name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +76,8 @@ METRICS = {
     "lc_wr": Metric(mean_scores, is_fitted=True),  # AlpacaEval 2: length-controlled
     "mt_bench": Metric(rating_scores, low=1.0, high=10.0),  # mean rating
     "arena_hard_pct": Metric(mean_scores, is_fitted=True),  # weighted win rate against the baseline
+    "accuracy_pct": Metric(lambda verdicts, _: held_out_scores(verdicts, "pair")),  # pairs ranked as labelled
+    "top1_pct": Metric(lambda verdicts, _: held_out_scores(verdicts, "top_1")),  # best response of a group found
 }
 
 
@@ -218,7 +220,7 @@ def _clustered(sets: Sequence[VerdictSet], scored: Sequence[PromptScores]) -> di
     known = np.flatnonzero(~np.isnan(table).all(axis=0))
     prompts = [str(prompt) for prompt in _index(counted)[known]]
     found = clusters(mean_estimates(table[:, known]), prompts, groups)
-    return found._asdict() if found else {}
+    return dict(zip(("n_clusters", "design_effect"), found, strict=True)) if found else {}
 
 
 def _fitted_interval(fitted: Estimates, n: int) -> tuple[float, float]:

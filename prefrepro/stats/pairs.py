@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from prefrepro.stats.intervals import ALPHA, Estimates, two_levels
 
 DRAWS = 20_000
-"""Of the largest |t| of all pairs; its 95 % point is known to 0.01."""
+"""Draws of the largest |t| of all pairs, which give its 95 % point to 0.01."""
 
 
 class Pair(NamedTuple):

@@ -15,6 +15,7 @@ from prefrepro.stats.scores import RATINGS
 
 FLIPS = ("flip_pct", "flip_ci_low", "flip_ci_high")
 SHARES = ("judge_share_pct", "judge_share_ci_low", "judge_share_ci_high")
+NEEDED = ("verdict", "score", "weight")
 Values = NDArray[np.float64]
 
 
@@ -35,20 +36,18 @@ def repeat_quality(frame: pd.DataFrame, repeats: Sequence[Mapping[str, Any]]) ->
     differ = np.array([sum(pair) / len(pair) for pair in pairs], dtype=np.float64)
     found |= dict(zip(FLIPS, _with_interval(differ, 100), strict=True))
     valid, is_rated = frame.loc[frame["verdict"] != "invalid"], bool((frame["verdict"] == "rated").any())
-    score, weight = (np.array(valid[name], dtype=np.float64) for name in ("score", "weight"))
-    if not weight.sum():
-        return found
-    score = _scaled(score, is_rated)
-    mean, most = float(np.average(score, weights=weight)), float(weight.max()) ** 2
-    replies = [_moves(entry, mean, is_rated) for entry in repeats]
+    score, weight = _scores(valid.to_dict("list"), is_rated)
+    mean = float(np.average(score, weights=weight)) if len(score) else np.nan
+    replies = [weights * (scores - mean) for scores, weights in (_scores(entry, is_rated) for entry in repeats)]
     variances = np.array([moves.var(ddof=1) for moves in replies if len(moves) > 1])
-    if not len(variances):
+    if not len(variances) or not len(score):
         return found
     found["judge_variance"] = float(variances.mean())
     _, prompts = np.unique(np.array(valid["prompt_id"], dtype=np.str_), return_inverse=True)
     sums = np.bincount(prompts, weight * (score - mean))
     # The variance over prompts of (Σ weight) × mean, and in it the judge's: one `judge_variance` for each verdict.
     total = float(sums @ sums) * len(sums) / max(len(sums) - 1, 1)
+    most = float(weight.max()) ** 2
     if total > 0:  # a variance is half the mean squared difference of pairs, so at most `most` / 2
         part = _with_interval(2 * variances / most, 100 * len(valid) * most / (2 * total))
         found |= {name: min(100.0, end) for name, end in zip(SHARES, part, strict=True)}
@@ -60,17 +59,12 @@ def _named(entry: Mapping[str, Any]) -> list[Any]:
     return [score if verdict == "rated" else verdict for verdict, score in pairs]
 
 
-def _moves(entry: Mapping[str, Any], mean: float, is_rated: bool) -> Values:
-    """What each valid reply to one request adds to the sum that the mean score is made of."""
-    replies = zip(entry["verdict"], entry["score"], entry["weight"], strict=True)
-    valid = [(score, weight) for verdict, score, weight in replies if verdict != "invalid"]
+def _scores(replies: Mapping[Any, Any], is_rated: bool) -> tuple[Values, Values]:
+    """Scores of the valid verdicts on 0..1, and their weights."""
+    (low, high), every = RATINGS if is_rated else (0.0, 1.0), zip(*(replies[name] for name in NEEDED), strict=True)
+    valid = [(score, weight) for verdict, score, weight in every if verdict != "invalid"]
     scores, weights = np.array(valid, dtype=np.float64).reshape(-1, 2).T
-    return weights * (_scaled(scores, is_rated) - mean)
-
-
-def _scaled(scores: Values, is_rated: bool) -> Values:
-    low, high = RATINGS if is_rated else (0.0, 1.0)
-    return (scores - low) / (high - low)
+    return (scores - low) / (high - low), weights
 
 
 def _with_interval(values: Values, unit: float) -> tuple[float, ...]:

@@ -82,6 +82,20 @@ def rating_scores(verdicts: pd.DataFrame, protocol: str) -> PromptScores:
     return _by_prompt(verdicts, (_column(verdicts, "score") - low) / (high - low), np.zeros(len(verdicts), bool))
 
 
+def held_out_scores(verdicts: pd.DataFrame, order: str) -> PromptScores:
+    """The share of a prompt's held-out comparisons that are won: its pairs (`pair`), or best responses (`top_1`).
+
+    A tie is half. Raises UserError where the set holds none of this kind.
+    """
+    own = verdicts.loc[verdicts["order"] == order]
+    if own.empty:
+        raise UserError(
+            f"verdict set {set_name(verdicts)} holds no {order} of held-out preferences; expected some. Next: name a "
+            "metric of its evaluation (top1_pct wants groups of responses)"
+        )
+    return _by_prompt(own, _column(own, "score"), (own["verdict"] == "tie").to_numpy())
+
+
 def _by_prompt(
     answers: pd.DataFrame, scores: NDArray[np.float64], is_tie: NDArray[np.bool_], missing: float = np.nan
 ) -> PromptScores:

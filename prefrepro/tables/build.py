@@ -10,8 +10,9 @@ from typing import Any
 
 from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.errors import UserError
+from prefrepro.specs.evaluation import PREFERENCE
 from prefrepro.specs.runtime import DEFAULT, Runtime
-from prefrepro.stats.metrics import VerdictSet
+from prefrepro.stats.metrics import VerdictSet, summarise
 from prefrepro.tables.cells import build_cells, missing
 from prefrepro.tables.collect import collect
 from prefrepro.tables.pairs import build_pairs
@@ -57,11 +58,52 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
         write_settings(spec["settings"], settings_meta(spec), tables)
     else:
         title = f"{spec['where']}: {spec['title']}"
-        notes = [*spec["notes"], *cut_prompts(planned, results)]
+        notes = [*spec["notes"], *cut_prompts(planned, results), *held_out(spec, results, verdicts)]
         write_table(cells, table_meta(planned, title, notes, spec["switches"]), tables)
     write_csv(cells, tables / f"{spec['paper']}_{spec['table']}.cells.csv", "cells")
     pairs = build_pairs(planned, spec["compare"], verdicts)
     write_csv(pairs, tables / f"{spec['paper']}_{spec['table']}.pairs.csv", "pairs")
+
+
+RANKED_BY = {
+    "reward": "log-ratio to the reference",
+    "logp": "summed log-prob",
+    "logp_per_token": "log-prob per token",
+    "score": "score of the reward model",
+}
+
+
+def held_out(spec: Mapping[str, Any], results: Path, verdicts: Callable[[str], VerdictSet]) -> list[str]:
+    """What a table says of held-out preferences: how many there are, by what each row is ranked, and how well a reward
+    model that judges a column ranks them."""
+
+    def manifest(node_id: str) -> dict[str, Any]:
+        return json.loads((results / "verdicts" / node_id / "manifest.json").read_text(encoding="utf-8"))
+
+    ranked = [cell for cell in spec["cells"] if cell["evaluation"] == PREFERENCE and cell["verdict_ids"]]
+    said = []
+    for label in dict.fromkeys(cell["column_label"] for cell in ranked):
+        own = [
+            (cell["row_label"], manifest(cell["verdict_ids"][0])) for cell in ranked if cell["column_label"] == label
+        ]
+        rows: dict[str, list[str]] = {}
+        for row_label, one in own:
+            by = "score" if one["spec"]["output"] == "score" else one["spec"]["by"]
+            without = ", without a reference" if by == "logp" and "init" not in one["spec"] else ""
+            rows.setdefault(RANKED_BY[by] + without, []).append(row_label)
+        of = own[0][1]
+        by_what = "; ".join(f"{', '.join(labels)} by {what}" for what, labels in rows.items())
+        said.append(
+            f"{label}: {of['pairs']:,} labelled pairs of {of['prompts']:,} prompts, part {of['spec']['part']}; ties of "
+            f"the labels, left out: {of['label_ties']:,}. Ranked: {by_what}."
+        )
+    for check in spec.get("judge_checks", ()):
+        found, pairs = summarise("accuracy_pct", [verdicts(check["id"])], "paper"), manifest(check["id"])["pairs"]
+        said.append(
+            f"{check['column_label']}: the reward model that judges this column ranks {pairs:,} held-out labelled "
+            f"pairs right in {found.value:.2f} % [{found.ci_low:.2f}, {found.ci_high:.2f}]."
+        )
+    return said
 
 
 def cut_prompts(cells: Sequence[Mapping[str, Any]], results: Path) -> list[str]:

@@ -107,7 +107,7 @@ def _status(cell: Cell, ours: Summary, own: list[VerdictSet] | None, gap: Gap | 
 
 
 def _told(status: dict[str, str | None], cell: Cell) -> dict[str, str | None]:
-    """A number of samples that were made elsewhere, or of adapters, says so, whatever else is to be said."""
+    """Add to the reason that samples were made elsewhere, or that adapters were trained in place of all weights."""
     source = f"samples imported from {cell['samples_from']}" if cell.get("samples_from") else None
     return status | {"reason": "; ".join(filter(None, [status["reason"], source, cell.get("deviation")])) or None}
 

@@ -18,10 +18,12 @@ from prefrepro.errors import UserError
 from prefrepro.files import write_text
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.stats.paired import ONE_SEED, holm
-from prefrepro.tables.escape import csv_text, fill_template
+from prefrepro.tables.escape import csv_text
 from prefrepro.tables.shown import PROMPT, Shown
+from prefrepro.tables.template import fill_template
 from prefrepro.tables.view import MARK, TRAININGS_DIFFER, View, clustered, number, view
 
+TEMPLATES, FORMATS = Path(__file__).parent / "templates", ("md", "tex", "html")
 CSV_PARTS = {
     "ours": "value",
     "low": "ci_low",
@@ -45,6 +47,8 @@ MEASURES = {
     "lc_wr": "Length-controlled win rate in percent",
     "mt_bench": "Mean rating, 1 to 10",
     "arena_hard_pct": "Win rate in percent, clear verdicts three times",
+    "accuracy_pct": "Held-out pairs ranked as labelled, in percent",
+    "top1_pct": "Held-out groups whose best response is ranked first, in percent",
 }
 SWITCH_HEAD = ["switch", "what it decides", "side", "what that means"]
 
@@ -177,7 +181,7 @@ def _write(
         "switches": [[switch[key] for key in ("name", "about", "side", "says")] for switch in meta.switches],
         "switch_head": SWITCH_HEAD,
     }
-    texts = {"csv": csv_file, **{suffix: fill_template(f"table.{suffix}", values) for suffix in ("md", "tex", "html")}}
+    texts = {"csv": csv_file, **{suffix: fill_template(TEMPLATES / f"table.{suffix}", values) for suffix in FORMATS}}
     paths = [folder / f"{meta.paper}_{meta.table}.{suffix}" for suffix in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         write_text(path, text)

@@ -15,7 +15,9 @@ from prefrepro.specs.runtime import Engine
 def prepare(model: Any, engine: Engine) -> None:
     """Change `model` in place; before it is divided among ranks."""
     if engine.activation_checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        # transformers 5.17 has the second name alone.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     if engine.compile:
         # Its loop over the blocks of a row would be another graph for each batch.
         AttentionInterface.register(NAME, torch.compiler.disable(attention))

@@ -60,6 +60,9 @@ def train(
     training, policy, steps = learner.training, learner.policy, learner.steps
     prepare(policy.model, engine)
     whole = Sharded(policy, ranks, training.compute_dtype).whole if ranks else None
+    if ranks and ranks.size > 1:
+        for frozen in learner.frozen:
+            Sharded(frozen, ranks, None)
     learner.start(ranks.size if ranks else 1, whole)
     state = State(store, learner.modules, learner.optimizer, ranks)
     step, tokens, train_s, metrics = 0, 0, 0.0, []
@@ -72,6 +75,14 @@ def train(
     bar = tqdm(total=steps, initial=step, unit="step", disable=None if is_first() else True, mininterval=1.0)
     started, last_loss = time.perf_counter() - train_s, metrics[-1].get("loss", math.nan) if metrics else math.nan
     window_start, window_tokens = time.perf_counter(), 0
+    last_saved = time.monotonic()
+
+    def is_due(step: int) -> bool:
+        if training.checkpoint_minutes is None:
+            return step % training.checkpoint_every == 0
+        is_time = time.monotonic() - last_saved >= 60 * training.checkpoint_minutes
+        return ranks.any(is_time) if ranks else is_time
+
     while step < steps:
         prompts = learner.prompts(step)
         with failures.memory(step + 1, prompts):
@@ -82,7 +93,10 @@ def train(
         last_loss = done.means.get("loss", last_loss)
         tokens, window_tokens = tokens + done.tokens, window_tokens + done.tokens
         bar.update()
-        evaluated = evaluate() if step == steps or (training.eval_every and step % training.eval_every == 0) else None
+        every = training.eval_every
+        is_measured = every is not None and (step == steps or (every > 0 and step % every == 0))
+        with failures.memory(step, prompts):
+            evaluated = evaluate() if is_measured else None
         if (done.means and (step % training.log_every == 0 or step == steps)) or evaluated is not None:
             now = time.perf_counter()
             entry = {"step": step, **done.means}
@@ -96,13 +110,15 @@ def train(
         if step in snapshots:
             on_snapshot(step)
         is_asked_to_go = ranks.any(preempted()) if ranks else preempted()
-        if (step % training.checkpoint_every == 0 or is_asked_to_go) and step < steps:
+        if step < steps and (is_asked_to_go or is_due(step)):
             spent = time.perf_counter() - started
             plain = {"tokens": tokens, "train_s": spent, "metrics": metrics, "skipped": failures.skipped}
             state.save(step, plain)
+            last_saved = time.monotonic()
             if is_asked_to_go:
                 leave(step, steps)
     bar.close()
+    learner.finish()
     failures.check_end(last_loss)
     accuracy = next((m["eval/rewards/accuracies"] for m in reversed(metrics) if "eval/rewards/accuracies" in m), None)
     return Outcome(steps, tokens, last_loss, accuracy, metrics, time.perf_counter() - started, failures.skipped)

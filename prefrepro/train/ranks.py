@@ -114,7 +114,9 @@ class _AllGather(torch.autograd.Function):
     def forward(ctx: Any, own: Tensor, rank: int, size: int) -> Tensor:
         ctx.place = slice(rank * len(own), (rank + 1) * len(own))
         found = own.new_empty(size * len(own), *own.shape[1:])
-        dist.all_gather_single(found, own.contiguous())
+        # torch 2.11 has the second name alone.
+        gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+        gather(found, own.contiguous())
         return found
 
     @staticmethod

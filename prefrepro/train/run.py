@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import shutil
+import statistics
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ from prefrepro.data.hub import checkpoint_of
 from prefrepro.errors import UserError
 from prefrepro.files import replacing, write_json
 from prefrepro.model import align as alignment
+from prefrepro.model.batches import Inputs
 from prefrepro.model.inputs import reward_accuracy
 from prefrepro.model.learner import Learner
 from prefrepro.model.load import load_tokenizer, save_model
@@ -105,7 +107,7 @@ def _run(
 
     # The first rank alone owns and writes; the others wait for it.
     owned = store.owned() if is_first() else contextlib.nullcontext()
-    with owned, noticed(), joined(training.is_mixed) as ranks:
+    with owned, noticed(), joined(training.is_mixed and torch.cuda.is_available()) as ranks:
         is_finished = _is_finished(spec, out)  # by the orphan of a killed workflow, while this process waited
         if ranks.any(is_finished) if ranks else is_finished:
             return
@@ -115,7 +117,8 @@ def _run(
             weights = whole_weights(policy.model) if ranks else None
             if is_first():
                 shutil.rmtree(folder, ignore_errors=True)
-                model = start.saved_model() if start else policy.model
+                # Not the policy's: one that computes in bfloat16 over float32 weights is not what is trained.
+                model = start.saved_model() if start and start.adapters else learner.modules["model"]
                 save_model(model, tokenizer, folder, weights, training.save_dtype)
 
         outcome = train(
@@ -136,7 +139,8 @@ def _run(
             write_metrics(out / "metrics.csv", outcome.metrics)
             wall_s, n_ranks = time.perf_counter() - started, ranks.size if ranks else 1
             manifest = _manifest(spec, inputs, out.name, outcome, learner.volume(outcome.steps), wall_s, n_ranks)
-            manifest |= {"init_commit": init_commit, "truncation": learner.inputs.pairs.counts, **more}
+            manifest |= {"init_commit": init_commit, **text_facts(learner.inputs, tokenizer), **more}
+            manifest |= _origin(inputs)
             write_json(out / "run.json", manifest)
             store.clear()
 
@@ -145,6 +149,30 @@ def _init_name(inputs: dict[str, Path], spec: dict[str, Any]) -> str:
     """What a training starts from, as a reader may find it: a run's id, or the hub's."""
     hub = spec["init"]
     return inputs["init"].name if "init" in inputs else hub if isinstance(hub, str) else hub["repo"]
+
+
+def text_facts(inputs: Inputs, tokenizer: Any) -> dict[str, Any]:
+    """What was cut, how long the encoded sequences are, and which token closes a response."""
+    pairs, counts = inputs.pairs, inputs.pairs.counts
+    sequences = inputs.groups.flat if inputs.groups else [*pairs.chosen, *pairs.rejected]
+    parts = {"prompt": [len(s.prompt_ids) for s in sequences], "response": [len(s.response_ids) for s in sequences]}
+    share = {"prompts_cut_share": counts["prompts_cut"] / counts["sequences"]} if counts.get("sequences") else {}
+    return {
+        "truncation": counts,
+        **share,
+        "tokens": {part: {"mean": statistics.fmean(own), "max": max(own)} for part, own in parts.items() if own},
+        "eos": {"id": tokenizer.eos_token_id, "text": tokenizer.eos_token},
+        "template": "chat" if tokenizer.chat_template else "role_tags",
+    }
+
+
+def _origin(inputs: dict[str, Path]) -> dict[str, Any]:
+    """{origin} of the package whose weights this training or what it starts from began with; {} without one."""
+    for name in ("run.json", "manifest.json") if "init" in inputs else ():
+        file = inputs["init"] / name
+        if file.is_file() and (origin := json.loads(file.read_text(encoding="utf-8")).get("origin")):
+            return {"origin": origin}
+    return {}
 
 
 def _is_finished(spec: dict[str, Any], out: Path) -> bool:

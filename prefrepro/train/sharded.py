@@ -1,6 +1,7 @@
 """A policy whose weights, gradients and optimiser state are divided among ranks (FSDP2).
 
-Weights may be held wider than they are computed with, on one rank too.
+Weights may be held wider than they are computed with, on one GPU too; one process on a CPU does so by itself
+(model/mixed.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Nodes that trainings share: reference log-probs, text embeddings, rewards of the reference's own responses."""
+"""Nodes that trainings share: weights from a package, reference log-probs, text embeddings, rewards of the
+reference's own responses, and how far each has moved from its reference."""
 
 from __future__ import annotations
 
@@ -6,16 +7,31 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
+from prefrepro.csv_schema.schema import write_csv
 from prefrepro.data.hub import checkpoint_of, embedder_folder
+from prefrepro.data.package import origin_of, package_file
 from prefrepro.files import write_json
+from prefrepro.model.distance import distances
 from prefrepro.model.embeddings import text_embeddings
 from prefrepro.model.load import load_tokenizer
+from prefrepro.model.package import unpacked
 from prefrepro.model.reference import reference_logps
 from prefrepro.model.reference_rewards import sampled_rewards
 from prefrepro.model.tensors import save_tensors
 from prefrepro.specs.runtime import DEFAULT, Runtime
+
+
+def package(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
+    """model/ and manifest.json. Raises UserError where the package is not installed as it was pinned."""
+    started = time.perf_counter()
+    facts = unpacked(package_file(spec), spec["template"], out / "model")
+    write_json(
+        out / "manifest.json",
+        {"spec": spec, "origin": origin_of(spec) | facts, "wall_s": time.perf_counter() - started},
+    )
 
 
 def reference(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
@@ -47,3 +63,12 @@ def reference_rewards(spec: dict[str, Any], inputs: dict[str, Path], out: Path, 
     found, facts = sampled_rewards(spec, inputs, init.folder, tokenizer, draws)
     save_tensors({"train": found}, out / "reference_rewards.safetensors")
     write_json(out / "manifest.json", {"spec": spec, **facts, "wall_s": time.perf_counter() - started})
+
+
+def distance(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
+    """distance.csv, a row for each model that the run kept, and manifest.json."""
+    started = time.perf_counter()
+    frame = pd.DataFrame(distances(spec, inputs))
+    write_csv(frame.assign(run_id=inputs["run"].name), out / "distance.csv", "distance")
+    manifest = {"spec": spec, "models": len(frame), "wall_s": time.perf_counter() - started}
+    write_json(out / "manifest.json", manifest)

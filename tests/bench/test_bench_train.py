@@ -42,6 +42,15 @@ def test_ratios_are_of_medians_and_to_the_fastest_of_trl() -> None:
     assert (rows["ours"]["pairs_per_s_min"], rows["ours"]["pairs_per_s_max"]) == (10, 90)
 
 
+def test_where_the_plain_loop_is_too_slow_losses_stand_beside_ours_in_float32() -> None:
+    found = {"ours": [run_of(2)], "ours_bf16": [run_of(4, losses=(0.5, 0.41))] * 2}
+    found["ours_bf16"][1] = found["ours_bf16"][1] | {"other_cores": 0.1}
+    rows = {row["candidate"]: row for row in train.summary("smollm2", 2, found)}
+    assert rows["ours_bf16"]["max_loss_difference"] == pytest.approx(0.01)
+    assert "ratio_to_padded" not in rows["ours_bf16"]
+    assert (rows["ours_bf16"]["busy_rounds"], rows["ours_bf16"]["rounds"]) == (1, 2)
+
+
 def test_without_peers_there_is_no_ratio_to_them() -> None:
     (row,) = train.summary("32k", 4, {"ours": [run_of(1)]})
     assert row["vocab"] == 32000 and "ratio_to_best_trl" not in row and "ratio_to_padded" not in row
@@ -76,7 +85,7 @@ def test_a_run_of_no_size_trains_the_same_losses_and_says_what_is_skipped(tmp_pa
     earlier = [{"vocab": 32000, "k": 2, "candidate": "ours"}, {"vocab": 64, "k": 2, "candidate": "ours_packed"}]
     write_rows(out, train.COLUMNS, earlier)
     command = [sys.executable, "-m", "bench.train", "--smoke", "--k", "2", "--out", str(out)]
-    command += ["--only", "ours", "padded_live", "trl_precomputed"]
+    command += ["--only", "ours", "ours_bf16", "padded_live", "trl_precomputed"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with out.open(encoding="utf-8", newline="") as file:
@@ -85,11 +94,12 @@ def test_a_run_of_no_size_trains_the_same_losses_and_says_what_is_skipped(tmp_pa
     rows = {row["candidate"]: row for row in found}
     assert tuple(rows["ours"]) == train.COLUMNS
     assert float(rows["ours"]["max_loss_difference"]) < 1e-5
+    assert 0 < float(rows["ours_bf16"]["max_loss_difference"]) < 0.02, "bfloat16's rounding"
     assert float(rows["ours"]["pairs_per_s"]) > 0 and float(rows["ours"]["ratio_to_padded"]) > 0
     assert rows["ours"]["loss_first"] != rows["ours"]["loss_last"], "nothing was trained"
     if importlib.util.find_spec("trl") is None:
-        assert "skipped: trl_precomputed, vocabulary tiny, k = 2: TRL cannot be imported" in done.stdout
-        assert set(rows) == {"ours", "padded_live"}
+        assert "skipped: trl_precomputed, size tiny, k = 2: TRL cannot be imported" in done.stdout
+        assert set(rows) == {"ours", "ours_bf16", "padded_live"}
     else:
         assert float(rows["trl_precomputed"]["max_loss_difference"]) < 1e-5
 

@@ -15,7 +15,7 @@ from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
 from prefrepro.model.examples import read_rows
 
-FILES = ("pretrain", "train", "eval", "judge", "prompts")
+FILES = ("pretrain", "train", "eval", "dev", "judge", "prompts")
 
 
 def world(**changes: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def test_the_first_evaluation_prompts_stand_in_and_the_table_says_so(tmp_path: P
     rows = [json.loads(line) for line in (tmp_path / "shown/prompts.jsonl").read_text(encoding="utf-8").splitlines()]
     manifest = json.loads((tmp_path / "shown/manifest.json").read_text(encoding="utf-8"))
     assert rows == [prompts[0], prompts[7]] and manifest["shown"] == [False, True]
-    assert manifest["rows"] == {"pretrain": 0, "train": 0, "eval": 0, "judge": 0, "prompts": 2}
+    assert manifest["rows"] == dict.fromkeys(("pretrain", "train", "eval", "dev", "judge"), 0) | {"prompts": 2}
 
     for one in node.spec["shown"]:
         folder = tmp_path / "samples" / one["sample_id"]

@@ -33,7 +33,7 @@ def test_every_kind_that_can_be_read_can_be_written() -> None:
 @pytest.mark.parametrize(
     ("folder", "mapping", "expected"),
     [
-        ("models", {}, r"config/models/x\.yaml: kind is missing\. Known: hub, scratch"),
+        ("models", {}, r"config/models/x\.yaml: kind is missing\. Known: hub, package, scratch"),
         ("models", {"kind": "hubb"}, r"kind is 'hubb'\..* Did you mean hub\?"),
         ("models", {"kind": ["hub"]}, "kind is "),
         ("models", {"kind": "hub"}, '"repo" is missing'),
@@ -44,11 +44,11 @@ def test_every_kind_that_can_be_read_can_be_written() -> None:
         ("embedders", {"kind": "bag-of-words", "batch_size": 64}, '"threads" is missing'),
         ("embedders", {"kind": "bag-of-words", "batch_size": True, "threads": 1}, "batch_size: found True"),
         ("datasets", HH | {"parts": {"train": 0.9}}, "parts: found {'train': 0.9}, expected shares"),
-        ("datasets", HH | {"parts": {"train": 0.9, "test": 0.1}}, "expected shares of train, eval and judge"),
-        ("datasets", HH | {"parts": {"train": 1.2, "eval": -0.2}}, "expected shares of train, eval and judge"),
+        ("datasets", HH | {"parts": {"train": 0.9, "test": 0.1}}, "expected shares of train, eval, dev and judge"),
+        ("datasets", HH | {"parts": {"train": 1.2, "eval": -0.2}}, "expected shares of train, eval, dev and judge"),
         ("datasets", HH | {"turns": "one"}, "turns: found 'one', expected all or single"),
         ("datasets", HH | {"on_bad_row": "ignore"}, "on_bad_row: found 'ignore', expected stop or skip"),
-        ("datasets", {k: v for k, v in HH.items() if k != "repo"}, 'neither "repo" nor "files"'),
+        ("datasets", {k: v for k, v in HH.items() if k != "repo"}, 'none of "repo", "files" and "download"'),
         ("datasets", HH | {"files": 3}, "files: found 3, expected a path"),
         ("datasets", WORLD | {"task": "dialogue", "temperature": 1.0}, '"rows" is missing'),
         ("datasets", WORLD | {"form": "triples"}, "form: found 'triples', expected pairs, ranked"),

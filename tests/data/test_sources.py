@@ -16,7 +16,7 @@ from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
 from prefrepro.model.examples import read_rows
 
-FILES = ("pretrain", "train", "eval", "judge", "prompts")
+FILES = ("pretrain", "train", "eval", "dev", "judge", "prompts")
 ASKED = {"n_prompts": 4, "prompt_batch": 2, "order_seed": 1, "reading": "paper"}
 """What the plan adds to a dataset's file."""
 
@@ -63,11 +63,11 @@ def test_fewer_held_out_rows_leave_the_prompts_as_they_are(tmp_path: Path) -> No
     write(tmp_path / "hh/harmless-base/test.jsonl", transcripts(9, "b"))
     source = OWN | {"kind": "hh", "files": str(tmp_path / "hh"), "pretrain": False}
     whole, manifest = built(source, tmp_path / "whole")
-    assert manifest["eval_rows_left_out"] == 0
+    assert manifest["rows_left_out"] == dict.fromkeys(("train", "eval", "dev", "judge"), 0)
     for most, kept in ((3, [0, 3, 6]), (4, [0, 2, 4, 6]), (100, range(9))):
         parts, manifest = built(source | {"eval_rows": most}, tmp_path / f"{most}")
         assert parts == whole | {"eval": [whole["eval"][place] for place in kept]}
-        assert manifest["rows"]["eval"] + manifest["eval_rows_left_out"] == 9
+        assert manifest["rows"]["eval"] + manifest["rows_left_out"]["eval"] == 9
 
 
 def test_one_file_is_never_both_train_and_eval(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_benchmark_has_prompts_alone(tmp_path: Path) -> None:
     path.write_text(json.dumps(entries), encoding="utf-8")
     source = {"kind": "instructions", "set": "alpaca_eval", "files": {"gpt4_turbo": str(path)}, "n_prompts": 40}
     parts, manifest = built(source, tmp_path / "out")
-    assert [len(parts[name]) for name in FILES] == [0, 0, 0, 0, 40]
+    assert [len(parts[name]) for name in FILES] == [0, 0, 0, 0, 0, 40]
     assert parts["prompts"][1]["references"] == {"gpt4_turbo": "done 1"}
     assert parts["prompts"][1]["prompt_id"] == prompt_id([{"role": "user", "content": "Do 1"}])
     assert manifest["instructions"] == 40

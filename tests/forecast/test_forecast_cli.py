@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from checkout import ROOT, Checkout
+from shared import read_scale
 
 from prefrepro.cli.main import main
 from prefrepro.errors import EXIT_USER_ERROR, UserError
 from prefrepro.specs.files import names_in, read_mapping
 from prefrepro.specs.forecast import STAGES
-from prefrepro.specs.scale import check_scale, read_scale
+from prefrepro.specs.scale import check_scale
 
 SCALE = read_mapping(ROOT / "config/scales/paper.yaml")
 LOADED = """

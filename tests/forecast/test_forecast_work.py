@@ -103,10 +103,12 @@ def test_responses_of_the_reference_are_sampled_and_scored() -> None:
 
 def test_references_and_embeddings_read_every_text_once() -> None:
     plan = PLANS["paper"]
-    plain, mismatched = (
-        next(n for n in plan.of_kind("reference") if n.spec["mismatched"] is kind) for kind in (False, True)
-    )
-    assert reference_work(plain, SIZE).sequences == 2 * (ROWS + 40)
-    assert reference_work(mismatched, SIZE).sequences == 2 * (2 * ROWS + 40)
+    parts = {tuple(node.spec["parts"]): reference_work(node, SIZE).sequences for node in plan.of_kind("reference")}
+    assert parts == {("train", "eval"): 2 * (ROWS + 40), ("eval",): 2 * 40, ("mismatched",): 2 * ROWS}
+    node = plan.of_kind("reference")[0]
+    for rows, each in (("pairs", 2), ("balanced", 2), ("mixed", 1), ("groups", SIZE.responses)):
+        read = {"rows": rows, "batch_size": 3, "max_steps": 5}
+        some = replace(node, spec=node.spec | {"parts": ["train"], "read": read})
+        assert reference_work(some, SIZE).sequences == min(15 * each, 2 * ROWS)
     texts = {node.spec["text"]: embedding_work(node, SIZE).sequences for node in plan.of_kind("embeddings")}
     assert texts == {"prompt": ROWS // 2, "prompt+response": 2 * ROWS}

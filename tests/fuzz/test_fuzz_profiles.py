@@ -12,6 +12,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mutations import FEW, Case, cases, refusal, spoiled_bytes
+from shared import read_scale
 
 from prefrepro.files import ROOT
 from prefrepro.inspect.forecast.jobs import Forecaster
@@ -22,7 +23,7 @@ from prefrepro.plan.resources import ScaleResources
 from prefrepro.specs.config import make_config
 from prefrepro.specs.files import read_mapping, read_yaml
 from prefrepro.specs.profile import check_profile, read_profile
-from prefrepro.specs.scale import check_scale, read_scale
+from prefrepro.specs.scale import check_scale
 
 pytestmark = pytest.mark.fuzz
 

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mutations import FEW, HOSTILE, Case, cases, refusal, spoiled_bytes
+from shared import read_scale
 
 from prefrepro.files import ROOT
 from prefrepro.plan.build import add_table, empty_plan, make_plan
@@ -19,7 +20,7 @@ from prefrepro.specs.config import make_config
 from prefrepro.specs.files import read_yaml
 from prefrepro.specs.judge import judge_config, load_judge
 from prefrepro.specs.paper import check_paper, read_paper
-from prefrepro.specs.scale import check_scale, read_scale
+from prefrepro.specs.scale import check_scale
 from prefrepro.specs.sources import SHAPES, check_named, read_named
 from prefrepro.specs.table import table_files
 from prefrepro.specs.yaml_loader import load_yaml

@@ -76,5 +76,5 @@ def test_other_messages_are_left_to_other_dialects() -> None:
 
 def test_a_prompt_that_reads_in_two_ways_is_refused() -> None:
     inside = request("weighted", first="x", second="y")["messages"][1]["content"]
-    with pytest.raises(ValueError, match="reads in two ways"):
+    with pytest.raises(ValueError, match="2 times in the prompt, expected 1"):
         answer(request("weighted", first=inside), shorter, "seed")

@@ -74,7 +74,7 @@ def test_the_chain_of_a_cell_goes_down_to_the_data(content: dict[str, Any], plan
     assert {seed["sample"], seed["run"]} <= found
     assert {nodes[one]["kind"] for one in found} >= {"verdict", "sample", "run", "reference", "sft", "data"}
     facts = dict(nodes[seed["run"]]["facts"])
-    assert facts["commit"] == "0123abc" and facts["seed"] == "2" and facts["data_hash"] == "d" * 64
+    assert facts["commit"] == "0123abc" and facts["seed"] == "2" and facts["data_sha256"] == "d" * 64
     assert facts["code_digest"] == plan.nodes[seed["run"]].spec["code_digest"]
 
 

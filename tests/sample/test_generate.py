@@ -105,6 +105,18 @@ def test_greedy_answers_depend_on_neither_batch_nor_order(
     assert turned[::-1] == alone
 
 
+def test_a_checkpoints_own_generation_settings_are_not_followed(
+    random_model: RandomModel, tokenizer: Any, prompts: list[str]
+) -> None:
+    """Qwen's instruct models bring a repetition penalty, which changes most greedy answers."""
+    model = random_model("llama")
+    expected = [ask(model, tokenizer, prompts, settings(**more), 0) for more in ({}, {"temperature": 1.0})]
+    for name, value in {"repetition_penalty": 5.0, "no_repeat_ngram_size": 1, "min_new_tokens": 5, "top_k": 1}.items():
+        setattr(model.generation_config, name, value)
+    assert [ask(model, tokenizer, prompts, settings(**more), 0) for more in ({}, {"temperature": 1.0})] == expected
+    assert model.generation_config.repetition_penalty == 5.0, "and are saved with the model as they were"
+
+
 def test_no_response_holds_a_role_tag(random_model: RandomModel, tokenizer: Any, prompts: list[str]) -> None:
     hot = settings(temperature=3.0, max_new_tokens=40, max_length=100)
     answers = ask(random_model("llama"), tokenizer, prompts * 8, hot, 0)

@@ -17,10 +17,15 @@ from typing import NamedTuple
 
 import pytest
 from checkout import ROOT, Checkout
+from train_helpers import model_config
 
+from prefrepro.csv_schema.schema import read_csv
+from prefrepro.data.template import render_prompt
 from prefrepro.judge.connect import local_judge
+from prefrepro.model.pretrain import build_model, build_tokenizer
 
-PAGES = sorted(path.name for path in (ROOT / "docs").glob("add-*.md"))
+ADD = sorted(path.name for path in (ROOT / "docs").glob("add-*.md"))
+FOLLOWED = [*ADD, "your-own.md"]
 BLOCK = re.compile(
     r"(?:^<!-- (?P<more>[^\n]*) -->\n)?^```(?P<language>\w+)(?P<options>[^\n]*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -95,7 +100,7 @@ def follow(page: str, checkout: Checkout, address: str = ADDRESS, **environment:
             write(checkout.root, block)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "add-judge.md"])
+@pytest.mark.parametrize("page", [page for page in ADD if page != "add-judge.md"])
 def test_a_page_does_what_it_says(page: str, checkout: Checkout) -> None:
     follow(page, checkout)
 
@@ -106,5 +111,22 @@ def test_the_judge_of_its_page_is_probed_and_planned(checkout: Checkout) -> None
         follow("add-judge.md", checkout, endpoint.base_url, MY_KEY=endpoint.api_key)
 
 
+def test_your_own_loss_data_and_model_become_a_table(checkout: Checkout) -> None:
+    """A model of a few thousand weights plays the reader's. A loss that is DPO's gives DPO's number."""
+    texts = [f"How do I repot fern number {n}? Use fresh soil and a pot one size up." for n in range(9)]
+    tokenizer = build_tokenizer([render_prompt([{"role": "user", "content": text}]) for text in texts], 350, 512)
+    folder = checkout.root / "models" / "my-model"
+    build_model(model_config(max_position_embeddings=512), tokenizer, seed=0).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+    follow("your-own.md", checkout)
+
+    cells = read_csv(checkout.root / "results" / "mine" / "cells.csv", "cells").set_index(["column", "row"])
+    for column in ("accuracy", "win-rate"):
+        assert set(cells.loc[column].index) == {"sft", "dpo", "mine"}
+        assert cells.loc[(column, "mine"), "value"] == cells.loc[(column, "dpo"), "value"]
+    assert cells.loc[("win-rate", "mine"), "n"] == 32
+
+
 def test_there_is_a_page_for_each_thing_that_can_be_added() -> None:
-    assert [f"add-{thing}.md" for thing in ("dataset", "judge", "method", "paper", "table")] == PAGES
+    assert [f"add-{thing}.md" for thing in ("dataset", "judge", "method", "model", "paper", "table")] == ADD

@@ -13,7 +13,7 @@ from prefrepro.files import ROOT
 NAMED = re.compile(r"(?<![\w/*}])((?:[\w.-]+/)*[\w.-]+\.md)\b(?:#([\w-]+))?")
 SOURCE = re.compile(r"https?://\S+")
 MADE = re.compile(
-    r"(.*/)?(audit|calibration|forecast|samples|figures|cli|costs|results)\.md|(.*/)?(methods|tables|model)/[\w.-]+\.md"
+    r"(.*/)?(audit|calibration|forecast|samples|figures|cli|results)\.md|(.*/)?(methods|tables|model)/[\w.-]+\.md"
     r"|(rpo|swepo)_\w+\.md|\.md"
 )
 """Written by our commands, or when the documentation is built."""
@@ -53,6 +53,24 @@ def problems(by: Path, text: str) -> Iterator[str]:
             yield f"{by.relative_to(ROOT)}: {name} is not in the repository"
         if page is not None and anchor and anchor not in anchors(page):
             yield f"{by.relative_to(ROOT)}: {name} has no heading #{anchor}"
+
+
+LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
+def test_every_link_of_a_page_leads_to_a_committed_file() -> None:
+    """As GitHub shows them: no page that only a build makes, no file that git ignores."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    known = {ROOT / name for name in listed.splitlines()}
+    known |= {folder for path in known for folder in path.parents}
+    gone = []
+    for by in sorted(path for path in known if path.suffix == ".md" and "tests" not in path.parts):
+        text = re.sub(r"^```.*?^```|`[^`\n]*`", "", by.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for name, anchor in LINK.findall(text):
+            target = (by.parent / name).resolve() if name else by
+            if target not in known or (anchor and anchor not in anchors(target)):
+                gone.append(f"{by.relative_to(ROOT)}: {name}#{anchor}")
+    assert gone == []
 
 
 def test_no_file_names_a_document_that_is_not_there() -> None:

@@ -128,10 +128,11 @@ def trained(ranks: Ranks | None, out: Path, name: str = "rpo_paired", **changes:
     method, dtype, respond = method_of(name), changes.pop("model_dtype", torch.float64), None
     policy, stop_at = make_policy(dtype=dtype, num_hidden_layers=2), changes.pop("stop_at", None)
     policy.model.to(device())
+    judge = make_policy(dtype=dtype, output="score", num_hidden_layers=2)
     if "rollout" in changes and changes["rollout"].responses == "policy":
 
         def score(sequences: Sequence[Tokens]) -> torch.Tensor:
-            return torch.tensor([float(sum(sequence.response_ids) % 7) for sequence in sequences])
+            return judge.score_all(sequences, 4).round(decimals=3)
 
         respond = responder(policy.model, tokenizer(), score, LIMITS.max_length, 6, 4)
     training = Training(**settings(**{"max_steps": 6, "epochs": 9.0, "checkpoint_every": 2} | changes))
@@ -140,9 +141,12 @@ def trained(ranks: Ranks | None, out: Path, name: str = "rpo_paired", **changes:
         if metrics[-1]["step"] == stop_at:
             raise KeyboardInterrupt
 
+    learner = learner_of(policy, method, training, respond=respond)
+    if respond:
+        learner.frozen.append(judge)
     try:
         outcome = train(
-            learner_of(policy, method, training, respond=respond),
+            learner,
             CheckpointStore(out / "checkpoints"),
             evaluate=lambda: float(policy.score_all(inputs_for(method.NEEDS).pairs.chosen[:3], 2).sum()),
             on_log=on_log,

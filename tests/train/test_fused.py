@@ -106,6 +106,35 @@ def test_an_adapter_is_not_passed_by() -> None:
 
 
 def test_other_dtypes_take_the_modules_own_way() -> None:
-    norm = modules_of("llama", NORMS)[0].to(torch.bfloat16)
-    inputs = torch.randn(3, len(next(norm.parameters())), dtype=torch.bfloat16)
+    norm = modules_of("llama", NORMS)[0].double()
+    inputs = torch.randn(3, len(next(norm.parameters())), dtype=torch.float64)
     torch.testing.assert_close(norm(inputs), type(norm).forward(norm, inputs), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kinds", [NORMS, GATED], ids=["norm", "mlp"])
+def test_bfloat16_is_as_near_to_float64_as_transformers(kinds: frozenset[str]) -> None:
+    """With a mean far from 0, which LayerNorm would take away."""
+    module = modules_of("llama", kinds)[0]
+    width = next(module.parameters()).shape[-1]
+    numbers = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=numbers).bfloat16())
+    inputs = (2 + torch.randn(4, 64, width, generator=numbers)).bfloat16()
+    uneven = torch.randn(4, 64, width, generator=numbers).bfloat16()
+
+    def all_of(dtype: torch.dtype, is_fused: bool) -> tuple[Tensor, ...]:
+        own = copy.deepcopy(module).to(dtype)
+        leaf, weights = inputs.to(dtype).requires_grad_(), list(own.parameters())
+        forward = own if is_fused else lambda x: type(own).forward(own, x)
+        if kinds is NORMS and dtype == torch.float64:  # transformers' own rounds to float32
+            forward = lambda x: weights[0] * x / (x.square().mean(-1, keepdim=True) + own.variance_epsilon).sqrt()  # noqa: E731
+        return values(forward, leaf, weights, uneven.to(dtype))
+
+    exact = all_of(torch.float64, is_fused=False)
+    for right, own, theirs in zip(
+        exact, all_of(torch.bfloat16, is_fused=True), all_of(torch.bfloat16, is_fused=False), strict=True
+    ):
+        error, usual = ((found.double() - right).norm() / right.norm() for found in (own, theirs))
+        assert error < 0.01
+        assert error <= 1.3 * usual + 1e-4

@@ -11,6 +11,7 @@ from train_helpers import OF_DATA, compute_norms_in, inputs_for, make_inputs, ma
 
 from prefrepro.model import attention
 from prefrepro.model.attention import MODEL_TYPES
+from prefrepro.model.packing import Block
 from prefrepro.model.policy import Layout, Policy
 from prefrepro.specs.method import method_names
 from prefrepro.train.checkpoint import CheckpointStore
@@ -89,6 +90,26 @@ def test_layers_may_have_windows_of_their_own(store: CheckpointStore) -> None:
     policy = make_policy("qwen2", **changes)
     assert policy.model.config.layer_types == ["full_attention", "sliding_attention"]
     assert_equal("dpo", store, "shared", torch.float64, "qwen2", **changes)
+
+
+@pytest.mark.usefixtures("_calls")
+@pytest.mark.parametrize("window", [6, 1000])
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_attention_in_bfloat16_is_as_near_to_float64_as_torchs(window: int, scale: float | None) -> None:
+    """Its own products on a CPU: outputs and gradients, of query heads that share keys."""
+    numbers = torch.Generator().manual_seed(2)
+    of = (Block(20, (9, 14)), Block(11, ()), Block(5, (3, 4, 5)))
+    tokens = sum(map(len, of))
+    heads = [torch.randn(1, n, tokens, 8, generator=numbers).bfloat16() for n in (6, 2, 2)]
+    uneven = torch.randn(1, 6, tokens, 8, generator=numbers).bfloat16()
+
+    def found(dtype: torch.dtype) -> list[torch.Tensor]:
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in heads]
+        out = attention._by_block(*leaves, attention.Blocks(of, torch.device("cpu")), scale, window)
+        return [out, *torch.autograd.grad((out * uneven).sum(), leaves)]
+
+    for one, other in zip(found(torch.bfloat16), found(torch.float64), strict=True):
+        assert (one.double() - other).norm() / other.norm() < 0.01
 
 
 def test_an_unknown_architecture_is_padded_and_said(caplog: pytest.LogCaptureFixture) -> None:

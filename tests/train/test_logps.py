@@ -9,6 +9,7 @@ import torch
 from transformers import get_scheduler
 
 from bench.full_logps import IGNORED, sequence_logps
+from prefrepro.model import logps
 from prefrepro.model.logps import summed, token_logps
 from prefrepro.model.optimizer import build_optimizer, warmup_lr
 
@@ -86,6 +87,32 @@ def test_bfloat16_hidden_states_are_summed_in_float32() -> None:
     torch.testing.assert_close(ours, sequence_logps(logits, labels)[0], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+@pytest.mark.parametrize("chunk", [48, 1024])
+def test_bfloat16_in_small_pieces(chunk: int, is_kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log-probs and gradients beside float64's; a target that is all but certain, and one of no normal probability."""
+    monkeypatch.setattr(logps, "NARROW_ROWS", 16)
+    monkeypatch.setattr(logps, "KEPT_NUMBERS", 2**26 if is_kept else 0)
+    numbers = torch.Generator().manual_seed(3)
+    hidden, head = (torch.randn(n, 8, generator=numbers).bfloat16() for n in (100, 30))
+    hidden[0] *= 16
+    targets = torch.randint(0, 30, (100,), generator=numbers)
+    targets[0], hidden[1], targets[1] = (hidden[0] @ head.T).argmin(), hidden[0], (hidden[0] @ head.T).argmax()
+    uneven = torch.randn(100, generator=numbers)
+
+    def found(dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+        leaves = [hidden.to(dtype).requires_grad_(), head.to(dtype).requires_grad_()]
+        out = logps.token_logps(leaves[0], leaves[1], targets, chunk=chunk)
+        return out, *torch.autograd.grad((out * uneven).sum(), leaves)
+
+    right, ours = found(torch.float64), found(torch.bfloat16)
+    assert ours[0].dtype == torch.float32 and right[0][0] < -88
+    for one, other in zip(ours, right, strict=True):
+        assert (one.double() - other).norm() / other.norm() < 0.01
+    with torch.no_grad():
+        torch.testing.assert_close(logps.token_logps(hidden, head, targets), ours[0], rtol=0, atol=0)
+
+
 def test_batch_without_any_response_token() -> None:
     """Sums of nothing are zeros, and backward still runs."""
     hidden, head, _, labels = inputs(torch.float64)
@@ -131,5 +158,5 @@ def test_optimizers_by_name() -> None:
     weight = torch.nn.Parameter(torch.zeros(2))
     rmsprop = build_optimizer([weight], {"optimizer": "rmsprop", "lr": 5e-7})
     assert isinstance(rmsprop, torch.optim.RMSprop)
-    assert rmsprop.defaults == torch.optim.RMSprop([weight], lr=5e-7).defaults
+    assert rmsprop.defaults == torch.optim.RMSprop([weight], lr=5e-7, foreach=False).defaults
     assert isinstance(build_optimizer([weight], {"optimizer": "adamw", "lr": 5e-7}), torch.optim.AdamW)

@@ -143,14 +143,14 @@ def test_a_method_learns_what_it_is_shown(store: CheckpointStore) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_before_the_weights_move(store: CheckpointStore) -> None:
-    """One row's reference is NaN; it comes in the second step, whose prompts the message names."""
+    """One row's reference is infinite; it comes in the second step, whose prompts the message names."""
     inputs = make_inputs()
     assert inputs.reference is not None
     rows = step_rows(inputs.prompt_ids, method_of("dpo").NEEDS, 8, 7)(1)
-    inputs.reference[rows.chosen[3], 0] = math.nan
+    inputs.reference[rows.chosen[3], 0] = math.inf
     policy, after_one = make_policy(), make_policy()
     run_method(after_one, "dpo", CheckpointStore(store.folder.parent / "other"), inputs, max_steps=1)
-    with pytest.raises(UserError, match=r"step 2: the loss is nan") as caught:
+    with pytest.raises(UserError, match=r"step 2: the loss is inf") as caught:
         run_method(policy, "dpo", store, inputs)
     assert inputs.pairs.prompt_ids[rows.chosen[3]][:12] in str(caught.value)
     assert str(store.folder) in str(caught.value)

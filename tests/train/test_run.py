@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -13,17 +14,22 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_helpers import LIMITS, model_config, settings
+from train_helpers import LIMITS, model_config, settings, tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from methods.contract import Needs
 from prefrepro.csv_schema.schema import validate_frame
 from prefrepro.data.template import TAGS
+from prefrepro.data.world.generate import ranked_groups
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
-from prefrepro.model.examples import encode_pairs, read_rows
+from prefrepro.model.batches import step_rows
+from prefrepro.model.examples import RowFile, encode_groups, encode_pairs, pairs_of_groups, read_rows
 from prefrepro.model.load import load_model, load_tokenizer
 from prefrepro.model.optimizer import warmup_lr
 from prefrepro.model.policy import Policy
+from prefrepro.model.reference import places_read
+from prefrepro.model.seeds import seed_for
 from prefrepro.specs.runtime import Engine, Runtime
 from prefrepro.train import run, shared
 from prefrepro.train.loop import METRICS
@@ -234,13 +240,65 @@ def test_bfloat16_log_probs_are_the_releases(results: Path, data_node: Path) -> 
         assert float(found) == pytest.approx(float(released), rel=2**-6)
 
 
+READ = {"pairs": None, "seed": 1, "batch_size": 8, "epochs": 1, "max_steps": 3}
+"""The 24 of 32 rows of the trainings here."""
+
+
+@pytest.mark.parametrize(("method", "rows"), [("dpo", "pairs"), ("kto", "mixed"), ("kto_simple", "balanced")])
+def test_log_probs_of_the_rows_that_a_run_reads_are_enough(
+    method: str, rows: str, results: Path, data_node: Path, tmp_path: Path
+) -> None:
+    """The same losses to the last bit but for rounding; another order of rows is refused before a step is done."""
+    roles = {"data": data_node, "init": results / "runs/sft"}
+    limits = {**dataclasses.asdict(LIMITS), "dtype": "float32", "micro_batch": 8, "init": "", "threads": 1}
+    whole, some = dict(roles), dict(roles)
+    for role, part in (("reference", "eval"), ("reference_train", "train"), ("reference_mismatched", "mismatched")):
+        for inputs, read in ((whole, {}), (some, {"read": READ | {"rows": rows}})):
+            if part != "mismatched" or method == "kto":
+                inputs[role] = tmp_path / f"{role}_{len(read)}"
+                shared.reference(limits | read | {"parts": [part]}, roles, inputs[role])
+    run.align(spec_of("run", method), whole, tmp_path / "whole")
+    run.align(spec_of("run", method), some, tmp_path / "some")
+    for one, other in zip(metrics(tmp_path / "whole"), metrics(tmp_path / "some"), strict=True):
+        assert float(one["loss"]) == pytest.approx(float(other["loss"]), rel=1e-5)
+    tensor = load_file(some["reference_train"] / "reference.safetensors")["train"]
+    every = load_file(whole["reference_train"] / "reference.safetensors")["train"]
+    is_read = ~tensor.isnan()
+    assert int(is_read.sum()) == {"pairs": 48, "mixed": 24, "balanced": 48}[rows]
+    torch.testing.assert_close(tensor[is_read], every[is_read])
+    facts = json.loads((some["reference_train"] / "manifest.json").read_text())["truncation"]["train"]
+    assert facts["scored"] == int(is_read.sum()) < facts["sequences"] + 1 <= 64
+    with pytest.raises(UserError, match=r"of the \d+ reference log-probs that this step reads are NaN; expected"):
+        run.align(spec_of("run", method) | {"seed": 2}, some, tmp_path / "other")
+
+
+@pytest.mark.parametrize("selection", [None, "best_vs_worst", "all_pairs"])
+def test_of_groups_the_responses_are_those_that_the_steps_read(selection: str | None, tmp_path: Path) -> None:
+    rows = [row | {"prompt_id": f"{n}"} for n, row in enumerate(itertools.islice(ranked_groups("dialogue", 0), 20))]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    groups = encode_groups(rows, tokenizer(), LIMITS)
+    read = READ | {"rows": "pairs" if selection else "groups", "pairs": selection, "batch_size": 4, "max_steps": 2}
+    found = places_read(RowFile(tmp_path / "train.jsonl"), [4] * 20, read)
+    needs = Needs(shape="paired" if selection else "ranked", rows=read["rows"])
+    marks = torch.arange(80.0).view(20, 4)
+    expected: list[set[int]] = [set() for _ in rows]
+    pairs, at = pairs_of_groups(groups, selection or "all_pairs", seed_for(1, "pairs"), marks)
+    rows_of = step_rows(pairs.prompt_ids if selection else groups.prompt_ids, needs, 4, seed_for(1, "order"))
+    for row in [row for step in range(2) for row in rows_of(step).chosen]:
+        cells = at[row].long().tolist() if selection and at is not None else list(range(4 * row, 4 * row + 4))
+        for cell in cells:
+            expected[cell // 4].add(cell % 4)
+    assert [set(places) for places in found] == expected and 0 < sum(map(len, expected)) <= 32
+
+
 def test_a_model_is_saved_in_the_dtype_that_is_asked_for_and_on_its_way_where_snapshots_are(results: Path) -> None:
     data = next((results / "data").iterdir())
     roles = {"data": data, "init": results / "runs/sft", "reference": results / "reference/sft"}
     out = results / "runs/rounded"
     spec = spec_of("run", "dpo", lr=3e-2, save_dtype="bfloat16")
     run.align(spec, roles, out, Runtime(Engine(snapshots=2)))
-    run.align(spec_of("run", "dpo", lr=3e-2), roles, results / "runs/whole")
+    run.align(spec_of("run", "dpo", lr=3e-2, eval_every=None), roles, results / "runs/whole")
+    assert not any(row["eval/rewards/accuracies"] for row in metrics(results / "runs/whole"))
     whole, rounded = (load_file(results / f"runs/{name}/model/model.safetensors") for name in ("whole", "rounded"))
     assert all(torch.equal(value.to(torch.bfloat16), rounded[name]) for name, value in whole.items())
     assert AutoModelForCausalLM.from_pretrained(out / "model", dtype="auto").dtype == torch.bfloat16
@@ -248,3 +306,17 @@ def test_a_model_is_saved_in_the_dtype_that_is_asked_for_and_on_its_way_where_sn
     assert names == ["step-000001", "step-000002"]
     first = load_file(out / "snapshots/step-000001/model.safetensors")
     assert any(not torch.equal(value, rounded[name]) for name, value in first.items())
+
+
+def test_what_is_saved_on_the_way_is_what_is_trained_not_what_computes(results: Path) -> None:
+    """Computed in bfloat16 over float32 weights: a snapshot and the model at the end hold the latter."""
+    roles = {"data": next((results / "data").iterdir()), "init": results / "runs/sft"}
+    out = results / "runs/mixed"
+    spec = spec_of("run", "dpo", lr=1e-4, compute_dtype="bfloat16")
+    run.align(spec, roles | {"reference": results / "reference/sft"}, out, Runtime(Engine(snapshots=1)))
+    (snapshot,) = (out / "snapshots").iterdir()
+    for folder in (out / "model", snapshot):
+        weights = load_file(folder / "model.safetensors")
+        assert {value.dtype for value in weights.values()} == {torch.float32}
+        assert any(not torch.equal(value, value.bfloat16().float()) for value in weights.values())
+        assert AutoModelForCausalLM.from_pretrained(folder, dtype="auto").dtype == torch.float32

@@ -134,8 +134,8 @@ def test_every_shipped_method_passes(name: str) -> None:
 
 
 def test_the_method_of_the_readme_passes(tmp_path: Path) -> None:
-    path = tmp_path / "my_dpo.py"
-    path.write_text(block("python", 'NAME = "my_dpo"'), encoding="utf-8")
+    path = tmp_path / "my_simpo.py"
+    path.write_text(block("python", 'NAME = "my_simpo"'), encoding="utf-8")
     assert check_method(path).is_ok
 
 

@@ -19,7 +19,7 @@ JOBS = {
     "code": TABLE1 | LAST,
     "robust": TABLE1 | LAST,
     "seeds2": TABLE1 | {"sft": 2, "reference": 2, "align": 10, "sample": 10, "judge": 10} | LAST,
-    "hh-files": TABLE1 | {"reward_model": 1} | LAST,
+    "hh-files": TABLE1 | {"reward_model": 1, "preference": 1} | LAST,
 }
 
 

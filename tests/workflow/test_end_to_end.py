@@ -81,10 +81,10 @@ def results_are_whole_and_valid(checkout: Checkout) -> None:
     nodes = checkout.nodes()
 
     assert len(cells) == N_ROWS
-    new = cells.set_index("row").loc["my-dpo"]
+    new = cells.set_index("row").loc["my-simpo"]
     assert 0 <= float(new["value"]) <= 100
-    assert str(new["run_id"]).startswith("my-dpo_")
-    assert "DPO with a margin" in (tables / "rpo_table1.md").read_text(encoding="utf-8")
+    assert str(new["run_id"]).startswith("my-simpo_")
+    assert "SimPO" in (tables / "rpo_table1.md").read_text(encoding="utf-8")
     assert set(cells["status"]) == {"not_comparable"}
     assert set(cells["n"]) == {N_PROMPTS}
     assert cells["delta"].dropna().empty, "a number of a tiny world is held against a printed one"

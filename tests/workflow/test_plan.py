@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from checkout import Checkout, Nodes, changed, counts, hh_rows, ids, write_hh
+from shared import SHARED
 
 from prefrepro.files import show
 from prefrepro.plan.build import make_plan
@@ -106,7 +107,7 @@ def test_local_hh_files_replace_data_and_judge(hh_file: Path) -> None:
     (data,) = [node for node in nodes if node["kind"] == "data"]
     assert data["id"].startswith("hh-files_")
     assert data["spec"]["source"]["files"] == str(hh_file)
-    assert counts(nodes) == {**TABLE1, "reward_model": 1, "table": 1}
+    assert counts(nodes) == {**TABLE1, "reward_model": 1, "preference": 1, "table": 1}
     (reward_model,) = [node for node in nodes if node["kind"] == "reward_model"]
     assert reward_model["spec"]["part"] == "judge"
     assert {node["inputs"]["scorer"] for node in nodes if node["kind"] == "verdict"} == {reward_model["id"]}
@@ -321,3 +322,63 @@ def test_planning_is_light(checkout: Checkout) -> None:
         "print({'torch', 'transformers', 'pandas', 'numpy', 'openai', 'snakemake'} & set(sys.modules))"
     )
     assert checkout.python("-c", code).stdout == "set()\n"
+
+
+def test_a_table_may_start_from_the_base_model_where_its_paper_starts_from_sft(checkout: Checkout) -> None:
+    checkout.edit("paper_tables/rpo/table1.yaml", "baseline: dpo", "baseline: dpo\nstart: base")
+    nodes = checkout.nodes()
+    runs = [node for node in nodes if node["kind"] == "run"]
+    assert not ids(nodes, "sft")
+    assert {node["inputs"]["init"] for node in runs} == ids(nodes, "base")
+
+
+def test_a_reference_node_holds_what_runs_read_and_no_more() -> None:
+    """Mismatched responses and rollouts max_steps limits rows of the hub's data."""
+    pocket, whole = make_plan({"scale": "pocket"}), make_plan({"scale": "paper"})
+    nodes = {node.id: node for node in pocket.needed_by(["table4"])}
+    kinds = set[tuple[str, ...]]()
+    for node in nodes.values():
+        if node.kind != "run" or not read_method(node.spec["method"]).needs.get("reference", True):
+            continue
+        needs, found = read_method(node.spec["method"]).needs, {}
+        for role in ("reference", "reference_train", "reference_mismatched"):
+            if role in node.inputs:
+                spec = nodes[node.inputs[role]].spec
+                found |= dict.fromkeys(spec["parts"], spec.get("read"))
+        settings = {name: node.spec["training"][name] for name in ("batch_size", "epochs", "max_steps")}
+        rows = node.spec["training"].get("rows") or needs.get("rows", "pairs")
+        read = {"rows": rows, "pairs": None, "seed": 1, **settings}
+        is_rollout, mismatched = needs["shape"] == "rollout", {"mismatched": read} if needs.get("mismatched") else {}
+        assert found == {"eval": None} | ({} if is_rollout else {"train": read} | mismatched)
+        kinds.add(tuple(sorted(found)))
+    assert kinds == {("eval",), ("eval", "train"), ("eval", "mismatched", "train")}
+    assert not [node for node in whole.of_kind("reference") if "read" in node.spec]
+    for plan in (pocket, whole):
+        parts = [(str(node.inputs), str(node.spec.get("read")), part) for node in plan.of_kind("reference")
+                 for part in node.spec["parts"] if part == "mismatched"]  # fmt: skip
+        assert len(parts) == len(set(parts)), "once for all runs that share a start"
+
+
+def test_the_runs_of_other_tables_do_not_change_what_a_reference_holds(checkout: Checkout) -> None:
+    before = {node["id"] for node in checkout.nodes() if node["kind"] == "reference"}
+    for path in checkout.root.glob("paper_tables/*/*.yaml"):
+        if path.stem not in ("paper", "table1"):
+            path.unlink()
+    assert {node["id"] for node in checkout.nodes() if node["kind"] == "reference"} == before
+
+
+def test_a_ranked_part_has_one_reference_for_all_runs_that_share_a_start() -> None:
+    plan = make_plan({"scale": "laptop", "data": str(SHARED / "data")})
+    ranked = [node for node in plan.of_kind("preference") if "reference" in node.inputs]
+    if not ranked:
+        pytest.skip(f"{SHARED}/data is absent: the real files are not shipped with the code")
+    used: dict[tuple[str, str, str], set[str]] = {}
+    for node in ranked:
+        reference = plan.nodes[node.inputs["reference"]]
+        assert reference.spec["parts"] == [node.spec["part"]]
+        used.setdefault((str(reference.inputs), node.spec["part"], str(reference.spec["dtype"])), set()).add(
+            reference.id
+        )
+    assert {len(nodes) for nodes in used.values()} == {1} and {"eval", "dev"} == {part for _, part, _ in used}
+    runs = [plan.nodes[node.inputs["run"]] for node in ranked]
+    assert {tuple(plan.nodes[run.inputs["reference"]].spec["parts"]) for run in runs} == {("train",)}

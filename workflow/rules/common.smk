@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
+from prefrepro.data.package import package_file
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.budget import refuse_over_budget
 from prefrepro.inspect.forecast.jobs import Forecaster
@@ -69,10 +70,10 @@ RESOURCES = {
 
 # Derived from `input`, as `python` is: on how many devices a run is made does not say which run it is.
 def launch(wildcards, input):
-    """The interpreter; before it, for a job that wants devices, what leases it some of its own."""
+    """The interpreter; before it, what leases a job the devices that it wants, or hides all of them."""
     gpus = SCALE_RESOURCES.of(PLAN.node(wildcards.id)).gpus
     script = Path(workflow.basedir) / "workflow/scripts/gpu_slot.py"
-    slot = [sys.executable, str(script), str(gpus), "--"] if gpus else []
+    slot = [sys.executable, str(script), str(gpus), "--"] if gpus else ["env", "CUDA_VISIBLE_DEVICES="]
     return shlex.join([*slot, sys.executable])
 
 
@@ -120,10 +121,15 @@ def table_files(target):
 
 
 def prepare(jobs):
-    """Refuse judging that does not fit the budget, before anything starts; write the plan that the jobs read."""
+    """Refuse judging over the budget and packages that are not there, before anything starts; write the jobs' plan."""
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
+    packages = [
+        PLAN.node(job.wildcards.id) for job in jobs if job.rule.name == "package"
+    ]
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
+        for node in packages:
+            package_file(node.spec)
         refuse_over_budget(FORECASTER, judged, made)
         if workflow.is_main_process:
             write_plan(PLAN)

@@ -1,5 +1,17 @@
-# What alignment starts from: base models made here, SFT, and the reward model of a stand-in judge. By priority, what
+# What alignment starts from: weights from packages, base models made here, SFT, and the reward model of a stand-in judge. By priority, what
 # most others wait for goes first: left to the end, it would keep one core busy and the rest waiting.
+
+
+use rule data as package with:
+    output:
+        f"{RESULTS}/package/{{id}}/manifest.json",
+    log:
+        f"{LOGS}/package/{{id}}.log",
+    benchmark:
+        f"{TIMES}/package/{{id}}.tsv"
+    wildcard_constraints:
+        id=ids("package"),
+    priority: 3
 
 
 use rule data as base with:

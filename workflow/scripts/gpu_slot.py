@@ -83,6 +83,7 @@ def main() -> None:
         )
     if devices:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(lease(devices, count, lock_folder()))
+        os.environ["PREFREPRO_LEASED"] = os.environ["CUDA_VISIBLE_DEVICES"]  # no job of the CPU, whatever torch finds
     # The warm worker has its own environment, and would not hold the locks.
     os.environ["PREFREPRO_WORKER"] = "off"
     os.execvp(command[0], command)

@@ -15,6 +15,7 @@ from prefrepro.inspect.forecast.work import (
     device_seconds,
     embedding_work,
     label_of,
+    preference_work,
     reference_reward_work,
     reference_work,
     sampling_work,
@@ -24,12 +25,19 @@ from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.forecast import STAGES, Rates
 
-SCORED_ONCE = {"reference": reference_work, "reference_rewards": reference_reward_work, "embeddings": embedding_work}
+SCORED_ONCE = {
+    "reference": reference_work,
+    "reference_rewards": reference_reward_work,
+    "embeddings": embedding_work,
+    "preference": preference_work,
+}
 """Kind -> its work, of jobs that read their texts once, without a backward pass."""
 AMOUNTS: tuple[str, ...] = (
     "sequences", "tokens", "answers", "hours", "calls", "prompt_tokens", "completion_tokens", "cost_usd",
 )  # fmt: skip
 """What is summed. `tokens` are trained on, scored, embedded or sampled; those of a judge have columns of their own."""
+WHOLE = ("data", "package")
+"""Kinds whose jobs are counted as one unit of work: they read no text."""
 HOUR = 3600.0
 
 
@@ -67,7 +75,7 @@ class Forecaster:
         return self._jobs[node.id]
 
     def hours(self, node: Node) -> float | None:
-        """Of one job; None where they are not known."""
+        """The hours of one job; None where they are not known."""
         return self.job(node).amounts.get("hours")
 
     def size(self, node_id: str) -> Size:
@@ -89,7 +97,7 @@ class Forecaster:
         """Amounts of a job that holds a device, and what its hours rest on."""
         work = self._work(node)
         tokens = work.sampled_tokens if node.kind == "sample" else work.tokens
-        units = {"data": 1.0}.get(node.kind, work.sequences if node.kind in COUNTED else tokens)
+        units = 1.0 if node.kind in WHOLE else (work.sequences if node.kind in COUNTED else tokens)
         per_unit, basis = self.measured.seconds_per_unit(node.kind, node.id), "measured"
         if per_unit is None or math.isnan(units):
             seconds, basis = self._seconds(node, work), "config"
@@ -98,12 +106,12 @@ class Forecaster:
         amounts = {"hours": seconds / HOUR}
         if node.kind == "sample":
             amounts |= {"answers": work.answers, "tokens": tokens}
-        elif node.kind != "data":
+        elif node.kind not in WHOLE:
             amounts |= {"sequences": work.sequences, "tokens": tokens}
         return amounts, basis
 
     def _work(self, node: Node) -> Work:
-        if node.kind == "data":
+        if node.kind in WHOLE:
             return Work()
         size = self.size(node.inputs["data"])
         if node.kind == "sample":
@@ -112,8 +120,8 @@ class Forecaster:
 
     def _seconds(self, node: Node, work: Work) -> float:
         """By the scale's rates."""
-        if node.kind == "data":
-            return 0.0  # loads no model
+        if node.kind in WHOLE:
+            return 0.0  # reads no text
         model = node.model or ""
         if node.kind == "base":  # named by its own file; rates are by the name that tables give it
             model = next((name for name, file in self.plan.scale["models"].items() if file == model), model)

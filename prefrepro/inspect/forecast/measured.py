@@ -23,11 +23,15 @@ Group = tuple[str, ...]
 """What jobs have in common: their kind, then parts of their readable names."""
 COUNTED: dict[str, Callable[[dict[str, Any]], float]] = {
     "data": lambda manifest: 1.0,
-    "reference": lambda manifest: sum(part["sequences"] for part in manifest["truncation"].values()),
+    "package": lambda manifest: 1.0,
+    "reference": lambda manifest: sum(
+        part.get("scored", part["sequences"]) for part in manifest["truncation"].values()
+    ),
     "reference_rewards": lambda manifest: manifest["prompts"] * manifest["spec"]["samples"],
     "embeddings": lambda manifest: manifest["texts"],
+    "preference": lambda manifest: manifest["truncation"]["sequences"],
 }
-"""Kinds, each in a folder of its name, that leave no count of tokens -> units of work: sequences, or the whole job."""
+"""Kinds that leave no count of tokens -> units of work: sequences, or the whole job."""
 
 
 def groups_of(kind: str, node_id: str) -> list[Group]:
@@ -102,7 +106,8 @@ class Measured:
             self._add(kind, node_id, run["row"]["tokens"], wall_s)
 
     def _counted(self, path: Path) -> None:
-        kind, manifest = path.parent.parent.name, read_json(path)
+        manifest = read_json(path)
+        kind = manifest["spec"]["kind"] if path.parent.parent.name == "verdicts" else path.parent.parent.name
         self._add(kind, path.parent.name, COUNTED[kind](manifest), manifest.get("wall_s"))
 
     def _sample(self, path: Path) -> None:
@@ -113,7 +118,11 @@ class Measured:
         self._answers.setdefault(answer_group(node_id), []).append(manifest["mean_tokens"])
 
     def _verdict(self, path: Path) -> None:
-        manifest, group = read_json(path), _judging_group(read_json(path)["spec"])
+        manifest = read_json(path)
+        if manifest["spec"].get("kind") == "preference":
+            self._counted(path)
+            return
+        group = _judging_group(manifest["spec"])
         if manifest["asked"] > manifest["cached"]:  # cached replies take no time and no new tokens
             seconds = self.seconds_of("verdict", path.parent.name) or manifest["wall_s"]
             self._rates.setdefault(group, []).append(seconds / manifest["asked"])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
 from prefrepro.inspect.forecast.budget import CACHE
-from prefrepro.inspect.forecast.jobs import AMOUNTS, Job
+from prefrepro.inspect.forecast.jobs import AMOUNTS
 from prefrepro.inspect.forecast.lines import STATES, Forecast, Line
 from prefrepro.inspect.forecast.work import label_of, price_of
 from prefrepro.plan.kinds import TRAININGS
+from prefrepro.tables.template import fill_template
 
 Column = tuple[str, tuple[str, ...], str]
 """(amount or `jobs`, kinds, format)"""
@@ -34,7 +37,7 @@ JUDGING: dict[str, Column] = {
     "USD": ("cost_usd", (), "hundredths"),
 }
 FORMATS = {"count": (1.0, ",.0f"), "millions": (1e6, ",.2f"), "hours": (1.0, ",.3f"), "hundredths": (1.0, ",.2f")}
-SHOWN = 3
+NOTES = Path(__file__).parent / "templates" / "notes.txt"
 CSV_COLUMNS = ["table", "kind", "state", "jobs", *AMOUNTS, *(f"unknown_{name}" for name in AMOUNTS)]
 
 
@@ -117,65 +120,35 @@ def _row(line: Line, kind: str, state: str, had: set[str]) -> dict[str, Any]:
 
 def notes(forecast: Forecast) -> list[str]:
     """What is counted, what hours, sizes and prices rest on, and what is not known."""
-    plan, settings = forecast.forecaster.plan, forecast.forecaster.settings
-    scale_file = f"config/scales/{plan.config.scale}.yaml"
-    jobs = [job for job in forecast.together.jobs if not job.is_done]
-    found = [
-        f"Still to do with {' '.join(plan.config.arguments()) or 'the default config'}, scale {plan.config.scale}. A "
-        "job that several tables share counts in each of them, and once in «together».",
-        f"Hours are of {settings.hardware or 'whatever the earlier jobs ran on'}, summed over jobs; tokens of answers "
-        "are as measured before, else the most that fit.",
-    ]
-    measured, config = (sum(job.basis == basis for job in jobs) for basis in ("measured", "config"))
-    if measured:
-        found.append(f"Hours of {measured} jobs: median of earlier jobs like them in {plan.results}.")
-    if config:
-        what = "measured" if settings.basis == "measured" else "arithmetic, NOT measured"
-        found.append(f"Hours of {config} jobs: {scale_file}, {what}: {settings.source or 'no rates'}.")
-    found += _size_notes(forecast, scale_file) + _judge_notes(forecast) + _unknown_notes(jobs, scale_file)
-    return found
-
-
-def _size_notes(forecast: Forecast, scale_file: str) -> list[str]:
-    maker = forecast.forecaster
-    used = [maker.size(job.id) for job in forecast.together.jobs if job.kind == "data"]
-    sources = {size.name: size.source for size in used if not size.is_built and size.source}
-    return [f"Size of {name}, which is not built yet: {said} ({scale_file})." for name, said in sources.items()]
-
-
-def _judge_notes(forecast: Forecast) -> list[str]:
-    maker = forecast.forecaster
+    maker, together = forecast.forecaster, forecast.together
     plan, settings = maker.plan, maker.settings
-    verdicts = [job for job in forecast.together.jobs if job.kind == "verdict" and not job.is_done]
-    specs = {plan.nodes[job.id].spec["judge"]["name"]: plan.nodes[job.id].spec for job in verdicts}
-    found = []
-    for name, spec in specs.items():
-        price = price_of(spec["judge"])
-        said = "price UNKNOWN" if price is None else f"{price[0]:g} and {price[1]:g} USD per million tokens in and out"
-        found.append(f"Judge {name} ({spec['judge']['model']}): {said} (config/judges/{name}.yaml).")
-        own = [job.amounts["cost_usd"] or 0.0 for job in verdicts if plan.nodes[job.id].spec["judge"]["name"] == name]
-        limit = spec["judge"].get("budget_usd")
-        if limit is not None and plan.config.budget_usd is None and sum(own) > limit:
-            found.append(f"config/judges/{name}.yaml stops at {limit:g} USD, before the end: set --config budget_usd.")
-    labels = {
-        label_of(spec): maker.measured.call_tokens(spec) for spec in (plan.nodes[job.id].spec for job in verdicts)
+    jobs = [job for job in together.jobs if not job.is_done]
+    specs = {job.id: plan.nodes[job.id].spec for job in jobs if job.kind == "verdict"}
+    sizes = [maker.size(job.id) for job in together.jobs if job.kind == "data"]
+    known = {label_of(spec): maker.measured.call_tokens(spec) for spec in specs.values()}
+    unknown = {name: [job.id for job in jobs if job.amounts.get(name, 0.0) is None] for name in AMOUNTS}
+    values = {
+        "arguments": " ".join(plan.config.arguments()),
+        "scale": plan.config.scale,
+        "scale_file": f"config/scales/{plan.config.scale}.yaml",
+        "settings": settings,
+        "results": plan.results,
+        "cache": plan.results / CACHE,
+        "bases": Counter(job.basis for job in jobs),
+        "sizes": {size.name: size.source for size in sizes if not size.is_built and size.source},
+        "judges": _judges(forecast, specs),
+        "assumed": [name for name, tokens in known.items() if not tokens and name in settings.judge_tokens.per_call],
+        "unknown": {name: ids for name, ids in unknown.items() if ids},
     }
-    if assumed := [
-        label for label, tokens in labels.items() if tokens is None and label in settings.judge_tokens.per_call
-    ]:
-        found.append(f"Tokens of a call ({', '.join(assumed)}): {settings.judge_tokens.source}.")
-    if verdicts:
-        found.append("Replies that have to be asked again come on top of calls and USD.")
-        if (plan.results / CACHE).is_file():
-            found.append(f"At most: of unfinished verdict sets, replies in {plan.results / CACHE} cost nothing again.")
-    return found
+    return [line.removeprefix("- ") for line in fill_template(NOTES, values).splitlines()]
 
 
-def _unknown_notes(jobs: list[Job], scale_file: str) -> list[str]:
-    found = []
-    for name in AMOUNTS:
-        ids = [job.id for job in jobs if name in job.amounts and job.amounts[name] is None]
-        if ids:
-            more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
-            found.append(f"NOT KNOWN, {name} of {', '.join(ids[:SHOWN])}{more}: see {scale_file}, forecast.")
+def _judges(forecast: Forecast, specs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Judges of these verdict sets; `stops_at`: a budget of the judge's own that the forecast exceeds."""
+    maker, found = forecast.forecaster, []
+    for name, judge in {spec["judge"]["name"]: spec["judge"] for spec in specs.values()}.items():
+        own = [maker.job(maker.plan.nodes[one]) for one, spec in specs.items() if spec["judge"]["name"] == name]
+        limit, cost = judge.get("budget_usd"), sum(job.amounts["cost_usd"] or 0.0 for job in own)
+        stops = limit is not None and maker.plan.config.budget_usd is None and cost > limit
+        found.append({**judge, "price": price_of(judge), "stops_at": limit if stops else None})
     return found

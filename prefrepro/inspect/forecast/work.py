@@ -73,7 +73,8 @@ def training_work(node: Node, size: Size) -> Work:
         answer = _answer(training, rollout["max_new_tokens"], size)
         tokens, sampled = sequences * (size.prompt_tokens + answer), sequences * answer
     if needs.get("reference", True) or needs.get("output") == "score":
-        evaluations = 1 + (steps // training["eval_every"] if training["eval_every"] else 0)
+        every = training["eval_every"]
+        evaluations = 0 if every is None else 1 + (steps // every if every else 0)
         scored = evaluations * 2 * size.rows.get("eval", 0) * size.sequence_tokens
     if rollout:  # old log-probs and the reference's, and where the policy answers, the reward model's scores
         scored += tokens * (3 if is_sampled else 2)
@@ -96,11 +97,27 @@ def _answer(limits: dict[str, Any], max_new_tokens: int | None, size: Size) -> f
 
 
 def reference_work(node: Node, size: Size) -> Work:
-    """Every response of train and eval scored once, and the mismatched ones where a method wants them."""
-    train, held_out = size.rows.get("train"), size.rows.get("eval", 0)
-    if train is None:
+    """Every response of its parts scored once; of training rows, where it says so, those that some steps read."""
+    sequences, read = 0, node.spec.get("read")
+    for part in node.spec["parts"]:
+        rows = size.rows.get("train" if part == "mismatched" else part, 0 if part in ("eval", "dev") else None)
+        if rows is None:
+            return UNKNOWN
+        own = rows * size.responses
+        if read and part not in ("eval", "dev"):
+            per_example = {"mixed": 1, "groups": size.responses}.get(read["rows"], 2)
+            own = min(own, read["max_steps"] * read["batch_size"] * per_example)
+        sequences += own
+    return Work(sequences, sequences * size.sequence_tokens)
+
+
+def preference_work(node: Node, size: Size) -> Work:
+    """Every response of a held-out part scored once, and once more by the model that it started from where no node
+    has done so."""
+    rows = size.rows.get(node.spec["part"])
+    if rows is None:
         return UNKNOWN
-    sequences = (train * (2 if node.spec["mismatched"] else 1) + held_out) * size.responses
+    sequences = rows * size.responses * (2 if "init" in node.spec and "reference" not in node.inputs else 1)
     return Work(sequences, sequences * size.sequence_tokens)
 
 

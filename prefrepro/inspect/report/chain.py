@@ -8,29 +8,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from prefrepro.inspect.facts import value_at
+from prefrepro.inspect.facts import facts_of, value_at
 from prefrepro.inspect.report.folder import Folder
+from prefrepro.plan.kinds import VERDICTS
 
 LISTED = 12
 """Entries of a list that are shown; bootstrap replicates are thousands."""
-HEADLINES = {
-    "verdict": (
-        "judge_asked", "judge_served", "spec.judge.note", "spec.evaluation", "spec.protocol", "n", "verdicts", "asked",
-        "cached", "reasked", "cost_usd",
-    ),
-    "sample": ("n", "spec.sampling.temperature", "spec.seed", "finish", "mean_tokens", "engine", "model_commit"),
-    "run": (
-        "row.method", "row.model", "row.dataset", "row.hparams", "row.seed", "row.steps", "row.pairs",
-        "spec.training.lr", "row.final_loss", "row.reward_accuracy", "row.commit", "row.dirty", "row.data_hash",
-        "init_commit", "row.versions", "row.gpu_h", "row.peak_mem_gb",
-    ),
-    "reference": ("spec.dtype", "spec.max_length", "truncation"),
-    "embeddings": ("spec.embedder.repo", "embedder_commit", "dim", "texts", "texts_cut_by_embedder"),
-    "data": ("spec.source.kind", "rows", "sha256", "counts", "from"),
-}  # fmt: skip
-"""Kind -> what of its manifest is shown first, by path; all of it can be unfolded."""
-HEADLINES |= dict.fromkeys(("sft", "base", "reward_model"), HEADLINES["run"])
-ALWAYS = ("spec.code_digest", "wall_s", "row.wall_s")
+ALWAYS = (
+    "row.commit", "row.dirty", "row.seed", "row.versions", "init_commit", "spec.seed", "spec.code_digest", "wall_s",
+    "row.wall_s",
+)  # fmt: skip
+"""What of a manifest is shown beside the facts of its kind, by path; all of it can be unfolded."""
 
 
 def nodes(folder: Folder) -> dict[str, dict[str, Any]]:
@@ -40,7 +28,7 @@ def nodes(folder: Folder) -> dict[str, dict[str, Any]]:
             "kind": folder.kinds[node_id],
             "method": _method(folder, node_id),
             "inputs": folder.results.inputs.get(node_id, {}),
-            **_facts(folder.kinds[node_id], manifest),
+            **_facts(folder, node_id, manifest),
         }
         for node_id, manifest in folder.manifests.items()
     }
@@ -48,14 +36,17 @@ def nodes(folder: Folder) -> dict[str, dict[str, Any]]:
 
 def _method(folder: Folder, node_id: str) -> str | None:
     """The method of a run, or of the run behind a verdict or sample set; None for other nodes."""
-    behind = folder.results.upstream([node_id]) if folder.kinds[node_id] in ("verdict", "sample") else [node_id]
+    behind = folder.results.upstream([node_id]) if folder.kinds[node_id] in (*VERDICTS, "sample") else [node_id]
     return next((method for one in behind if (method := folder.method(one))), None)
 
 
-def _facts(kind: str, manifest: dict[str, Any]) -> dict[str, list[list[str]]]:
-    first = [(path, value_at(manifest, path)) for path in (*HEADLINES.get(kind, ()), *ALWAYS)]
+def _facts(folder: Folder, node_id: str, manifest: dict[str, Any]) -> dict[str, list[list[str]]]:
+    facts = facts_of(folder.kinds[node_id], manifest.get("spec", {}), manifest, folder.path / "verdicts" / node_id)
+    for path in ALWAYS:
+        if (value := value_at(manifest, path)) not in (None, ""):
+            facts.setdefault(path.rpartition(".")[2], value)
     return {
-        "facts": [[path.rpartition(".")[2], _text(value)] for path, value in first if value not in (None, "")],
+        "facts": [[label, _text(value)] for label, value in facts.items()],
         "everything": [[path, _text(value)] for path, value in _flat(manifest)],
     }
 

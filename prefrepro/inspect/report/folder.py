@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from prefrepro.csv_schema.schema import read_csv
+from prefrepro.data.comparisons import PAIR, comparisons, responses_of
 from prefrepro.data.jsonl import read_jsonl
 from prefrepro.errors import UserError
 from prefrepro.inspect.results import JOB_FOLDERS, Results, read_manifest
 from prefrepro.plan.build import make_plan
+from prefrepro.plan.kinds import VERDICTS
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.files import names_in
 
@@ -46,6 +48,26 @@ class Folder:
             self._answers[sample_id] = {(row["prompt_id"], row.get("draw", 0)): row for _, row in rows}
         return self._answers[sample_id]
 
+    def answers_of(self, set_id: str) -> Answers:
+        """What a set's verdicts are about: answers that were judged, or the better and worse of held-out pairs."""
+        inputs, spec = self.results.inputs.get(set_id, {}), self.manifests[set_id].get("spec", {})
+        if self.kinds[set_id] != "preference":
+            return self.answers(inputs.get("sample", ""))
+        place = f"{inputs.get('data', '')}/{spec['part']}"
+        if place not in self._answers:
+            path = self.path / "data" / f"{place}.jsonl"
+            rows = [row for _, row in read_jsonl(path)] if path.is_file() else []
+            self._answers[place] = {
+                (one.prompt_id, one.draw): {
+                    "prompt": rows[one.row]["prompt"],
+                    "response": responses_of(rows[one.row])[one.better[0]],
+                    "baseline": responses_of(rows[one.row])[one.worse[0]],
+                }
+                for one in comparisons(rows)[0]
+                if one.order == PAIR
+            }
+        return self._answers[place]
+
     def method(self, run_id: str | None) -> str | None:
         """What a run was trained by; None where there is no such run."""
         return self.manifests.get(run_id or "", {}).get("row", {}).get("method")
@@ -66,7 +88,7 @@ def read_folder(path: Path, given: dict[str, Any]) -> Folder:
     records = read_csv(cells_csv, "cells").to_dict("records") if cells_csv.is_file() else []
     cells = [{str(key): None if pd.isna(value) else value for key, value in record.items()} for record in records]
     plan = make_plan(_own_config(path, cells, manifests) | given)
-    files = {name: path / "verdicts" / name / "verdicts.csv" for name, kind in kinds.items() if kind == "verdict"}
+    files = {name: path / "verdicts" / name / "verdicts.csv" for name, kind in kinds.items() if kind in VERDICTS}
     verdicts = {name: read_csv(file, "verdicts") for name, file in files.items() if file.is_file()}
     return Folder(path, plan, cells, manifests, kinds, verdicts, Results(path))
 

@@ -25,7 +25,7 @@ def by_length(folder: Folder, cells: list[dict[str, Any]]) -> list[dict[str, Any
     """
     judged: dict[tuple[str, ...], tuple[dict[str, Any], list[pd.DataFrame]]] = {}
     for cell in cells:
-        seeds = [seed for seed in cell["seeds"] if seed["verdict"]]
+        seeds = [seed for seed in cell["seeds"] if seed["verdict"] and seed["sample"]]
         ids = tuple(seed["verdict"] for seed in seeds)
         if ids and ids not in judged and all(one in folder.verdicts for one in ids):
             judged[ids] = cell, [_with_length(folder, seed) for seed in seeds]
@@ -80,7 +80,7 @@ def position_bias(folder: Folder, nodes: dict[str, dict[str, Any]]) -> list[dict
     found = []
     for set_id, frame in folder.verdicts.items():
         quality = judging_quality(frame, folder.manifests[set_id].get("repeats", ()))
-        if quality["n_decided"] or quality["n_repeated"]:
+        if quality["first_shown_pct"] is not None or quality["n_repeated"]:
             judge = str(frame["judge_asked"].iloc[0])
             found.append({"id": set_id, "method": nodes[set_id]["method"], "judge": judge, **quality})
     return sorted(found, key=lambda one: (one["judge"], one["id"]))
@@ -91,6 +91,8 @@ def judges(folder: Folder) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for set_id, frame in folder.verdicts.items():
         manifest = folder.manifests[set_id]
+        if folder.kinds[set_id] == "preference":  # labels are no judge
+            continue
         spec = manifest.get("spec", {}).get("judge", {})
         name = str(spec.get("name", manifest.get("judge_asked", "")))
         one = found.setdefault(

@@ -16,6 +16,7 @@ from prefrepro.inspect.report import chain, curves, judging, markdown, matrices,
 from prefrepro.inspect.report.embed import embedded
 from prefrepro.inspect.report.folder import Folder
 from prefrepro.inspect.report.jobs import jobs
+from prefrepro.tables.template import fill_template
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("dom.js", "charts.js", "tables.js", "chain.js", "training.js", "samples.js", "run.js", "main.js")
@@ -64,17 +65,8 @@ def render(content: dict[str, Any]) -> str:
     style = (ASSETS / "style.css").read_text(encoding="utf-8")
     script = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)
     policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    body = (ASSETS / "body.html").read_text(encoding="utf-8")
-    return "".join(
-        [
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
-            '<meta name="viewport" content="width=device-width,initial-scale=1">\n',
-            f'<title>Report</title><link rel="icon" href="data:,">\n<style>{style}</style></head>\n<body>\n{body}',
-            f'<script type="application/json" id="data">{embedded(content)}</script>\n',
-            f"<script>{script}</script>\n</body></html>\n",
-        ]
-    )
+    values = {"style": style, "script": script, "policy": policy, "data": embedded(content)}
+    return fill_template(ASSETS / "page.html", values)
 
 
 def _hash(text: str) -> str:

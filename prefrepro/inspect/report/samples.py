@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from prefrepro.data.comparisons import TOP_1
 from prefrepro.inspect.report.embed import embedded
 from prefrepro.inspect.report.folder import Folder
 
@@ -49,7 +50,7 @@ def browser(folder: Folder, nodes: dict[str, dict[str, Any]], bytes_: int = BYTE
     texts, sets = Texts(), []
     for place, (set_id, frame) in enumerate(folder.verdicts.items()):
         share = texts.bytes + (bytes_ - texts.bytes) // (len(folder.verdicts) - place)
-        answers = folder.answers(nodes[set_id]["inputs"].get("sample", ""))
+        answers = folder.answers_of(set_id)
         reference = folder.manifests[set_id].get("spec", {}).get("reference")
         order = frame.assign(is_valid=frame["verdict"] != "invalid").sort_values(
             ["is_valid", "prompt_id", "draw", "order"], kind="stable"
@@ -58,7 +59,7 @@ def browser(folder: Folder, nodes: dict[str, dict[str, Any]], bytes_: int = BYTE
         for verdict in order.to_dict("records"):
             if rows and texts.bytes >= share:
                 break
-            row = answers.get((verdict["prompt_id"], int(verdict["draw"])), {})
+            row = answers.get((verdict["prompt_id"], int(verdict["draw"])), {}) if verdict["order"] != TOP_1 else {}
             shown = [*_shown(row, str(verdict["order"]), reference), verdict["raw_reply"]]
             numbers = [texts.add(text) if isinstance(text, str) else -1 for text in shown]
             score = None if verdict["score"] != verdict["score"] else round(float(verdict["score"]), 4)

@@ -9,12 +9,12 @@ from typing import Any
 from tabulate import tabulate
 
 from prefrepro.inspect.forecast.jobs import HOUR
+from prefrepro.inspect.forecast.lines import TOGETHER
 from prefrepro.inspect.simulate.engine import Capacity, Span, Task, longest_path
 from prefrepro.inspect.simulate.tasks import API_CALLS_PER_S, TABLE_S, Job
+from prefrepro.plan.kinds import VERDICTS
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.profile import Profile
-
-TOGETHER = "together"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def as_text(replay: Replay) -> str:
 
 def _short(job: Job) -> str:
     """What a job is: the name of a training or of what trainings share, and the kind of what follows one."""
-    return job.node.kind if job.node.kind in ("sample", "verdict", "table") else job.node.id.rpartition("_")[0]
+    return job.node.kind if job.node.kind in ("sample", *VERDICTS, "table") else job.node.id.rpartition("_")[0]
 
 
 def notes(replay: Replay) -> list[str]:

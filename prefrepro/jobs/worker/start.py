@@ -47,6 +47,7 @@ def start() -> None:
             stdout=subprocess.DEVNULL,
             pass_fds=[listener.fileno()],
             start_new_session=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},  # as its jobs: those with devices do their work themselves
         )
     atexit.register(_stop, worker, Path(folder))
 

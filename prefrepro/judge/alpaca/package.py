@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alpaca_eval.annotators import PairwiseAnnotator
 
 SEED = 0
-"""Of the order in which the two answers are shown, together with the instruction."""
+"""Decides, together with the instruction, which of the two answers is shown first."""
 CLIENTS = Path(__file__).parent / "clients.yaml"
 
 

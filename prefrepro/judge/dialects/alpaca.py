@@ -7,89 +7,53 @@ judge gives the log-probs of m (the first) and M, a tool call and a text rank bo
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import math
-from typing import Any, NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from prefrepro.data.template import render_history
-from prefrepro.judge.dialects._forms import coin
+from prefrepro.judge.dialects._forms import coin, read_user_message
 from prefrepro.judge.scorers import Scorer
 
+TOKENS = ("m", "M")
+WEIGHTED = "alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt"
 TOOL = "make_partial_leaderboard"
 
 
-class _Layout(NamedTuple):
-    """What stands around the three holes of a prompt (the last user message)."""
-
-    before_instruction: str
-    after_instruction: str
-    between: str
-    after_second: str
-    first: str
-    second: str
-
-
-def _layout(opening: str, name: str, value: str, first: str, second: str, after: str, brackets: str) -> _Layout:
-    """The prompts of alpaca_eval 0.6.6 differ in little more than the names of two keys and two models."""
-    open_list, close_list = brackets
-    shown = f'    {{\n        "{name}": "%s",\n        "{value}": """'
-    return _Layout(
-        opening + '\n{\n    "instruction": """',
-        f"{after}\n{open_list}\n" + shown % first,
-        '"""\n    },\n' + shown % second,
-        f'"""\n    }}\n{close_list}\n\n',
-        first,
-        second,
-    )
-
-
-_SHOWN = (
-    '""",\n}\n\n## Model Outputs\n\nHere are the unordered outputs from the models. Each output is associated with a '
-    "specific model, identified by a unique model identifier.\n"
-)
-WEIGHTED = _layout("## Instruction\n", "model_identifier", "output", "m", "M", _SHOWN, "{}")
-FN = _layout("## Prompt\n", "model", "output", "m", "M", _SHOWN, "{}")
-AE1 = _layout(
-    "Here is the prompt:",
-    "model",
-    "answer",
-    "model_1",
-    "model_2",
-    '""",\n}\n\nHere are the outputs of the models:',
-    "[]",
-)
+PROMPTS = {
+    WEIGHTED: TOKENS,
+    "alpaca_eval_gpt4_turbo_fn/alpaca_eval_fn.txt": TOKENS,
+    "alpaca_eval_gpt4/alpaca_eval.txt": ("model_1", "model_2"),
+}
+"""Prompt file of the package -> the names under which it shows the two answers"""
 
 
 def answer(request: dict[str, Any], score: Scorer, seed_text: str) -> dict[str, Any] | None:
     """choices[0] of the annotator that asks; None where none of them does. Raises ValueError."""
-    contents = [message.get("content") for message in request["messages"]]
-    if len(contents) != 2 or not isinstance(contents[1], str):
-        return None
-    for layout in (WEIGHTED, FN, AE1):
-        shown = _read(contents[1], layout)
+    messages = request["messages"]
+    for path, names in PROMPTS.items() if len(messages) == 2 else ():
+        shown = read_user_message(messages, (_user_message(path),))
         if shown is not None:
-            instruction, first, second = shown
-            history = render_history([{"role": "user", "content": instruction}])
-            margin = score(history, first) - score(history, second)
+            history = render_history([{"role": "user", "content": shown["instruction"]}])
+            margin = score(history, shown["output_1"]) - score(history, shown["output_2"])
             if not math.isfinite(margin):
                 raise ValueError(f"the scores differ by {margin}, expected a finite number")
-            if layout is WEIGHTED:
+            if path == WEIGHTED:
                 return _weigh(request, margin, seed_text)
-            return _rank(request, layout, _first_wins(margin, seed_text))
+            return _rank(request, names, _first_wins(margin, seed_text))
     return None
 
 
-def _read(text: str, layout: _Layout) -> tuple[str, str, str] | None:
-    """Instruction and both answers; None where the prompt is another, ValueError where it reads in two ways."""
-    _, found, rest = text.partition(layout.before_instruction)
-    if not found or layout.after_instruction not in rest:
-        return None
-    inside, found, _ = rest.rpartition(layout.after_second)
-    parts = inside.split(layout.after_instruction)
-    answers = parts[-1].split(layout.between)
-    if not found or len(parts) != 2 or len(answers) != 2:
-        raise ValueError("the instruction or an answer holds a part of the prompt itself: it reads in two ways")
-    return parts[0], answers[0], answers[1]
+@cache
+def _user_message(path: str) -> str:
+    """The second message of a prompt file of alpaca_eval, read without importing the package, which takes seconds."""
+    package = importlib.util.find_spec("alpaca_eval")
+    assert package is not None and package.origin is not None  # one of our dependencies
+    text = (Path(package.origin).parent / "evaluators_configs" / path).read_text(encoding="utf-8")
+    return text.partition("<|im_start|>user\n")[2].partition("\n<|im_end|>")[0].strip()
 
 
 def _weigh(request: dict[str, Any], margin: float, seed_text: str) -> dict[str, Any]:
@@ -103,9 +67,9 @@ def _weigh(request: dict[str, Any], margin: float, seed_text: str) -> dict[str, 
     return choice
 
 
-def _rank(request: dict[str, Any], layout: _Layout, first_wins: bool) -> dict[str, Any]:
-    names = (layout.first, layout.second) if first_wins else (layout.second, layout.first)
-    ranked = [{"model": name, "rank": rank} for rank, name in enumerate(names, start=1)]
+def _rank(request: dict[str, Any], names: tuple[str, str], first_wins: bool) -> dict[str, Any]:
+    ordered = names if first_wins else names[::-1]
+    ranked = [{"model": name, "rank": rank} for rank, name in enumerate(ordered, start=1)]
     message: dict[str, Any] = {"role": "assistant", "content": str(ranked)}
     if request.get("tools"):
         call = {"name": TOOL, "arguments": json.dumps({"ordered_models": ranked})}

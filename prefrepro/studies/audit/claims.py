@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
-from tabulate import tabulate
 
 from prefrepro.csv_schema.schema import load_schema, read_csv, write_csv
 from prefrepro.errors import UserError, nearest
@@ -19,17 +18,12 @@ from prefrepro.stats.intervals import ALPHA
 from prefrepro.studies.audit.counts import counts
 from prefrepro.studies.audit.differences import p_value
 from prefrepro.studies.audit.printed import Printed
-from prefrepro.tables.escape import markdown_text
+from prefrepro.tables.template import fill_template
 
 SCHEMA = "audit_claims"
 Place = tuple[str, str, str, str]
 """Paper, table, row, column."""
-HEAD = """## What the prose says
-
-Every sentence of the papers that compares numbers, in our words, and the printed cells that it rests on. A comparison
-holds where the cell that is said to be higher is (of two prints of one count none is), or where a stated gain is that
-of the cells, rounded or cut; «significant» counts those that hold with p < 0.05, as above, of those that can be tested.
-«Ours» are the same cells of the results here, where they were run."""
+TEMPLATE = Path(__file__).parent / "templates" / "claims.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,19 +200,6 @@ def section(judged: Sequence[Judged]) -> str:
         printed = one.verdict(lambda pair: pair.holds) or "no printed number"
         ours = one.verdict(lambda pair: pair.ours_hold) or "not run"
         lines.append([one.paper, one.claim.where, one.claim.says, printed, one.significant, ours])
-    head = ["paper", "where", "it says", "printed cells bear it out", "significant", "ours"]
-    grid = tabulate(
-        [[markdown_text(text) for text in line] for line in lines], head, tablefmt="pipe", disable_numparse=True
-    )
-    found = [
-        f"- {markdown_text(f'{one.paper}, {one.claim.where}: «{one.claim.says}». {_exceptions(one)}')}"
-        for one in judged
-        if one.claim.note or not all(pair.holds for pair in one.pairs)
-    ]
-    return "\n\n".join([HEAD, grid, "What does not hold, and what to know beside it:", "\n".join(found)]) + "\n"
-
-
-def _exceptions(one: Judged) -> str:
-    broken = [pair.text for pair in one.pairs if not pair.holds]
-    said = [f"But {'; '.join(broken)}."] if broken else []
-    return " ".join([*said, *([f"Note: {one.claim.note}."] if one.claim.note else [])])
+    exceptions = [(one, [pair.text for pair in one.pairs if not pair.holds]) for one in judged]
+    exceptions = [(one, broken) for one, broken in exceptions if one.claim.note or broken]
+    return fill_template(TEMPLATE, {"lines": lines, "exceptions": exceptions})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.evaluation import PREFERENCE
 
 WHAT_IS_CLAIMED = {"scale": "paper", "reading": "paper"}
 """Which numbers are of one judging: T = 0 of Table 8 is Table 4 by the text, if not by the code."""
@@ -61,7 +62,8 @@ def decimals(values: Iterable[float]) -> int:
 
 
 def _of_table(claimed: Plan, run: Plan, target: str) -> list[Printed]:
-    cells = [cell for cell in claimed.tables[target].spec.get("cells", []) if cell["reported"] is not None]
+    every = claimed.tables[target].spec.get("cells", [])
+    cells = [cell for cell in every if cell["reported"] is not None and cell["evaluation"] != PREFERENCE]
     places = decimals(cell["reported"] for cell in cells)
     as_run = run.tables[target].spec.get("cells", [])
     judged = {cell["column"]: cell["verdict_ids"][0] for cell in as_run if cell["verdict_ids"]}

@@ -136,33 +136,20 @@ def replay_scores(published: PublishedSet) -> dict[str, float]:
 
 def page(frame: pd.DataFrame) -> str:
     """The rows as Markdown."""
-    header = (
-        "set",
-        "judge",
-        "n",
-        "agreement %",
-        "κ",
-        "win rate %",
-        "published %",
-        "shift pp",
-        "first shown %",
-        "expected %",
-        "note",
-    )
     rows = [
-        (
-            row["published_set"],
-            row["judge"],
-            _number(row["n"], "d"),
-            _with_interval(row, "agreement_pct", "agreement"),
-            _with_interval(row, "kappa", "kappa"),
-            _number(row["win_rate_pct"]),
-            _number(row["published_win_rate_pct"]),
-            _with_interval(row, "shift_pp", "shift"),
-            _with_interval(row, "first_shown_pct", "first_shown"),
-            _number(row["first_shown_null_pct"]),
-            row["note"] if isinstance(row["note"], str) else "",
-        )
+        {
+            "set": row["published_set"],
+            "judge": row["judge"],
+            "n": _number(row["n"], "d"),
+            "agreement %": _with_interval(row, "agreement_pct", "agreement"),
+            "κ": _with_interval(row, "kappa", "kappa"),
+            "win rate %": _number(row["win_rate_pct"]),
+            "published %": _number(row["published_win_rate_pct"]),
+            "shift pp": _with_interval(row, "shift_pp", "shift"),
+            "first shown %": _with_interval(row, "first_shown_pct", "first_shown"),
+            "expected %": _number(row["first_shown_null_pct"]),
+            "note": row["note"] if isinstance(row["note"], str) else "",
+        }
         for row in frame.to_dict("records")
     ]
     return (
@@ -171,7 +158,7 @@ def page(frame: pd.DataFrame) -> str:
         "`first shown`: share of the judge's verdicts for the answer shown first, over prompts; `expected`: the same\n"
         "of a judge without position bias, 50 where both orders are as frequent.\n"
         "Brackets hold 95 % intervals. AlpacaEval's preferences are cut at ½, asked for with our pairwise prompt.\n\n"
-        + tabulate(rows, header, tablefmt="github", disable_numparse=True)
+        + tabulate(rows, "keys", tablefmt="github", disable_numparse=True)
         + "\n"
     )
 

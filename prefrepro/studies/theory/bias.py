@@ -101,31 +101,20 @@ def claims(biases: list[Bias], seed: int) -> list[Claim]:
     worst = max(biases, key=lambda bias: bias.constants.max())
     late = float(biases[0].constants[COUNTS >= 32].mean())
     others = "; ".join(f"{bias.attribute.name}: {bias.slope()[0]:.4f}" for bias in biases[1:])
-    reading = "μ^(k) as the mean of k independent acceptable responses [inferred]"
+    first = biases[0].attribute.name
     return [
-        Claim("Theorem 1/3", "E|μ^(k) − μ_A| falls as k^(−1/2): slope over k = 1 … 64, log-log",
-              f"Eq. 17-20 [stated]; {reading}", -0.5, slope, (high - low) / 2,
-              f"95 % interval [{low:.4f}, {high:.4f}] by least squares over {len(COUNTS)} independent points of "
-              f"{REPETITIONS} repetitions; {biases[0].attribute.name}. Where one response is far from normal, small k "
-              f"bend the line a little: {others}."),
-        Claim("Theorem 1/3", "E|μ^(k) − μ_A| ≤ C/√k with C = σ of the attribute: largest E|…| √k / σ over all k",
-              f"Eq. 20 [stated]; C = σ by Jensen, at most half the attribute's range [inferred]; {reading}", 1,
-              float(worst.constants.max()), 0, f"worst of {len(biases)} attributes: {worst.attribute.name}",
-              is_bound=True),
-        Claim("Theorem 1/3", "for large k the constant is σ √(2/π): mean of E|…| √k / σ over k ≥ 32",
-              "central limit theorem [inferred]", math.sqrt(2 / math.pi), late, 0.01, biases[0].attribute.name),
-        Claim("Corollary 1/2", f"E|μ^(k) − μ_A| at k = {FAR:,} over that at k = 1: 1/√k",
-              f"Eq. 21 [stated]; {reading}", FAR**-0.5, far(ATTRIBUTES[0], seed), 0.001,
-              f"{ATTRIBUTES[0].name}, {FAR_REPETITIONS:,} repetitions"),
-        Claim("Theorem 1/3",
-              f"p = 0, equal scores: the flow gives each of {SIDE} positives 1/{SIDE}, as a plain mean does; share of "
-              "the best",
-              "Theorem 1/3 with Lemma 3/10 [inferred]", 1 / SIDE, top_share(seed, 0), 1e-6),
-        Claim("Theorem 1/3",
-              f"p = 1: the flow gives each of {SIDE} positives 1/{SIDE}; share of the best",
-              "Theorem 1/3 with Lemma 3/10 [inferred]", 1 / SIDE, top_share(seed, 1), 1e-6,
-              "ds_i/dt is proportional to w_i e^{s_i}, so the largest weight pulls ahead: μ^(k) moves towards the best "
-              f"response's attribute, which a bound for a plain mean does not cover. At t = {END:g}, far longer than "
-              "any training.",
-              is_inconsistent=True),
+        Claim.of(
+            "bias_slope", slope, tolerance=(high - low) / 2, low=low, high=high, points=len(COUNTS),
+            repetitions=REPETITIONS, attribute=first, others=others,
+        ),
+        Claim.of(
+            "bias_bound", float(worst.constants.max()), attributes=len(biases), attribute=worst.attribute.name
+        ),
+        Claim.of("bias_constant", late, expected=math.sqrt(2 / math.pi), attribute=first),
+        Claim.of(
+            "bias_far", far(ATTRIBUTES[0], seed), expected=FAR**-0.5, far=FAR, attribute=ATTRIBUTES[0].name,
+            repetitions=FAR_REPETITIONS,
+        ),
+        Claim.of("flow_of_equal_weights", top_share(seed, 0), expected=1 / SIDE, side=SIDE),
+        Claim.of("flow_of_unequal_weights", top_share(seed, 1), expected=1 / SIDE, side=SIDE, end=END),
     ]  # fmt: skip

@@ -19,8 +19,6 @@ from prefrepro.studies.theory.losses import Loss, gradient, infonca_hparams, swe
 PROMPTS, RESPONSES = 4, 4
 ALPHA = 4.0
 TIMES = np.concatenate([[0.0], np.logspace(-1, 6, 71)])
-MATCHED = 1e-6
-GONE = 1e-3
 RATE_FROM = 1e4
 """The 1/t of the negatives' weighted share is fitted from here on."""
 
@@ -36,7 +34,7 @@ class Rest:
     weighted_share: dict[str, Array]
     """(times, prompts) of Swepo: the negatives' Σ p^w, which is 1 − e^(−loss)"""
     loss: float
-    """Of Swepo, the largest at the end"""
+    """Swepo's, the largest at the end"""
     falling: float
     """Share of the steps from a time to the next in which a negative's score falls"""
 
@@ -78,22 +76,16 @@ def claims(rest: Rest) -> list[Claim]:
     lines = [np.polyfit(np.log(TIMES[late]), np.log(share[late]), 1)[0] for share in rest.weighted_share.values()]
     rates = np.concatenate(lines)
     worst = max(rest.negative_mass, key=lambda name: rest.negative_mass[name][-1])
-    settings = f"{len(rest.negative_mass)} groupings and weights × {PROMPTS} prompts"
+    about = {
+        "settings": f"{len(rest.negative_mass)} groupings and weights × {PROMPTS} prompts",
+        "prompts": PROMPTS,
+        "times": len(TIMES),
+        "end": TIMES[-1],
+    }
     return [
-        Claim("Theorem 2/4", "gradient flow rests where p_model = p_target: largest difference",
-              "Eq. 28 [stated]", 0, float(rest.mismatch[-1]), MATCHED,
-              f"{PROMPTS} prompts, random starts, t = {TIMES[-1]:g}"),
-        Claim("Lemma 3/10", "gradient flow drives the negatives' share of softmax(s) to 0: what is left",
-              "Eq. 103-107 [stated]", 0, float(rest.negative_mass[worst][-1]), GONE,
-              f"worst of {settings} ({worst}), t = {TIMES[-1]:g}. At no finite point: scores grow without end."),
-        Claim("Lemma 3/10", "the negatives' Σ p^w falls as 1/t: exponent furthest from −1",
-              "closed form for equal scores within a group [inferred]", -1,
-              float(rates[np.abs(rates + 1).argmax()]), 0.1,
-              f"{settings}, fitted from t = {RATE_FROM:g} on; not in the text. Without the weights the share falls "
-              "more slowly at first, where a negative has a small weight."),
-        Claim("Remark 2/5", "the loss of methods/swepo on that flow: largest of all prompts at its end",
-              "Eq. 112-113 [stated]", 0, rest.loss, GONE, f"{settings}, t = {TIMES[-1]:g}"),
-        Claim("Remark 2/5", "each negative's score is lower at each later time: share of times",
-              "Eq. 111 [stated]; «without end» as «ever lower» [inferred]", 1, rest.falling, 0,
-              f"{settings}, {len(TIMES)} times up to t = {TIMES[-1]:g}"),
-    ]  # fmt: skip
+        Claim.of("infonca_rest", float(rest.mismatch[-1]), **about),
+        Claim.of("negatives_vanish", float(rest.negative_mass[worst][-1]), worst=worst, **about),
+        Claim.of("negatives_rate", float(rates[np.abs(rates + 1).argmax()]), rate_from=RATE_FROM, **about),
+        Claim.of("loss_vanishes", rest.loss, **about),
+        Claim.of("negatives_fall", rest.falling, **about),
+    ]

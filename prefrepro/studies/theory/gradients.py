@@ -80,16 +80,8 @@ def slope_of_default(seed: int) -> float:
 def claims(of_infonca: Gradients, of_swepo: Gradients, seed: int) -> list[Claim]:
     """`seed` draws what β is measured on."""
     return [
-        Claim("Lemma 1/5", "dL/ds_i = p_model − p_target; largest difference to autograd of methods/infonca",
-              "Eq. 25 [stated]", 0, of_infonca.error, EXACT, f"{of_infonca.formula.size} responses"),
-        Claim("Lemma 2/6", "dL/ds_i = p^w_i − p^+_i; largest difference to autograd of methods/swepo",
-              "Eq. 26-27 [stated]; the modulus in the weights of negatives [inferred]", 0, of_swepo.error, EXACT,
-              f"{of_swepo.formula.size} responses, both groupings, powers 0, 1, 2 and exp"),
-        Claim("Eq. 7", "no β in the text, s = log π_θ/π_ref: dL/d log π over p_model − p_target is 1",
-              "Eq. 7, 25 [stated]; β [inferred]", 1, slope_of_default(seed), EXACT,
-              "methods/infonca and methods/swepo have β, default 0.01: the slope is β. β = 1 is the text to the "
-              "letter.", is_inconsistent=True),
-        Claim("Eq. 5-6, 15-16", "both forms of weights, each as the text gives it", "Eq. 5-6, 15-16 [stated]",
-              note="Every run that the text reports has powers. methods/swepo has both, and both are checked: "
-              "Lemma 2/6, Lemma 3/10.", is_inconsistent=True),
-    ]  # fmt: skip
+        Claim.of("infonca_gradient", of_infonca.error, tolerance=EXACT, size=of_infonca.formula.size),
+        Claim.of("swepo_gradient", of_swepo.error, tolerance=EXACT, size=of_swepo.formula.size),
+        Claim.of("no_beta", slope_of_default(seed), tolerance=EXACT),
+        Claim.of("two_weights"),
+    ]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +32,17 @@ def page(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE_INCHES, dpi=120, layout="constrained")
-    panels = (
-        functools.partial(_gradients, of_infonca, of_swepo),
-        functools.partial(_match, rest),
-        functools.partial(_masses, rest),
-        functools.partial(_trajectories, trajectories),
-        functools.partial(_linear, trajectories[0]),
-        functools.partial(_biases, biases),
-    )
-    for axes, panel in zip(figure.subplots(2, 3).flat, panels, strict=True):
-        _draw(axes, panel)
+    drawn: Any = (
+        (_gradients, of_infonca, of_swepo), (_match, rest), (_masses, rest), (_trajectories, trajectories),
+        (_linear, trajectories[0]), (_biases, biases),
+    )  # fmt: skip
+    for axes, (panel, *measured) in zip(figure.subplots(2, 3).flat, drawn, strict=True):
+        panel(*measured, axes)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=6)
+        axes.title.set_fontsize(9)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
-
-
-def _draw(axes: Any, panel: Callable[[Any], None]) -> None:
-    panel(axes)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=6)
-    axes.title.set_fontsize(9)
 
 
 def _label(axes: Any, title: str, x: str, y: str) -> None:

@@ -120,27 +120,14 @@ def claims(trajectories: list[Trajectory]) -> list[Claim]:
     cases = f"{STEPS} steps of η = {ETA}; {', '.join(t.groups.name for t in trajectories)}"
     growth = plain.linear_error[1:6] / (ETA * np.arange(1, 6))  # at steps t = 2 … 6, over η (t − 1)
     found = [
-        Claim("Lemma 4/8", "Eq. 29 is descent on methods/swepo, positives: largest difference of scores",
-              "Eq. 29, 73; equal scores and weights within a group [stated]", 0, float(errors[0]), EXACT, cases),
-        Claim("Lemma 4/8", "the same for negatives, s⁻_{t+1} = s⁻_t − η w⁻e^{s⁻} / (M w⁺e^{s⁺} + N w⁻e^{s⁻})",
-              "Eq. 26 for a negative [inferred]", 0, float(errors[1]), EXACT, cases),
-        Claim("Corollary 4", "the first step from 0 is η N w⁻ / (M (M w⁺ + N w⁻)): largest relative error",
-              "Eq. 84-91 at t = 1 [stated]", 0, first, EXACT, cases),
-        Claim("Corollary 4", "any iteration t: the score is t such steps at most, since they only shrink: largest "
-              "score over t first steps", "Eq. 84; its right side is lost, Corollary 5 speaks for t times the "
-              "first step [inferred]", 1, highest, EXACT,
-              f"Exact at t = 1 only: after {STEPS} steps the score is {100 * lowest:.0f} % of it in the case furthest "
-              f"from it. {cases}", is_bound=True),
-        Claim("Corollary 5", "M = N = 1, w = 1, s = 0: the first step raises s⁺ by η/2; in units of η",
-              "Eq. 92-96 at t = 1 [stated]", 0.5, float(plain.descent[1, 0] / ETA), EXACT),
-        Claim("Corollary 5", "any iteration, s⁺_t = η t / 2: relative error at the start, over η (t − 1)",
-              "second step of Eq. 29: s⁺_t = η t / 2 − η² t (t − 1) / 8 + … [inferred]", 0.25,
-              float(growth.mean()), 0.01, "so η t / 2 holds to first order in η, and exactly at t = 1"),
-    ]  # fmt: skip
+        Claim.of("positive_steps", float(errors[0]), tolerance=EXACT, cases=cases),
+        Claim.of("negative_steps", float(errors[1]), tolerance=EXACT, cases=cases),
+        Claim.of("first_step", first, tolerance=EXACT, cases=cases),
+        Claim.of("any_step", highest, tolerance=EXACT, steps=STEPS, lowest=100 * lowest, cases=cases),
+        Claim.of("first_step_of_dpo", float(plain.descent[1, 0] / ETA), tolerance=EXACT),
+        Claim.of("any_step_of_dpo", float(growth.mean())),
+    ]
     for t in trajectories[:2]:
-        found.append(
-            Claim("Remark 4", f"{t.groups.name}: first step where the linear approximation is over 10 % too high",
-                  "closed form of the gradient flow [inferred]", predicted_break(t.groups), t.breaks_at_step, 1,
-                  f"η = {ETA}: at η t ≈ {t.breaks_at_step * ETA:.2f}; from there on s⁺ bends towards log t")
-        )  # fmt: skip
+        at, expected = t.breaks_at_step, predicted_break(t.groups)
+        found.append(Claim.of("linear_breaks", at, expected=expected, case=t.groups.name, eta=ETA, at=at * ETA))
     return found

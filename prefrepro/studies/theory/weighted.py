@@ -119,31 +119,15 @@ def claims(seed: int) -> list[Claim]:
     """`seed` draws policies, references and rewards."""
     error, signs, size = by_probability(seed)
     up, wrong = shares_that_rise(seed)
-    rest, wanted, level = slopes_at(seed)
+    rest, unlevel, level = slopes_at(seed)
     first = float(np.abs(linear_errors(seed, ETA, 1)).max())
     whole, half = (float(np.abs(linear_errors(seed, eta, ITERATIONS)).mean()) for eta in (ETA, ETA / 2))
-    probabilities = "every probability a variable of its own, as in the proof [stated]"
     return [
-        Claim("Lemma 7", "Eq. 67-68: largest difference to autograd of methods/swepo by π, over the largest slope",
-              f"Eq. 67-68; {probabilities}; the right sides from the words of its proof [inferred]", 0, error, EXACT,
-              f"{size} responses, both groupings, powers 0, 1, 2 and exp"),
-        Claim("Corollary 3", "sign of dL/dπ by autograd, − for positives and + for negatives: share of responses",
-              f"after Eq. 68; {probabilities}", 1, signs, 0,
-              "Where probabilities of a prompt sum to 1, as a policy's do, a step by its logits raises the probability "
-              f"of {100 * up:.1f} % of the positives, and of {100 * wrong:.1f} % of the negatives."),
-        Claim("Lemma 6, its proof", "a step of descent raises positives' scores, lowers negatives': share of responses",
-              "after Eq. 66 [stated]", 1, share_of_right_moves(seed), 0,
-              "The conclusion is right. The way to it is not: it takes a positive gradient for something that rises, "
-              "and that for a probability that falls; descent moves against the gradient.", is_inconsistent=True),
-        Claim("Remark 1/3", "InfoNCA rests at π ∝ π_ref · p_target: largest |dL/d logit| there", "Eq. 7, 28 [stated]",
-              0, rest, EXACT, f"{ROWS} softmax policies over 4 responses, references that are not level"),
-        Claim("Remark 1/3", "π = p_target, its other choice, is at rest where π_ref is level: largest |dL/d logit|",
-              "the remark's alternative [stated]; level reference [inferred]", 0, level, EXACT,
-              f"With references that are not level: up to {wanted:.2f}, so the two differ, as the remark says. That "
-              "the first is worse does not follow: π_ref · softmax(S/α) maximises reward less α KL."),
-        Claim("Lemma 9", "first iteration: largest relative error", "Eq. 97, 100-101 at t = 1 [inferred]",
-              0, first, 1e-9, "both groupings, powers 0, 1, 2 and exp, 50 prompts of 6 responses each"),
-        Claim("Lemma 9", f"η halved halves the relative error after {ITERATIONS} iterations: ratio of mean errors",
-              "«up to a linear approximation», Eq. 102 [stated]", 2, whole / half, 0.05,
-              f"η = {ETA:g}: mean relative error {100 * whole:.3f} %"),
-    ]  # fmt: skip
+        Claim.of("probability_gradient", error, tolerance=EXACT, size=size),
+        Claim.of("signs", signs, up=100 * up, wrong=100 * wrong),
+        Claim.of("right_moves", share_of_right_moves(seed)),
+        Claim.of("rest_of_policy", rest, tolerance=EXACT, rows=ROWS),
+        Claim.of("rest_of_level_reference", level, tolerance=EXACT, unlevel=unlevel),
+        Claim.of("first_iteration", first),
+        Claim.of("halved_eta", whole / half, iterations=ITERATIONS, eta=ETA, error=100 * whole),
+    ]

@@ -1,9 +1,9 @@
 // Where a cell comes from: verdicts, samples, run, reference and embeddings, data.
 
 const KINDS = {
-  verdict: "Verdicts", sample: "Samples", run: "Training", sft: "Supervised fine-tuning", reward_model: "Reward model",
+  verdict: "Verdicts", preference: "Held-out pairs", sample: "Samples", run: "Training", sft: "Supervised fine-tuning", reward_model: "Reward model",
   reference: "Reference log-probs", reference_rewards: "Rewards of the reference", embeddings: "Prompt embeddings",
-  base: "Base model", data: "Data",
+  package: "Weights from a package", base: "Base model", data: "Data",
 };
 
 function showDialog(title, ...content) {
@@ -39,7 +39,7 @@ function step(id) {
   return h("li", { "data-node": id },
     h("b", {}, `${KINDS[node.kind] || node.kind} `), h("span", { class: "id" }, id),
     facts(node.facts),
-    hasSamples ? h("a", { href: `#samples/${id}`, onclick: () => document.getElementById("dialog").close() }, "Read these answers and verdicts") : null,
+    hasSamples ? h("a", { href: `#samples/${id}`, onclick: () => document.getElementById("dialog").close() }, node.kind === "preference" ? "Read these pairs" : "Read these answers and verdicts") : null,
     h("details", {}, h("summary", {}, `All ${node.everything.length} values that its stage wrote down`), facts(node.everything)));
 }
 

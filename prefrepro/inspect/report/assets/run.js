@@ -1,7 +1,7 @@
 // Judging, the run itself (graph of its nodes, time line, costs), readings, and the pages that other commands wrote.
 
 function judgingPage() {
-  const shown = DATA.position.filter((one) => one.n_decided), again = DATA.position.filter((one) => one.n_repeated);
+  const shown = DATA.position.filter((one) => one.first_shown_pct !== null), again = DATA.position.filter((one) => one.n_repeated);
   const rows = shown.map((one) => ({
     label: one.id, method: one.method, value: one.first_shown_pct, low: one.first_shown_ci_low, high: one.first_shown_ci_high,
     text: `${fixed(one.first_shown_pct, 1)} [${fixed(one.first_shown_ci_low, 1)}, ${fixed(one.first_shown_ci_high, 1)}]` }));
@@ -39,7 +39,7 @@ function graph() {
     const verdicts = table.cells.flatMap((cell) => cell.seeds.map((seed) => seed.verdict)).filter((id) => nodes[id]);
     nodes[table.id] = { kind: "table", inputs: Object.fromEntries(verdicts.map((id) => [id, id])) };
   }
-  const kinds = ["data", "embeddings", "base", "sft", "reference", "reference_rewards", "reward_model", "run", "sample", "verdict", "table"];
+  const kinds = ["data", "embeddings", "package", "base", "sft", "reference", "reference_rewards", "reward_model", "run", "sample", "verdict", "preference", "table"];
   const columns = kinds.map((kind) => Object.keys(nodes).filter((id) => nodes[id].kind === kind)).filter((ids) => ids.length);
   const pitch = Math.max(96, Math.floor((MAIN.clientWidth - 20) / columns.length)), step = 12, top = 44;
   const tallest = Math.max(...columns.map((ids) => ids.length));

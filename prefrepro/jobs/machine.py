@@ -1,0 +1,35 @@
+"""Whether this machine can do a job: the devices it was leased, and libraries that are new enough. Imports no torch
+unless devices were leased.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+
+from prefrepro.errors import UserError
+
+LEASED = "PREFREPRO_LEASED"
+"""Environment variable of workflow/scripts/gpu_slot.py: the devices of this job alone."""
+OLDEST = {"torch": (2, 11), "transformers": (5, 17)}
+
+
+def check_machine() -> None:
+    """Raise UserError where leased devices cannot be used, or a library is too old."""
+    for name, oldest in OLDEST.items():
+        found = version(name)
+        if tuple(int(part) for part in found.split(".")[:2]) < oldest:
+            raise UserError(
+                f"{name} {found} is installed; expected at least {'.'.join(map(str, oldest))}. Next: make setup, or "
+                f"pip install -U {name}"
+            )
+    if not (leased := os.environ.get(LEASED)):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"this job was leased the devices {leased}, and torch {torch.__version__} cannot start CUDA on them; it "
+            "would run on the CPU for days. Next: nvidia-smi, and python -c 'import torch; torch.zeros(1).cuda()', say "
+            "why; without a GPU, gpus: 0 in `resources` of config/scales/<scale>.yaml"
+        )

@@ -1,0 +1,42 @@
+"""Curves of what is gained against the KL to the reference, a panel for each column of each table, as SVG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefrepro.files import replacing
+from prefrepro.studies.contrast.plot import STYLE
+
+COLUMNS = 3
+
+
+def draw(points: Any, gain: str, path: Path) -> None:
+    """Means over seeds with a band from the lowest to the highest seed; one seed is a line alone."""
+    from matplotlib import colormaps, rc_context
+    from matplotlib.figure import Figure
+
+    panels = list(points.groupby(["table", "column"], sort=False))
+    width = min(COLUMNS, len(panels))
+    labels = list(dict.fromkeys(points["label"]))
+    colours = {label: colormaps["tab20"](number % 20) for number, label in enumerate(labels)}
+    scale = 100.0 if gain == "accuracy" else 1.0
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.6 * width, 3.6 * -(-len(panels) // width) + 0.8), layout="constrained")
+        grid = figure.subplots(-(-len(panels) // width), width, squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_visible(False)
+        for axes, ((table, column), own) in zip(grid.flat, panels, strict=False):
+            for label, row in own.groupby("label", sort=False):
+                steps = row.groupby("step")
+                kl, values = steps["kl"].mean(), scale * steps[gain].mean()
+                axes.plot(kl, values, marker="o", markersize=2.5, linewidth=1, color=colours[label], label=label)
+                if row["seed"].nunique() > 1:
+                    low, high = scale * steps[gain].min(), scale * steps[gain].max()
+                    axes.fill_between(kl, low, high, color=colours[label], alpha=0.15, linewidth=0)
+            unit = "held-out accuracy, %" if gain == "accuracy" else "reward"
+            axes.set(title=f"{table}, {column}", xlabel="KL to the reference, nats a response", ylabel=unit)
+        handles, names = grid.flat[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None})
