@@ -41,6 +41,16 @@ class Price:
     output: Amount = 0.0
 
 
+@dataclass(config=CLOSED, frozen=True, slots=True)
+class Repeat:
+    """Requests that are asked several times, which tells how much the judge varies by itself (docs/statistics.md)."""
+
+    share: Annotated[Finite, Field(gt=0, le=1), expecting("a share of the requests, above 0 and at most 1")]
+    """Which ones follows from a hash of the request."""
+    times: Count
+    """How often each is asked again."""
+
+
 def _both(price: Any) -> Any:
     if isinstance(price, dict) and set(price) != {"input", "output"}:
         raise problem(f"found {price!r:.80}, expected {{input: USD, output: USD}}")
@@ -79,6 +89,7 @@ class JudgeConfig:
     """How often an invalid reply is asked again before it counts as invalid."""
     invalid_limit: Share = 0.02
     """Share of invalid verdicts above which the judging fails."""
+    repeat: Repeat | None = None
     price_usd_per_mtok: Annotated[Price, BeforeValidator(_both)] = Price()
     budget_usd: Amount | None = None
     requests_per_minute: Positive | None = None
