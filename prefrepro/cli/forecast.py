@@ -10,6 +10,7 @@ from prefrepro.errors import UserError
 from prefrepro.files import write_text
 from prefrepro.inspect.forecast.budget import refuse_over_budget
 from prefrepro.inspect.forecast.lines import Forecast, forecast
+from prefrepro.plan.memory import memory_lines
 
 EXAMPLES = """
 prefrepro forecast table1
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_targets(parser)
     parser.add_argument("--json", action="store_true", help="every amount as JSON")
+    parser.add_argument("--memory", action="store_true", help="what each training needs of its GPUs, and nothing else")
     parser.add_argument("--write", action="store_true", help="write results/<scale>/forecast.{csv,md} as well")
 
 
@@ -30,6 +32,9 @@ def run(arguments: argparse.Namespace) -> None:
     from prefrepro.inspect.forecast.report import as_csv, as_json, as_markdown, as_text  # jinja2: not for a help page
 
     plan, targets = plan_and_targets(arguments)
+    if arguments.memory:
+        sys.stdout.write("\n".join(memory_lines(plan, plan.needed_by(targets))) + "\n")
+        return
     found = forecast(plan, targets)
     if arguments.write:
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from typing import Any
 
 from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
 from prefrepro.plan.kinds import VERDICTS
+from prefrepro.plan.memory import unfit
 from prefrepro.plan.store import write_plan
 
 EXAMPLES = """
@@ -39,6 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
         }
         write_json(listed | {"cells": [cell for target in targets for cell in plan.tables[target].spec["cells"]]})
         return
+    for problem in unfit(plan, nodes):
+        sys.stderr.write(f"warning: {problem}\n")
     for kind, count in Counter(node.kind for node in nodes).items():
         print(f"{count:4} {kind}")
     for node in nodes:

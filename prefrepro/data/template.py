@@ -46,9 +46,12 @@ def render_for(tokenizer: Any, messages: list[Message]) -> str:
             f"{prompt_id(messages)}. "
             "Leave such prompts out of the data, or set template: role_tags in the model's file."
         ) from error
-    bos = tokenizer.bos_token
-    adds_bos = bos and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return text.removeprefix(bos) if adds_bos else text
+    return text.removeprefix(tokenizer.bos_token) if adds_bos(tokenizer) else text
+
+
+def adds_bos(tokenizer: Any) -> bool:
+    """Whether the tokenizer itself puts a BOS before a text. A template may begin with the same token as a tag."""
+    return tokenizer.bos_token_id is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
 
 
 def prompt_id(messages: list[Message]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.data.hub import checkpoint_of
-from prefrepro.data.template import render_for
+from prefrepro.data.template import adds_bos, render_for
 from prefrepro.data.truncate import limits_of
 from prefrepro.errors import UserError, nearest
 from prefrepro.model.batches import Inputs, Rows, step_rows
@@ -95,7 +95,7 @@ def first_batch(plan: Graph, node: Node, n: int) -> dict[str, Any]:
         "limits": {key: spec["training"][key] for key in ("max_length", "max_prompt_length", "truncation_mode")},
         "bos": _token(tokenizer, tokenizer.bos_token_id),
         "eos": _token(tokenizer, tokenizer.eos_token_id),
-        "adds_bos": tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id],
+        "adds_bos": adds_bos(tokenizer),
         "sample": sample and sample.id,
         "stops": [_token(asker, one) for one in stop_ids(asker, sampling.get("stop_at", "role_tag"))],
         "examples": [

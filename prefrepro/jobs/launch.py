@@ -41,7 +41,7 @@ def command(processes: int, arguments: list[str]) -> list[str]:
     signals = ",".join(number.name for number in PASSED_ON)
     options = ["--standalone", f"--nproc-per-node={processes}"]
     torch = find_spec("torch")  # not imported
-    if torch and torch.origin and SHUTDOWN in (Path(torch.origin).parent / "distributed/run.py").read_text():
+    if torch and torch.origin and SHUTDOWN in (Path(torch.origin).parent / "distributed" / "run.py").read_text():
         options.append(f"{SHUTDOWN}={GRACE_S}")
     torchrun = [sys.executable, "-m", "torch.distributed.run", *options, f"--signals-to-handle={signals}"]
     return [*torchrun, "-m", "prefrepro.jobs.main", *arguments]

@@ -34,7 +34,7 @@ def do(graph: Graph, node: Node) -> None:
         if node.kind != "table" or source.kind in VERDICTS:  # a table reads no weights
             check_intact(results, source.folder)
         inputs[role] = results / source.folder
-    check_machine()
+    check_machine(graph, node)
     record_of(results, node.folder).unlink(missing_ok=True)  # it would be of what is about to be overwritten
     module, _, function = kind.work.partition(":")
     work = getattr(importlib.import_module(module), function)

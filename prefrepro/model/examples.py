@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from prefrepro.data.select import best_first, draw_responses, select_pairs
-from prefrepro.data.template import render_for
+from prefrepro.data.template import adds_bos, render_for
 from prefrepro.data.truncate import Limits, TruncationCounts, truncate
 from prefrepro.errors import UserError
 from prefrepro.model.token_file import Lazy, Tokens, on_disk
@@ -100,11 +100,11 @@ def encode(
     prompt_ids = dict(zip(unique, tokenizer(unique)["input_ids"], strict=True)) if unique else {}
     answers = tokenizer(list(responses), add_special_tokens=False)["input_ids"] if responses else []
     longest = max(map(len, answers), default=0) + 1 if is_group else None
-    encoded = []
+    encoded, has_bos = [], adds_bos(tokenizer)
     for prompt, answer in zip(prompts, answers, strict=True):
         short_prompt, short_answer, flags = truncate(prompt_ids[prompt], answer, limits, longest)
         counts.add(flags)
-        if flags.is_prompt_cut and short_prompt and prompt_ids[prompt][0] == tokenizer.bos_token_id:
+        if flags.is_prompt_cut and short_prompt and has_bos:
             short_prompt[0] = tokenizer.bos_token_id  # keep_end cut it off; the released code tokenises anew, with BOS
         encoded.append(Tokens(short_prompt, [*short_answer, tokenizer.eos_token_id]))
     return encoded

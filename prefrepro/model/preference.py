@@ -66,8 +66,8 @@ def rank(spec: Mapping[str, Any], inputs: Mapping[str, Path]) -> Ranked:
     values = {"reward": own.values} if spec["output"] == "score" else {"logp": own.values}
     if spec["output"] != "score":
         values["logp_per_token"] = own.values / own.tokens
-        if (reference := _reference(spec, inputs, rows, own)) is not None:
-            values["reward"] = own.values - reference
+        if "reference" in inputs:
+            values["reward"] = own.values - _reference(inputs["reference"], spec["part"], len(own.values))
     of_row = _places(rows)
     margins = {name: _margins(found, of_row, values[name].tolist()) for name in READINGS if name in values}
     return Ranked(found, counts, margins, own.truncation, model.commit)
@@ -121,25 +121,15 @@ def _scored(spec: Mapping[str, Any], rows: Iterable[dict[str, Any]], model: Chec
     return _Scored(values, torch.tensor(tokens), counts)
 
 
-def _reference(
-    spec: Mapping[str, Any], inputs: Mapping[str, Path], rows: Iterable[dict[str, Any]], own: _Scored
-) -> Tensor | None:
-    """(S,) the reference's log-probs: as its node has them, else of the model that the run started from; None: none.
-
-    Raises UserError where the node's are of other rows.
-    """
-    if "init" not in spec:
-        return None
-    path = inputs["reference"] / "reference.safetensors" if "reference" in inputs else None
-    tensors = load_tensors(path) if path else {}
-    if spec["part"] not in tensors:
-        return _scored(spec, rows, checkpoint_of(inputs, "init", spec["init"]), "logp").values
-    flat = tensors[spec["part"]].flatten()
+def _reference(folder: Path, part: str, expected: int) -> Tensor:
+    """(S,) the reference's log-probs, as its node has them. Raises UserError where they are of other rows."""
+    path = folder / "reference.safetensors"
+    flat = load_tensors(path)[part].flatten()
     flat = flat[~flat.isnan()]  # a group of fewer responses than the largest ends with NaN
-    if len(flat) != len(own.values):
+    if len(flat) != expected:
         raise UserError(
-            f"{path}: {spec['part']} holds {len(flat)} responses; expected {len(own.values)}, those of the data set. "
-            "It was made of other data: remove its folder and run again"
+            f"{path}: {part} holds {len(flat)} responses; expected {expected}, those of the data set. It was made of "
+            "other data: remove its folder and run again"
         )
     return flat
 

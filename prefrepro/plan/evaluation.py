@@ -145,22 +145,19 @@ class Expander(Trainings):
         spec |= {"model": model or "", "protocol": "paper"}
         inputs = {"data": data, **({"run": run} if run else {})}
         if trained and has_reference:
-            spec["init"] = trained.spec["init"]
-            inputs |= {role: trained.inputs[role] for role in ("init",) if role in trained.inputs}
-            reference = self.plan.nodes[trained.inputs["reference"]]
-            if reference.spec["dtype"] == dtype:
-                inputs["reference"] = self._with_part(reference, evaluation["part"])
+            inputs["reference"] = self._reference_of(trained, evaluation["part"], dtype)
         readable = f"{node.name if node else f'untrained_{column.model}_{column.dataset}'}_{evaluation['part']}"
         of = {"method": trained and trained.method, "model": column.model, "dataset": column.dataset}
         return self.plan.add("preference", readable, spec, inputs, **of)
 
-    def _with_part(self, reference: Node, part: str) -> str:
-        """The node of this reference that has a part of the data: `reference`, or one for all runs that share it."""
-        if part in reference.spec["parts"]:
-            return reference.id
-        own = {key: value for key, value in reference.spec.items() if key not in ("kind", "code_digest", "read")}
-        of = {"model": reference.model, "dataset": reference.dataset}
-        return self.plan.add("reference", reference.name, own | {"parts": [part]}, reference.inputs, **of)
+    def _reference_of(self, run: Node, part: str, dtype: str) -> str:
+        """The reference log-probs of a part: the run's own node, or one that all runs of the same start share."""
+        own = self.plan.nodes[run.inputs["reference"]]
+        if part in own.spec["parts"] and dtype == own.spec["dtype"]:
+            return own.id
+        spec = {key: value for key, value in own.spec.items() if key not in ("kind", "code_digest", "read")}
+        spec |= {"parts": [part], "dtype": dtype}
+        return self.plan.add("reference", own.name, spec, own.inputs, model=own.model, dataset=own.dataset)
 
     def judge_name(self, column: Column) -> str:
         """The name in config/judges of who judges a column; what stands in its place where nobody does."""

@@ -31,6 +31,8 @@ class Resources:
     gpus: int = 0
     cpus: int = 1
     mem_mb: int = 2000
+    device_gib: float = 0
+    """Memory of one GPU, which a training must fit; 0: not known."""
     runtime_min: int = 60
     """The most that the first attempt asks for. A training that needs longer goes on in the next."""
 

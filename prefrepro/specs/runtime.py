@@ -21,6 +21,8 @@ class Engine:
     """torch.compile of each layer. Results differ by rounding."""
     snapshots: int = 0
     """Models that a training keeps on its way, evenly spaced before its last step."""
+    snapshot_seeds: int = 1
+    """Only trainings of seeds up to this one keep them."""
 
 
 @dataclass(frozen=True, slots=True)

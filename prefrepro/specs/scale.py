@@ -27,6 +27,7 @@ from prefrepro.specs.values import (
     JudgeName,
     Key,
     ModelName,
+    Number,
     Seed,
     Stated,
     Text,
@@ -68,6 +69,7 @@ class Asked(TypedDict, total=False):
     cpus: Count
     mem_mb: Count
     runtime_min: Count
+    device_gib: Number
 
 
 ByKind = TypedDict(
@@ -95,6 +97,7 @@ class Engine(TypedDict, total=False):
     activation_checkpointing: Flag
     compile: Flag
     snapshots: Seed
+    snapshot_seeds: Count
 
 
 class Frontier(TypedDict, total=False):

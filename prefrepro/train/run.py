@@ -13,6 +13,7 @@ import resource
 import shutil
 import statistics
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ def _run(
     """Train, and write the node's files. `start`: None for a base model."""
     started, training, policy = time.perf_counter(), learner.training, learner.policy
     held_out = start.held_out if start else None
+    engine = runtime.engine if spec["seed"] <= runtime.engine.snapshot_seeds else replace(runtime.engine, snapshots=0)
     store = CheckpointStore(out.parent.parent / "checkpoints" / out.name)
 
     def log(metrics: Metrics) -> None:
@@ -128,7 +130,7 @@ def _run(
             on_log=log if is_first() else lambda metrics: None,
             on_snapshot=lambda step: save(out / "snapshots" / f"step-{step:06d}"),
             ranks=ranks,
-            engine=runtime.engine,
+            engine=engine,
         )
         save(out / "model")
         if is_first():

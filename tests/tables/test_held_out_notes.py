@@ -14,7 +14,8 @@ from prefrepro.tables.build import held_out
 
 def lay(results: Path, name: str, **spec: Any) -> None:
     (results / "verdicts" / name).mkdir(parents=True)
-    manifest = {"spec": {"part": "eval", "output": "logp"} | spec, "pairs": 1200, "prompts": 300, "label_ties": 7}
+    counts = {"pairs": 1200, "prompts": 300, "label_ties": 7, "won_pct": {spec["by"]: {"pair": 60.0}}}
+    manifest = {"spec": {"part": "eval", "output": "logp"} | spec, **counts}
     write_json(results / f"verdicts/{name}/manifest.json", manifest)
 
 
@@ -27,8 +28,8 @@ def nothing_judged(name: str) -> VerdictSet:
 
 
 def test_pairs_ties_and_what_each_row_is_ranked_by(tmp_path: Path) -> None:
-    lay(tmp_path, "dpo", by="reward", init="")
-    lay(tmp_path, "ipo", by="reward", init="")
+    lay(tmp_path, "dpo", by="reward")
+    lay(tmp_path, "ipo", by="reward")
     lay(tmp_path, "base", by="logp")
     lay(tmp_path, "rm", by="reward", output="score")
     cells = [cell("Base", "base"), cell("DPO", "dpo"), cell("IPO", "ipo"), cell("RM", "rm"), cell("x", "x", "pairwise")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import tracemalloc
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 from train_helpers import method_of, tokenizer, world_rows
 
 from prefrepro.data.template import render_prompt
@@ -86,6 +88,16 @@ def test_bos_survives_the_cut_of_a_prompt(mode: Mode) -> None:
     (tokens,) = encode(tok, [prompt], ["yes " * 10], limits, TruncationCounts())
     rest = ids[-5:] if mode == "keep_end" else ids[1:6]
     assert tokens.prompt_ids == [tok.bos_token_id, *rest]
+
+
+def test_a_tag_that_is_the_bos_of_a_tokenizer_which_adds_none_is_not_put_into_a_cut_prompt() -> None:
+    """SmolLM2's template begins with its BOS, <|im_start|>: where the prompt is cut, no message begins."""
+    tok = copy.deepcopy(tokenizer())
+    tok._tokenizer.post_processor = TemplateProcessing(single="$A", special_tokens=[])
+    prompt = f"{tok.bos_token}a b c d e f g h i j k"
+    ids = tok(prompt)["input_ids"]
+    (tokens,) = encode(tok, [prompt], ["yes " * 10], Limits(12, 6, "keep_end"), TruncationCounts())
+    assert ids[0] == tok.bos_token_id and tokens.prompt_ids == ids[-6:]
 
 
 def test_no_room_for_a_prompt_at_all() -> None:

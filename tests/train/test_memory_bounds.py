@@ -172,8 +172,11 @@ def with_reference() -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("is_divided", [False, True])
 @pytest.mark.parametrize("name", with_reference())
-def test_the_first_log_ratio_is_zero_where_less_is_computed_than_held(name: str, store: CheckpointStore) -> None:
+def test_the_first_log_ratio_is_zero_where_less_is_computed_than_held(
+    name: str, is_divided: bool, store: CheckpointStore
+) -> None:
     """Float32 weights, computed in bfloat16: the reference, of the same weights, is computed in bfloat16 too.
 
     No prompt is shared: where it is by other responses than in the reference's batches, bfloat16 rounds otherwise.
@@ -199,7 +202,7 @@ def test_the_first_log_ratio_is_zero_where_less_is_computed_than_held(name: str,
         return method.loss(batch, hp)
 
     learner = learner_of(policy, method, training, inputs, loss=loss)
-    with joined(training.is_mixed) as ranks:
+    with joined(is_divided) as ranks:
         train(learner, store, ranks=ranks)
     assert ratios and max(ratios) == 0
 

@@ -19,14 +19,15 @@ from prefrepro.data.template import prompt_id, render_prompt
 from prefrepro.data.world import generate
 from prefrepro.errors import UserError
 from prefrepro.judge import preference
-from prefrepro.model.load import save_model
+from prefrepro.model.load import load_tokenizer, save_model
+from prefrepro.model.reference import reference_logps
 from prefrepro.model.tensors import save_tensors
 from prefrepro.stats.metrics import VerdictSet, summarise
 
 SPEC: dict[str, Any] = {
     "max_length": 400, "max_prompt_length": 200, "truncation_mode": "keep_end",
     "cut_prompts": "with_response", "micro_batch": 4, "threads": 1, "part": "eval", "by": "reward", "dtype": "float32",
-    "output": "logp", "model": "", "init": "",
+    "output": "logp", "model": "",
 }  # fmt: skip
 READINGS = ("reward", "logp", "logp_per_token")
 Inputs = dict[str, Path]
@@ -53,13 +54,27 @@ def write(folder: Path, rows: list[dict[str, Any]], part: str = "eval") -> Path:
     return folder
 
 
+def reference_of(folder: Path, init: Path, data: Path) -> Path:
+    """The folder of the reference node of a model."""
+    spec = SPEC | {"parts": ["eval"]}
+    tensors, _ = reference_logps(spec, data, init / "model", load_tokenizer(init / "model"))
+    save_tensors(tensors, folder / "reference.safetensors")
+    return folder
+
+
 @pytest.fixture
-def inputs(tmp_path: Path) -> Inputs:
+def start(tmp_path: Path) -> Path:
+    """What the policy started from."""
+    return checkpoint(tmp_path / "start")
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, start: Path) -> Inputs:
     """A policy that moved a little from what it started from, and 12 held-out pairs, two of one prompt."""
     rows = world_rows(12, seed=9)
     rows[1] |= {"prompt": rows[0]["prompt"], "prompt_id": rows[0]["prompt_id"]}
-    start, moved = checkpoint(tmp_path / "start"), checkpoint(tmp_path / "moved", shift=0.02)
-    return {"data": write(tmp_path / "data", rows), "run": moved, "init": start}
+    data, moved = write(tmp_path / "data", rows), checkpoint(tmp_path / "moved", shift=0.02)
+    return {"data": data, "run": moved, "reference": reference_of(tmp_path / "reference", start, data)}
 
 
 def ranking(out: Path, inputs: Inputs, **changes: Any) -> tuple[list[dict[str, str]], list[dict[str, str]], Any]:
@@ -94,7 +109,7 @@ def by_hand(folder: Path, row: dict[str, Any]) -> list[tuple[float, int]]:
     return found
 
 
-def test_margins_are_those_of_a_plain_loop(tmp_path: Path, inputs: Inputs) -> None:
+def test_margins_are_those_of_a_plain_loop(tmp_path: Path, inputs: Inputs, start: Path) -> None:
     rows = [json.loads(line) for line in (inputs["data"] / "eval.jsonl").read_text(encoding="utf-8").splitlines()]
     verdicts, margins, manifest = ranking(tmp_path / "out", inputs)
     found = {(one["prompt_id"], one["draw"]): one for one in margins}
@@ -102,7 +117,7 @@ def test_margins_are_those_of_a_plain_loop(tmp_path: Path, inputs: Inputs) -> No
     for row in rows:
         draw = seen[row["prompt_id"]] = seen.get(row["prompt_id"], -1) + 1
         (chosen, n), (rejected, m) = by_hand(inputs["run"], row)
-        (ref_chosen, _), (ref_rejected, _) = by_hand(inputs["init"], row)
+        (ref_chosen, _), (ref_rejected, _) = by_hand(start, row)
         expected = (chosen - rejected - (ref_chosen - ref_rejected), chosen - rejected, chosen / n - rejected / m)
         own = found[row["prompt_id"], str(draw)]
         assert [float(own[name]) for name in READINGS] == pytest.approx(expected, abs=2e-4)
@@ -125,46 +140,35 @@ def test_a_prompt_counts_once_however_many_pairs_it_has(tmp_path: Path, inputs: 
 
 
 @pytest.mark.parametrize("by", READINGS)
-def test_swapped_sides_mirror_every_verdict(tmp_path: Path, inputs: Inputs, by: str) -> None:
+def test_swapped_sides_mirror_every_verdict(tmp_path: Path, inputs: Inputs, start: Path, by: str) -> None:
     rows = [json.loads(line) for line in (inputs["data"] / "eval.jsonl").read_text(encoding="utf-8").splitlines()]
     swapped = [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
+    data = write(tmp_path / "swapped", swapped)
+    mirrored = inputs | {"data": data, "reference": reference_of(tmp_path / "of_swapped", start, data)}
     ranking(tmp_path / "one", inputs, by=by)
-    ranking(tmp_path / "two", inputs | {"data": write(tmp_path / "swapped", swapped)}, by=by)
+    ranking(tmp_path / "two", mirrored, by=by)
     assert accuracy(tmp_path / "one") == pytest.approx(100 - (accuracy(tmp_path / "two") or 0))
 
 
-def test_the_reference_nodes_log_probs_are_those_of_the_model_that_it_is(tmp_path: Path, inputs: Inputs) -> None:
-    _, computed, _ = ranking(tmp_path / "computed", inputs)
-    _, plain, _ = ranking(tmp_path / "start", inputs | {"run": inputs["init"]}, by="logp")
-    logps = torch.zeros(12, 2)  # a margin is all that counts of a reference
-    order = {(one["prompt_id"], one["draw"]): float(one["logp"]) for one in plain}
-    rows = [json.loads(line) for line in (inputs["data"] / "eval.jsonl").read_text(encoding="utf-8").splitlines()]
-    for number, row in enumerate(rows):
-        logps[number, 0] = order[row["prompt_id"], "1" if number == 1 else "0"]
-    save_tensors({"eval": logps}, tmp_path / "reference" / "reference.safetensors")
-    _, given, _ = ranking(tmp_path / "given", inputs | {"reference": tmp_path / "reference"})
-    for one, two in zip(computed, given, strict=True):
-        assert float(one["reward"]) == pytest.approx(float(two["reward"]), abs=1e-4)
-    save_tensors({"eval": logps[:3]}, tmp_path / "reference" / "reference.safetensors")
-    with pytest.raises(UserError, match="holds 6 responses; expected 24"):
-        ranking(tmp_path / "other", inputs | {"reference": tmp_path / "reference"})
-    save_tensors({"train": logps}, tmp_path / "reference" / "reference.safetensors")  # the part is not there
-    assert ranking(tmp_path / "again", inputs | {"reference": tmp_path / "reference"})[1] == computed
+def test_log_probs_of_another_data_set_are_refused(tmp_path: Path, inputs: Inputs) -> None:
+    save_tensors({"eval": torch.zeros(3, 2)}, tmp_path / "other" / "reference.safetensors")
+    with pytest.raises(UserError, match="eval holds 6 responses; expected 24"):
+        ranking(tmp_path / "out", inputs | {"reference": tmp_path / "other"})
 
 
-def test_a_policy_that_did_not_move_ties_and_half_of_it_is_right(tmp_path: Path, inputs: Inputs) -> None:
-    verdicts, margins, _ = ranking(tmp_path / "out", inputs | {"run": inputs["init"]})
+def test_a_policy_that_did_not_move_ties_and_half_of_it_is_right(tmp_path: Path, inputs: Inputs, start: Path) -> None:
+    verdicts, margins, _ = ranking(tmp_path / "out", inputs | {"run": start})
     assert {one["verdict"] for one in verdicts} == {"tie"}
     assert {float(one["reward"]) for one in margins} == {0.0}
     assert accuracy(tmp_path / "out") == 50
 
 
 def test_without_a_reference_there_is_no_reward(tmp_path: Path, inputs: Inputs) -> None:
-    spec = {name: value for name, value in SPEC.items() if name != "init"}
-    preference.run(spec | {"by": "logp"}, inputs, tmp_path / "out")
+    del inputs["reference"]
+    ranking(tmp_path / "out", inputs, by="logp")
     margins = read_csv(tmp_path / "out" / "margins.csv", "margins")
-    assert margins["reward"].isna().all()
-    assert margins["logp"].notna().all()
+    assert bool(margins["reward"].isna().all())
+    assert bool(margins["logp"].notna().all())
 
 
 def test_groups_are_ranked_pair_by_pair_and_by_their_best(tmp_path: Path, inputs: Inputs) -> None:
@@ -173,7 +177,9 @@ def test_groups_are_ranked_pair_by_pair_and_by_their_best(tmp_path: Path, inputs
     rows[2] = rows[2] | {"completions": rows[2]["completions"][:3], "scores": rows[2]["scores"][:3]}
     rows[3] |= {"scores": [1, 5, 5, 2], "preferences": [[1, 0], [2, 3]]}
     inputs |= {"data": write(tmp_path / "groups", rows)}
+    inputs |= {"reference": reference_of(tmp_path / "of_groups", inputs["run"], inputs["data"])}
     verdicts, margins, manifest = ranking(tmp_path / "out", inputs, by="logp")
+    assert {float(one["reward"]) for one in margins} == {0.0}  # it is its own reference, response by response
     place = {one["prompt_id"]: [logp for logp, _ in by_hand(inputs["run"], one)] for one in rows}
     own = {(one["prompt_id"], one["order"], one["draw"]): float(one["logp"]) for one in margins}
     logps = place[rows[3]["prompt_id"]]
@@ -197,12 +203,10 @@ def test_top1_of_pairs_is_refused(tmp_path: Path, inputs: Inputs) -> None:
 
 
 def test_a_reward_model_is_ranked_by_its_score(tmp_path: Path, inputs: Inputs) -> None:
-    inputs |= {"run": checkpoint(tmp_path / "rm", "score")}
-    spec = {name: value for name, value in SPEC.items() if name != "init"} | {"output": "score"}
-    preference.run(spec, inputs, tmp_path / "out")
+    ranking(tmp_path / "out", inputs | {"run": checkpoint(tmp_path / "rm", "score")}, output="score")
     margins = read_csv(tmp_path / "out" / "margins.csv", "margins")
-    assert margins["logp"].isna().all()
-    assert margins["reward"].abs().min() > 0
+    assert bool(margins["logp"].isna().all())
+    assert (margins["reward"].to_numpy() != 0).all()
 
 
 @pytest.mark.parametrize(("part", "rows"), [("dev", None), ("eval", [])])

@@ -302,6 +302,8 @@ def test_a_model_is_saved_in_the_dtype_that_is_asked_for_and_on_its_way_where_sn
     whole, rounded = (load_file(results / f"runs/{name}/model/model.safetensors") for name in ("whole", "rounded"))
     assert all(torch.equal(value.to(torch.bfloat16), rounded[name]) for name, value in whole.items())
     assert AutoModelForCausalLM.from_pretrained(out / "model", dtype="auto").dtype == torch.bfloat16
+    run.align(spec | {"seed": 2}, roles, results / "runs/second", Runtime(Engine(snapshots=2)))
+    assert not (results / "runs/second/snapshots").exists(), "of the first seed alone, unless more are asked for"
     names = sorted(path.name for path in (out / "snapshots").iterdir())
     assert names == ["step-000001", "step-000002"]
     first = load_file(out / "snapshots/step-000001/model.safetensors")

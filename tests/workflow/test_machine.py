@@ -13,20 +13,24 @@ from prefrepro.files import ROOT, sha256_file
 from prefrepro.jobs import integrity, launch, machine
 from prefrepro.jobs.integrity import check_intact, record_of
 from prefrepro.jobs.machine import LEASED, check_machine
+from prefrepro.plan.nodes import Graph, Node
+
+GRAPH = Graph(Path("results"), [], {"engine": {}}, {})
+NODE = Node("data", "data_1", "data", {}, {}, ())
 
 
 def test_a_job_that_leased_devices_does_not_train_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    check_machine()
+    check_machine(GRAPH, NODE)
     monkeypatch.setenv(LEASED, "3,5")
     with pytest.raises(UserError, match=r"leased the devices 3,5, .* cannot start CUDA"):
-        check_machine()
+        check_machine(GRAPH, NODE)
 
 
 def test_libraries_that_are_too_old_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "version", lambda name: {"torch": "2.10.1+cu128", "transformers": "5.17.0"}[name])
     with pytest.raises(UserError, match=r"torch 2\.10\.1\+cu128 is installed; expected at least 2\.11"):
-        check_machine()
+        check_machine(GRAPH, NODE)
 
 
 def test_jobs_without_devices_see_none() -> None:

@@ -333,7 +333,7 @@ def test_a_table_may_start_from_the_base_model_where_its_paper_starts_from_sft(c
 
 
 def test_a_reference_node_holds_what_runs_read_and_no_more() -> None:
-    """Mismatched responses and rollouts max_steps limits rows of the hub's data."""
+    """Mismatched responses and rollouts do not score train and eval again; max_steps leaves out rows of the hub."""
     pocket, whole = make_plan({"scale": "pocket"}), make_plan({"scale": "paper"})
     nodes = {node.id: node for node in pocket.needed_by(["table4"])}
     kinds = set[tuple[str, ...]]()

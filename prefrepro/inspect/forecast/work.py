@@ -112,13 +112,11 @@ def reference_work(node: Node, size: Size) -> Work:
 
 
 def preference_work(node: Node, size: Size) -> Work:
-    """Every response of a held-out part scored once, and once more by the model that it started from where no node
-    has done so."""
+    """Every response of a held-out part scored once."""
     rows = size.rows.get(node.spec["part"])
     if rows is None:
         return UNKNOWN
-    sequences = rows * size.responses * (2 if "init" in node.spec and "reference" not in node.inputs else 1)
-    return Work(sequences, sequences * size.sequence_tokens)
+    return Work(rows * size.responses, rows * size.responses * size.sequence_tokens)
 
 
 def reference_reward_work(node: Node, size: Size) -> Work:

@@ -100,7 +100,7 @@ def test_each_row_is_ranked_without_samples_or_judge(world: Checkout) -> None:
     assert read == {
         None: ("logp", "logp", ["data", "run"]),
         "sft": ("logp", "logp", ["data", "run"]),
-        "dpo": ("reward", "logp", ["data", "init", "reference", "run"]),
+        "dpo": ("reward", "logp", ["data", "reference", "run"]),
         "bradley_terry": ("reward", "score", ["data", "run"]),
     }
     (base,) = [node["id"] for node in nodes if node["kind"] == "base"]
@@ -113,11 +113,16 @@ def test_each_row_is_ranked_without_samples_or_judge(world: Checkout) -> None:
     assert [len(cell["verdict_ids"]) for cell in twice] == [1, 2, 2, 2]
 
 
-def test_another_dtype_takes_no_log_probs_of_the_reference_node(world: Checkout) -> None:
-    world.edit_yaml(PAPER, {"evaluations": {"held-out": {"dtype": "bfloat16"}}})
-    dpo = of_method(planned(world))["dpo"]
-    assert dpo["spec"]["dtype"] == "bfloat16"
-    assert sorted(dpo["inputs"]) == ["data", "init", "run"]
+def test_another_dtype_or_part_has_a_reference_of_its_own_that_runs_share(world: Checkout) -> None:
+    world.edit_yaml(PAPER, {"evaluations": {"held-out": {"part": "dev", "dtype": "bfloat16"}}})
+    world.edit_yaml(TABLE, {"rows": {"ipo": {"method": "ipo"}}})
+    nodes = planned(world)
+    found = of_method(nodes)
+    assert found["dpo"]["spec"]["dtype"] == "bfloat16"
+    assert found["dpo"]["inputs"]["reference"] == found["ipo"]["inputs"]["reference"]
+    (own,) = [node for node in nodes if node["id"] == found["dpo"]["inputs"]["reference"]]
+    assert (own["kind"], own["spec"]["parts"], own["spec"]["dtype"]) == ("reference", ["dev"], "bfloat16")
+    assert sum(node["kind"] == "reference" for node in nodes) == 2
 
 
 def test_an_untrained_model_is_sampled_as_it_is_from_the_plan_or_the_hub(world: Checkout) -> None:
