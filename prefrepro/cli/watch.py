@@ -7,44 +7,24 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
+from rich.console import Console
+from rich.live import Live
+
+from prefrepro.cli.parser import plan_and_targets, write_json
 from prefrepro.errors import UserError
+from prefrepro.inspect.watch.follow import Follower
+from prefrepro.inspect.watch.state import GRACE_S
+from prefrepro.inspect.watch.view import lines, picture
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from prefrepro.inspect.watch.follow import Follower
-
-EXAMPLES = """
-prefrepro watch table1                     beside a workflow, from another terminal
-prefrepro watch table1 --run snakemake table1
-prefrepro watch table4 scale=pocket --json  one look, for a program
-"""
 PAUSE_S = 0.5
 SHOWN = 20
 """Last lines of a command that failed"""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add_targets(parser)
-    parser.add_argument("--once", action="store_true", help="one look, then end")
-    parser.add_argument("--json", action="store_true", help="one look as JSON: every job and its state")
-    parser.add_argument("--jobs", type=int, metavar="N", help="at a time, for the time left; default: CPUs")
-    parser.add_argument(
-        "--run", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this, show its jobs, end with its exit code"
-    )
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Show the jobs until all are done, or the command ends. Raises UserError for unknown targets."""
-    from rich.console import Console  # not needed for a help page
-
-    from prefrepro.inspect.watch.follow import Follower
-    from prefrepro.inspect.watch.view import picture
-
     plan, targets = plan_and_targets(arguments)
     follower = Follower(plan, plan.needed_by(targets), time.time(), arguments.jobs)
     if arguments.json:
@@ -93,8 +73,6 @@ class _Screen:
     """The picture on a terminal, lines elsewhere."""
 
     def __init__(self, console: Console, follower: Follower, title: str) -> None:
-        from rich.live import Live
-
         self._console, self._follower, self._title = console, follower, title
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
@@ -109,9 +87,6 @@ class _Screen:
 
     def show(self, is_last: bool = False) -> bool:
         """Look and show; is everything done? The last time, what is not done and does not run has failed."""
-        from prefrepro.inspect.watch.state import GRACE_S
-        from prefrepro.inspect.watch.view import lines, picture
-
         glance = self._follower.glance(time.time(), 0.0 if is_last else GRACE_S)
         if self._live:
             self._live.update(picture(glance, self._title), refresh=True)
