@@ -67,6 +67,8 @@ def _cell(line: Line, column: Column) -> str:
     total = line.sum("to_do", kinds)
     if amount == "jobs":
         return f"{total.jobs:,}"
+    if amount == "cost_usd" and not total.amounts[amount] and not total.unknown.get(amount):
+        return "free" if line.sum("to_do", ("verdict",)).jobs else "–"
     value, (unit, digits) = total.amounts[amount], FORMATS[form]
     text = format(value / unit, digits)
     if total.unknown.get(amount):
