@@ -31,15 +31,15 @@ def main() -> None:
 
 def readme_table(cells: pd.DataFrame) -> str:
     """Markdown of rpo/table1. `cells`: rows of cells.csv."""
-    ours = cells[(cells["paper"] == "rpo") & (cells["table"] == "table1")]
-    found: dict[str, dict[str, Any]] = {cell["row"]: cell for cell in ours.to_dict("records")}
+    ours = [cell for cell in cells.to_dict("records") if (cell["paper"], cell["table"]) == ("rpo", "table1")]
+    found: dict[str, dict[str, Any]] = {cell["row"]: cell for cell in ours}
     rows = [
         f"| {row.label} | {_interval(found[row.key], 'value', 'ci_low', 'ci_high')} "
         f"| {_interval(found[row.key], 'diff', 'diff_low', 'diff_high', '+')} |"
         for row in read_table(ROOT / "paper_tables" / "rpo" / "table1.yaml").rows
         if row.key in found
     ]
-    seeds, n = (int(ours[column].iloc[0]) for column in ("n_seeds", "n"))
+    seeds, n = (int(ours[0][column]) for column in ("n_seeds", "n"))
     trainings = "one training a method" if seeds == 1 else f"{seeds} trainings a method"
     head = "| method | win rate, % [95 % interval] | difference from DPO, points [95 % interval] |"
     said = f"Scale `embedded`, {trainings}, {n} prompts, made by `make readme`."

@@ -169,7 +169,7 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
             return 0
         opening = itertools.takewhile(lambda message: message["role"] != "assistant", request["messages"])
         place = int(hashlib.sha256(canonical(list(opening)).encode()).hexdigest()[:8], 16) / 16**8
-        return self._again[0] if place < self.config.repeat.share else 0
+        return self._again[0] if place < self.config.repeat["share"] else 0
 
     def spent_usd(self) -> float:
         """Cost of all replies in the cache file, of earlier runs too."""

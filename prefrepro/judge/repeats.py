@@ -24,7 +24,7 @@ def ask_again(
     by the cache. Raises UserError as `evaluate`, for a used-up budget above all.
     """
     repeat, found = client.config.repeat, []
-    for time in range(1, repeat.times + 1 if repeat else 1):
+    for time in range(1, repeat["times"] + 1 if repeat else 1):
         with client.asking_again(time) as keys:
             frame, _ = evaluate(rows, client, {**spec, "length_controlled": False})
         found += [row for row in frame.to_dict("records") if row["request_sha256"] in keys]

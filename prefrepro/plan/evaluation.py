@@ -6,7 +6,6 @@ Imports neither torch nor Snakemake.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from prefrepro.data.truncate import LIMITS
@@ -175,7 +174,7 @@ class Expander(Trainings):
         name = self.judge_name(column)
         judge = read_named("judges", name, self.where)
         if self.config.repeat:
-            judge = judge | {"repeat": asdict(self.config.repeat)}
+            judge = judge | {"repeat": self.config.repeat}
         evaluation = {k: v for k, v in self.evaluation(column).items() if k not in ("judge", "prompts")}
         kind = evaluation["evaluation"]
         protocol = self.config.protocol if kind == "pairwise" else "paper"

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, Strict
+from pydantic import BeforeValidator, Field, Strict, with_config
 from pydantic.dataclasses import dataclass
+from typing_extensions import TypedDict
 
 from prefrepro.files import show
 from prefrepro.specs.files import checked, read_mapping
@@ -41,8 +42,8 @@ class Price:
     output: Amount = 0.0
 
 
-@dataclass(config=CLOSED, frozen=True, slots=True)
-class Repeat:
+@with_config(CLOSED)
+class Repeat(TypedDict):
     """Requests that are asked several times, which tells how much the judge varies by itself (docs/statistics.md)."""
 
     share: Annotated[Finite, Field(gt=0, le=1), expecting("a share of the requests, above 0 and at most 1")]
