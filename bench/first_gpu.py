@@ -35,8 +35,6 @@ RESTARTS = 3
 """Of a section whose process died of one line."""
 SHORTEST = 8.0
 """Seconds: with less left, nothing new is begun."""
-IMPORT_S = 120.0
-"""The longest that a process may take until it is ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +93,8 @@ class Process:
 
 
 def work(pipe: Connection, log: Path, out: Path, name: str, device: str, shape: str) -> None:
-    """The section's side. It sends ("ready",) or ("absent",), waits for the lines to skip, then sends ("plan", cases),
-    ("start", line) and ("found", line, …) of each, and ("end",)."""
+    """The section's side. It sends ("ready", machine) or ("absent",), waits for the lines to skip, then sends ("plan",
+    cases), ("start", line) and ("found", line, …) of each, and ("end",); ("broken",) where the device is lost."""
     os.setsid()
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
@@ -107,9 +105,13 @@ def work(pipe: Connection, log: Path, out: Path, name: str, device: str, shape: 
     import torch
 
     torch.set_num_threads(1 if shape == "tiny" else 4)
+    settle = importlib.import_module("bench.matmul").settle
     functions = {key: value for module in MODULES for key, value in vars(importlib.import_module(module)).items()}
     place = importlib.import_module("bench.first_gpu_cases").Place(torch.device(device), shape == "tiny", out)
-    pipe.send(("absent",) if device == "cuda" and not torch.cuda.is_available() else ("ready",))
+    if device == "cuda" and not torch.cuda.is_available():
+        pipe.send(("absent",))
+        return
+    pipe.send(("ready", importlib.import_module("bench.gpu").machine_of(place.device)))
     skipped: set[str] = pipe.recv()
     cases = list(functions[name](place))
     pipe.send(("plan", [(case.line, case.claim, case.expected) for case in cases]))
@@ -130,6 +132,11 @@ def work(pipe: Connection, log: Path, out: Path, name: str, device: str, shape: 
             verdict = {True: "confirmed", False: "refuted", None: "measured"}[found.is_so]
             result = (verdict, found.measured, found.note)
         pipe.send(("found", case.line, *result, time.perf_counter() - started))
+        try:
+            settle(place.device)
+        except RuntimeError:  # what follows would fail as well, here
+            pipe.send(("broken",))
+            return
     pipe.send(("end",))
 
 
@@ -161,10 +168,13 @@ class Results:
 
     def put(self, section: str, line: str, **values: Any) -> None:
         """Change one line and write everything."""
+        self._set(section, line, **values)
+        self.write()
+
+    def _set(self, section: str, line: str, **values: Any) -> None:
         empty = dict.fromkeys(COLUMNS, "") | {"device": self.device, "shape": self.shape}
         known = self.rows.get((section, line), empty | {"section": section, "line": line})
         self.rows[section, line] = {**known, **self.stamp, **values}
-        self.write()
 
     def plan(self, section: str, cases: list[tuple[str, str, str]]) -> None:
         """The lines that a section has; those that are not measured yet say so."""
@@ -172,7 +182,8 @@ class Results:
         for line, claim, expected in cases:
             if line not in self.done(section):
                 note = self.rows.get((section, line), {}).get("note") or "not reached"
-                self.put(section, line, claim=claim, expected=expected, verdict="not measured", note=note)
+                self._set(section, line, claim=claim, expected=expected, verdict="not measured", note=note)
+        self.write()
 
     def miss(self, section: str, line: str, why: str) -> None:
         """A line that could not be measured, or where it is `WHOLE` no line of its section."""
@@ -218,20 +229,20 @@ def page(rows: list[dict[str, Any]], device: str, shape: str) -> str:
 
 def measure(process: Process, results: Results, seconds: float) -> str:
     """One process of a section, to its end or its limit; returns the line that it died of, if it did."""
-    name, running, deadline = process.section.name, "", time.monotonic() + seconds
+    name, running, line, deadline = process.section.name, "", "", time.monotonic() + seconds
     try:
         while (message := process.next(deadline - time.monotonic())) is not None:
             if message[0] == "plan":
                 results.plan(name, message[1])
             elif message[0] == "start":
-                running = message[1]
+                running = line = message[1]
             elif message[0] == "found":
                 _, line, verdict, measured, note, took = message
                 results.put(name, line, verdict=verdict, measured=measured, note=note, seconds=took)
                 print(f"{name}: {line}: {verdict} {measured or note}", flush=True)
                 running = ""
             else:
-                return ""
+                return line if message[0] == "broken" else ""
     except EOFError:
         process.process.join(timeout=5)
         results.miss(name, running or WHOLE, f"its process ended: code {process.process.exitcode}, {process.log.name}")
@@ -258,8 +269,11 @@ def run(names: list[str], results: Results, out: Path, minutes: float) -> None:
                     break
                 process, ahead = ahead or begin(section), None
                 try:
-                    if (answer := process.next(IMPORT_S)) is None or answer[0] == "absent":
+                    if (answer := process.next(ends - time.monotonic())) is None:
+                        continue
+                    if answer[0] == "absent":
                         raise UserError("there is no CUDA device. --device cpu --shape tiny runs the same code without")
+                    results.stamp["machine"] = answer[1]
                     if following is not None:
                         ahead = begin(following)  # its imports take some seconds of another core
                     process.pipe.send(results.done(section.name) | tried)

@@ -159,8 +159,7 @@ def settings(**changes: Any) -> dict[str, Any]:
 def learner_of(name: str, policy: Policy, inputs: Inputs, training: Training, is_own: bool = False) -> Learner:
     """The training of a policy with a method's defaults; `is_own`: on its own responses, rewarded by length."""
     method: Any = importlib.import_module(f"methods.{name}")
-    more = {"reading": "code"} if training.rollout and not is_own and name == "ppo" else {}
-    objective = Objective(method.loss, method.Hparams(**more), method.NEEDS)
+    objective = Objective(method.loss, method.Hparams(), method.NEEDS)
     if method.NEEDS.shape != "rollout":
         return Learner(policy, objective, inputs, training, SEED)
     respond = None
@@ -259,7 +258,7 @@ def busy_seconds(profiler: Any) -> float:
     spans = sorted(
         (event.time_range.start, event.time_range.end)
         for event in profiler.events()
-        if event.device_type == torch.autograd.DeviceType.CUDA
+        if event.device_type == torch.autograd.DeviceType.CUDA and not getattr(event, "is_user_annotation", False)
     )
     total, end = 0.0, 0.0
     for first, last in spans:
@@ -268,18 +267,21 @@ def busy_seconds(profiler: Any) -> float:
     return total / 1e6
 
 
-def once(function: Callable[[], Any]) -> Callable[[], Any]:
-    """`function`, run at the first call; later ones get its result, or its error again."""
-    kept: list[Any] = []
+def once(function: Callable[[], Watched]) -> Callable[[], Watched]:
+    """`function`, run at the first call; later ones get its result, or are told of its error.
 
-    def call() -> Any:
+    The error itself is not kept: its frames would hold the model.
+    """
+    kept: list[Watched] = []
+    failed: list[str] = []
+
+    def call() -> Watched:
+        if failed:
+            raise RuntimeError(failed[0])
         if not kept:
-            try:
-                kept.append(function())
-            except Exception as error:  # noqa: BLE001 -- raised below, to each caller
-                kept.append(error)
-        if isinstance(kept[0], Exception):
-            raise kept[0]
+            failed.append("the training that this line is of failed")
+            kept.append(function())
+            failed.clear()
         return kept[0]
 
     return call
