@@ -40,7 +40,7 @@ LIMIT = 512
 """RPO Table 5: tokens of prompt and response."""
 WARM_UP = 2
 """Steps before those that are timed."""
-TINY = Shape(32, 2, 4, 2, 8, 64, 64)
+TINY = Shape(32, 2, 4, 2, 16, 64, 64)
 OF_DATA = RolloutSettings(responses="data", ppo_epochs=1, minibatches=1, max_head_grad_norm=0.1, max_new_tokens=None)
 
 
