@@ -15,7 +15,7 @@ from bench.stamp import stamp
 from prefrepro.errors import UserError, exit_on_user_error
 
 RESULTS = Path("results/laptop")
-TABLES = ("laptop_learning_rate", "laptop_pairs", "laptop_groups", "laptop_answers")
+TABLES = ("laptop_learning_rate", "laptop_quick", "laptop_pairs", "laptop_groups", "laptop_answers")
 START, END = "<!-- results: python -m bench.real -->", "<!-- end of results -->"
 
 

@@ -26,8 +26,8 @@ SECTIONS = {
         "pocket.md", "lora.md", "cluster.md", "sampling.md", "share.md",
     ],
     "Results": [
-        "real.md", "results.md", "report.md", "provenance.md", "statistics.md", "embedded-world.md",
-        "methods-embedded.md", "reliability.md", "performance.md",
+        "real.md", "results.md", "report.md", "provenance.md", "statistics.md", "frontier.md",
+        "embedded-world.md", "methods-embedded.md", "reliability.md", "performance.md",
     ],
 }  # fmt: skip
 """Pages of each section, in order. A page that no section names stands under «More»."""

@@ -5,7 +5,9 @@ Printed numbers do not belong beside those of a generated world, so this table h
 
 from __future__ import annotations
 
+import math
 import sys
+from typing import Any
 
 import pandas as pd
 
@@ -29,22 +31,23 @@ def main() -> None:
 
 def readme_table(cells: pd.DataFrame) -> str:
     """Markdown of rpo/table1. `cells`: rows of cells.csv."""
-    cells = cells[(cells["paper"] == "rpo") & (cells["table"] == "table1")].set_index("row")
+    ours = [cell for cell in cells.to_dict("records") if (cell["paper"], cell["table"]) == ("rpo", "table1")]
+    found: dict[str, dict[str, Any]] = {cell["row"]: cell for cell in ours}
     rows = [
-        f"| {row.label} | {_interval(cells.loc[row.key], 'value', 'ci_low', 'ci_high')} "
-        f"| {_interval(cells.loc[row.key], 'diff', 'diff_low', 'diff_high', '+')} |"
+        f"| {row.label} | {_interval(found[row.key], 'value', 'ci_low', 'ci_high')} "
+        f"| {_interval(found[row.key], 'diff', 'diff_low', 'diff_high', '+')} |"
         for row in read_table(ROOT / "paper_tables" / "rpo" / "table1.yaml").rows
-        if row.key in cells.index
+        if row.key in found
     ]
-    seeds, n = int(cells["n_seeds"].iloc[0]), int(cells["n"].iloc[0])
+    seeds, n = (int(ours[0][column]) for column in ("n_seeds", "n"))
     trainings = "one training a method" if seeds == 1 else f"{seeds} trainings a method"
     head = "| method | win rate, % [95 % interval] | difference from DPO, points [95 % interval] |"
     said = f"Scale `embedded`, {trainings}, {n} prompts, made by `make readme`."
     return "\n".join([said, "", head, "|---|---|---|", *rows])
 
 
-def _interval(cell: pd.Series, value: str, low: str, high: str, sign: str = "") -> str:
-    if pd.isna(cell[value]):
+def _interval(cell: dict[str, Any], value: str, low: str, high: str, sign: str = "") -> str:
+    if math.isnan(cell[value]):
         return "–"
     said = f"{cell[value]:{sign}.1f} [{cell[low]:{sign}.1f}, {cell[high]:{sign}.1f}]"
     return said.replace("-", "−")

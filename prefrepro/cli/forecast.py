@@ -5,32 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 
-from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
+from prefrepro.cli.parser import plan_and_targets, write_json
 from prefrepro.errors import UserError
 from prefrepro.files import write_text
 from prefrepro.inspect.forecast.budget import refuse_over_budget
 from prefrepro.inspect.forecast.lines import Forecast, forecast
+from prefrepro.inspect.forecast.report import as_csv, as_json, as_markdown, as_text
 from prefrepro.plan.memory import memory_lines
-
-EXAMPLES = """
-prefrepro forecast table1
-prefrepro forecast table4 scale=paper judge=openai
-prefrepro forecast tables scale=pocket judge=vllm --json
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add_targets(parser)
-    parser.add_argument("--json", action="store_true", help="every amount as JSON")
-    parser.add_argument("--memory", action="store_true", help="what each training needs of its GPUs, and nothing else")
-    parser.add_argument("--write", action="store_true", help="write results/<scale>/forecast.{csv,md} as well")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the forecast. Raises UserError for unknown targets, and where budget_usd does not suffice."""
-    from prefrepro.inspect.forecast.report import as_csv, as_json, as_markdown, as_text  # jinja2: not for a help page
-
     plan, targets = plan_and_targets(arguments)
     if arguments.memory:
         sys.stdout.write("\n".join(memory_lines(plan, plan.needed_by(targets))) + "\n")

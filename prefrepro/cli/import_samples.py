@@ -9,36 +9,16 @@ from typing import Any
 
 import yaml
 
-from prefrepro.cli.parser import add_config, plan_of
+from prefrepro.cli.parser import plan_of
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import show, write_text
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.sample.outputs import imported, read_outputs
 from prefrepro.specs.files import checked, read_mapping
-from prefrepro.specs.imported_rows import FIELDS, Mapping, folder
+from prefrepro.specs.imported_rows import Mapping, folder
 
-EXAMPLES = """
-prefrepro import-samples outputs.csv --as rpo/table1/their-dpo --map prompt=question,response=answer
-prefrepro import-samples outputs.json --as rpo/table4/theirs/alpaca-eval --label "the authors'" --config scale=paper
-"""
-MORE = """Then: snakemake table1 judges and tables the row; it trains and samples nothing.
-The file (CSV, TSV, JSON list, JSON Lines) stays where it is; config/samples/<paper>_<table>_<row>.yaml names it.
-Remove that to take the row out. Exit codes: 0 the row is in, 2 an error, and nothing was changed."""
 HEAD = "# A row whose samples were made elsewhere; by `prefrepro import-samples`. Remove this file to take it out.\n"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="one answer to each prompt of the evaluation")
-    place = "paper/table/row/column; the row is new, the column may be left out where there is one"
-    parser.add_argument("--as", dest="place", required=True, metavar="CELL", help=place)
-    fields = f"{', '.join(FIELDS)}; default: columns of these names"
-    parser.add_argument("--map", default="prompt=prompt,response=response", metavar="FIELD=COLUMN,…", help=fields)
-    parser.add_argument("--label", help="what the table calls the row (default: its key)")
-    parser.add_argument("--reported", type=float, metavar="NUMBER", help="what was printed for it")
-    parser.add_argument("--ignore-extra", action="store_true", help="leave out answers to other prompts")
-    add_config(parser, "--config", default=[])
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from pathlib import Path
 
 import shtab
 
-from prefrepro.cli import (
-    audit,
-    calibration,
-    check,
-    collect,
-    diff,
-    explain,
-    figures,
-    forecast,
-    frontier,
-    import_samples,
-    judge,
-    new_method,
-    plan,
-    push,
-    report,
-    show,
-    show_batch,
-    simulate,
-    theory,
-    verify,
-    watch,
-)
-from prefrepro.cli.parser import Commands, Parser, add_module
+from prefrepro.cli.parser import Commands, Parser, add_commands
 from prefrepro.errors import exit_on_user_error
+from prefrepro.specs.files import read_mapping
 
-COMMANDS = (
-    plan, forecast, simulate, watch, show, show_batch, collect, report, explain, verify, diff, import_samples, push,
-    new_method, check, judge, calibration, audit, theory, figures, frontier,
-)  # fmt: skip
-"""One module each, in the order of the help page."""
+COMMANDS = Path(__file__).with_name("commands.yaml")
 EXIT_INTERRUPTED = 130
 EXIT_CODES = {
     0: "done",
@@ -58,14 +34,15 @@ def main() -> None:
 
 def _main() -> None:
     arguments = build_parser().parse_args()
-    arguments.run_command(arguments)
+    module, _, function = arguments.run_command.partition(".")
+    getattr(importlib.import_module(f"prefrepro.cli.{module}"), function)(arguments)
 
 
 def build_parser() -> Parser:
     """The whole command line; the documentation's page and shell completion are made from it too."""
+    content = read_mapping(COMMANDS)
     parser = Commands(prog="prefrepro", description=__doc__, epilog=EPILOG)
     shtab.add_argument_to(parser, "--print-completion", help="a script that lets a shell complete these words")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for command in COMMANDS:
-        add_module(commands, command)
+    add_commands(commands, content["commands"], content["shared"])
     return parser

@@ -7,15 +7,17 @@ import contextlib
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 from prefrepro.errors import UserError, nearest
 from prefrepro.jobs.record import now, record_files
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.plan import Plan
+
+TYPES = {"path": Path, "int": int, "float": float}
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,30 +49,32 @@ class Commands(Parser):
         return "\n".join(map(str, parts))
 
 
-def add_command(commands: Any, name: str, about: str, examples: str, more: str = "") -> Parser:
-    """Add a subcommand. `examples`: lines «prefrepro NAME …   what it does»; `more` stands below them."""
-    listed = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
-    return commands.add_parser(name, help=about, description=f"{about}.", epilog=f"examples:\n{listed}\n{more}")
+def add_commands(commands: Any, described: dict[str, Any], shared: dict[str, Any]) -> None:
+    """Add the commands, and the commands below them, that commands.yaml describes."""
+    for name, command in described.items():
+        about, text = (
+            command["about"],
+            f"examples:\n{textwrap.indent(command['examples'], '  ')}{command.get('more', '')}",
+        )
+        parser = commands.add_parser(name, help=about, description=f"{about}.", epilog=text)
+        if "commands" in command:
+            below = parser.add_subparsers(dest=f"{name}_command", required=True, metavar="COMMAND", title="commands")
+            add_commands(below, command["commands"], shared)
+        else:
+            parser.set_defaults(run_command=command["run"])
+            _add_arguments(parser, command["arguments"], shared)
 
 
-def add_module(commands: Any, module: ModuleType) -> None:
-    """Add the command of a module: «prefrepro NAME: ABOUT.» in its docstring, EXAMPLES, arguments, and `run`."""
-    name, _, about = str(module.__doc__).partition("\n")[0].removeprefix("prefrepro ").partition(": ")
-    parser = add_command(commands, name, about.rstrip("."), module.EXAMPLES, getattr(module, "MORE", ""))
-    parser.set_defaults(run_command=module.run)
-    module.add_arguments(parser)
-
-
-def add_config(parser: argparse.ArgumentParser, name: str = "config", **keywords: Any) -> None:
-    """Add KEY=VALUE words, which `plan_of` reads."""
-    parser.add_argument(name, nargs="*", metavar="KEY=VALUE", help="settings as for snakemake --config", **keywords)
-
-
-def add_targets(parser: argparse.ArgumentParser) -> None:
-    """Add words that name tables or settings, and --scale; `plan_and_targets` reads them."""
-    words = "table4 …, default: tables; settings as for --config"
-    parser.add_argument("words", nargs="*", metavar="TARGET | KEY=VALUE", help=words)
-    parser.add_argument("--scale", help="the same as scale=…")
+def _add_arguments(parser: Any, arguments: dict[str, Any], shared: dict[str, Any]) -> None:
+    for name, given in arguments.items():
+        if name == "either":
+            _add_arguments(parser.add_mutually_exclusive_group(), given, shared)
+        elif given is None:
+            _add_arguments(parser, shared[name], shared)
+        elif isinstance(given, str):
+            parser.add_argument(name, action="store_true", help=given)
+        else:
+            parser.add_argument(name, **given | ({"type": TYPES[given["type"]]} if "type" in given else {}))
 
 
 def parse_config(pairs: list[str]) -> dict[str, str]:
@@ -90,7 +94,7 @@ def split(words: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def plan_and_targets(arguments: argparse.Namespace) -> tuple[Plan, list[str]]:
-    """The plan and the targets that the words of `add_targets` name. Raises UserError."""
+    """The plan and the targets that TARGET and KEY=VALUE words name. Raises UserError."""
     config, named = split(arguments.words)
     plan = make_plan(config | ({"scale": arguments.scale} if arguments.scale else {}))
     return plan, plan.targets(named)
@@ -105,6 +109,17 @@ def write_json(value: Any) -> None:
     """Print indented JSON."""
     json.dump(value, sys.stdout, indent=1, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def tell(as_json: bool, content: dict[str, Any], template: str, **more: Any) -> None:
+    """Print `content` as JSON, or as the text that a template of this folder makes of it, with `more` for its words."""
+    if as_json:
+        write_json(content)
+    else:
+        from prefrepro.tables.template import fill_template  # jinja2: not needed for a help page
+
+        path = Path(__file__).parent / "templates" / f"{template}.txt"
+        sys.stdout.write(fill_template(path, content | more))
 
 
 @contextlib.contextmanager

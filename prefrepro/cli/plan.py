@@ -7,25 +7,13 @@ import sys
 from collections import Counter
 from typing import Any
 
-from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
+from prefrepro.cli.parser import plan_and_targets, write_json
 from prefrepro.plan.kinds import VERDICTS
 from prefrepro.plan.memory import unfit
 from prefrepro.plan.store import write_plan
 
-EXAMPLES = """
-prefrepro plan table1                     what table 1 needs, each job once
-prefrepro plan tables scale=paper --json  runs, samples, verdicts and cells at the papers' scale
-prefrepro plan table4 seeds=3 reading=code
-"""
 KINDS = {"runs": ("sft", "run"), "samples": ("sample",), "verdicts": VERDICTS}
 """Key of the JSON -> the kinds of node that it lists"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add_targets(parser)
-    parser.add_argument("--json", action="store_true", help="runs, samples, verdicts and cells as JSON")
-    parser.add_argument("--write", action="store_true", help="write results/<scale>/plan.json, for a job run by hand")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -5,32 +5,17 @@ from __future__ import annotations
 import argparse
 import re
 
-from prefrepro.cli.parser import add_config, plan_of, write_json
+from prefrepro.cli.parser import plan_of, write_json
 from prefrepro.errors import UserError
+from prefrepro.inspect.push import files_of, push
 from prefrepro.jobs.model_card import write_card
 from prefrepro.plan.kinds import TRAININGS
 
 REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-EXAMPLES = """
-prefrepro push dpo_mistral-7b_hh_a5976841 --repo me/my-dpo --dry-run   lists the files
-prefrepro push dpo_mistral-7b_hh_a5976841 scale=pocket --repo me/my-dpo --private
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.add_argument("run", help="a run's id: its folder below results/<scale>/runs/")
-    add_config(parser)
-    parser.add_argument("--repo", required=True, metavar="USER/NAME", help="created where it does not exist")
-    parser.add_argument("--private", action="store_true", help="create it as a private repository")
-    parser.add_argument("--dry-run", action="store_true", help="list the files, and write the card here only")
-    parser.add_argument("--json", action="store_true", help="files, sizes and, once pushed, the URL as JSON")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the card again, then list the files or push them. Raises UserError for an unfinished run or a bad name."""
-    from prefrepro.inspect.push import files_of, push
-
     if not REPO.fullmatch(arguments.repo):
         raise UserError(f'--repo is "{arguments.repo}"; expected USER/NAME, such as me/my-dpo')
     plan = plan_of(arguments.config)

@@ -9,20 +9,11 @@ from pathlib import Path
 from prefrepro.cli.parser import recorded, split
 from prefrepro.errors import UserError
 from prefrepro.files import write_text
+from prefrepro.inspect.report.folder import read_folder
+from prefrepro.inspect.report.page import document, render
 from prefrepro.specs.config import make_config
 
 NAME = "report.html"
-EXAMPLES = """
-prefrepro report                           results/embedded/report.html
-prefrepro report results/paper --out FILE  of another folder, to another place
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    words = "results/embedded, …; settings as for --config"
-    parser.add_argument("words", nargs="*", metavar="RESULTS | KEY=VALUE", help=words)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html in the folder")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -30,9 +21,6 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises UserError.
     """
-    from prefrepro.inspect.report.folder import read_folder  # pandas: not needed for a help page
-    from prefrepro.inspect.report.page import document, render
-
     given, folders = split(arguments.words)
     if len(folders) > 1:
         raise UserError(f"{len(folders)} folders are named, {' and '.join(folders)}; expected one")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
+from prefrepro.cli.parser import plan_and_targets, write_json
 from prefrepro.errors import UserError
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.inspect.simulate.engine import Capacity, Task, replay
@@ -20,25 +20,6 @@ from prefrepro.specs.profile import read_profile
 
 ASSUMED_QUEUE_MIN = 1.0
 """Minutes on an idle cluster: submission, start, and until Snakemake has seen the end."""
-EXAMPLES = """
-prefrepro simulate --gpus 64 --profile slurm --scale paper   every table on a cluster
-prefrepro simulate table1 --cores 2
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add_targets(parser)
-    parser.add_argument("--profile", default="default", help="of profiles/ (default: default, this machine)")
-    parser.add_argument("--gpus", type=int, default=0, help="how many there are (default: 0)")
-    parser.add_argument("--cores", type=int, help="how many there are (default: this machine's; cluster: no limit)")
-    queue = parser.add_mutually_exclusive_group()
-    queue.add_argument("--queue-min", type=float, help="minutes that each submission waits beside what devices take")
-    queue.add_argument(
-        "--queue-delays", type=Path, metavar="FILE", help="drawn from: sacct -X -n -P -S now-30days -o Submit,Start"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the delays that are drawn (default: 0)")
-    parser.add_argument("--json", action="store_true", help="every start and end as JSON")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
 
-from prefrepro.cli.parser import add_targets, plan_and_targets, write_json
+from rich.console import Console
+from rich.live import Live
+
+from prefrepro.cli.parser import plan_and_targets, write_json
 from prefrepro.errors import UserError
+from prefrepro.inspect.watch.follow import Follower
+from prefrepro.inspect.watch.state import GRACE_S
+from prefrepro.inspect.watch.view import lines, picture
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from prefrepro.inspect.watch.follow import Follower
-
-EXAMPLES = """
-prefrepro watch table1                     beside a workflow, from another terminal
-prefrepro watch table1 --run snakemake table1
-prefrepro watch table4 scale=pocket --json  one look, for a program
-"""
 PAUSE_S = 0.5
 SHOWN = 20
 """Last lines of a command that failed"""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add_targets(parser)
-    parser.add_argument("--once", action="store_true", help="one look, then end")
-    parser.add_argument("--json", action="store_true", help="one look as JSON: every job and its state")
-    parser.add_argument("--jobs", type=int, metavar="N", help="at a time, for the time left; default: CPUs")
-    parser.add_argument(
-        "--run", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this, show its jobs, end with its exit code"
-    )
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Show the jobs until all are done, or the command ends. Raises UserError for unknown targets."""
-    from rich.console import Console  # not needed for a help page
-
-    from prefrepro.inspect.watch.follow import Follower
-    from prefrepro.inspect.watch.view import picture
-
     plan, targets = plan_and_targets(arguments)
     follower = Follower(plan, plan.needed_by(targets), time.time(), arguments.jobs)
     if arguments.json:
@@ -57,8 +38,8 @@ def run(arguments: argparse.Namespace) -> None:
     elif arguments.run:
         sys.exit(_around(console, follower, title, arguments.run))
     else:
-        with _Screen(console, follower, title) as screen:  # until every job is done, or Ctrl-C
-            while not screen.show():
+        with _screen(console, follower, title) as show:  # until every job is done, or Ctrl-C
+            while not show():
                 time.sleep(PAUSE_S)
 
 
@@ -75,11 +56,11 @@ def _around(console: Console, follower: Follower, title: str, command: list[str]
     # Ctrl-C reaches the command too, and it is for it to end; what is sent to us alone is handed on.
     before = [signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, lambda *_: child.terminate())]
     try:
-        with _Screen(console, follower, title) as screen:
+        with _screen(console, follower, title) as show:
             while child.poll() is None:
-                screen.show()
+                show()
                 time.sleep(PAUSE_S)
-            screen.show(is_last=True)
+            show(is_last=True)
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(number, handler)
@@ -89,33 +70,21 @@ def _around(console: Console, follower: Follower, title: str, command: list[str]
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
-class _Screen:
-    """The picture on a terminal, lines elsewhere."""
+@contextlib.contextmanager
+def _screen(console: Console, follower: Follower, title: str) -> Iterator[Callable[..., bool]]:
+    """Yield what looks and shows, a picture on a terminal, lines elsewhere, and says whether everything is done.
 
-    def __init__(self, console: Console, follower: Follower, title: str) -> None:
-        from rich.live import Live
+    At the last look, what is not done and does not run has failed.
+    """
+    with Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext() as live:
 
-        self._console, self._follower, self._title = console, follower, title
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        def show(is_last: bool = False) -> bool:
+            glance = follower.glance(time.time(), 0.0 if is_last else GRACE_S)
+            if live:
+                live.update(picture(glance, title), refresh=True)
+            else:
+                for line in lines(glance):
+                    console.print(line, markup=False, soft_wrap=True)
+            return glance.is_over
 
-    def __enter__(self) -> _Screen:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self._live:
-            self._live.stop()
-
-    def show(self, is_last: bool = False) -> bool:
-        """Look and show; is everything done? The last time, what is not done and does not run has failed."""
-        from prefrepro.inspect.watch.state import GRACE_S
-        from prefrepro.inspect.watch.view import lines, picture
-
-        glance = self._follower.glance(time.time(), 0.0 if is_last else GRACE_S)
-        if self._live:
-            self._live.update(picture(glance, self._title), refresh=True)
-        else:
-            for line in lines(glance):
-                self._console.print(line, markup=False, soft_wrap=True)
-        return glance.is_over
+        yield show

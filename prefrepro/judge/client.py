@@ -6,11 +6,13 @@ Knows nothing of prompts or verdicts: a request is the exact chat-completions bo
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import itertools
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ from prefrepro.specs.judge import JudgeConfig, Price
 if TYPE_CHECKING:
     from prefrepro.judge.transport import Transport
 
+AGAIN = 1000
+"""Repeats of a request: below, since an earlier reply could not be read; from here on, to see how the judge varies."""
 CHARACTERS_PER_TOKEN = 4
 """For estimates before a call only; what is booked comes from the judge's own usage."""
 
@@ -89,6 +93,7 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
         self.reasked = 0
         """Replies that were asked for again because an earlier one could not be read."""
         self._connect = connect
+        self._again: tuple[int, set[str]] | None = None
         self._paid = config.price_usd_per_mtok != Price()
         self._cache = ReplyCache(cache, durable=self._paid)
         self._transport: Transport | None = None
@@ -108,10 +113,12 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
         self._cache.close()
 
     def ask(self, request: dict[str, Any], repeat: int = 0) -> Reply:
-        """The reply to `request`, from the cache or paid for. `repeat` > 0 asks the same again.
+        """The reply to `request`, from the cache or paid for. `repeat` > 0 asks the same again; see `asking_again`.
 
         Raises UserError where the judge cannot be reached or refuses us, or where the budget is used up.
         """
+        is_reask, time = repeat > 0, self._time_of(request)
+        repeat += AGAIN * time
         key = cache_key(request, self.identity, repeat)
         with self._one_at_a_time[int(key[:3], 16)]:  # the same request, asked by two threads, is paid once
             row = self._cache.get(key)
@@ -125,9 +132,12 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
                 except JudgeFailedError as error:
                     return _failure(error, request, key)
         with self._lock:
-            self.reasked += repeat > 0
-            self.cached += cached
-            self.asked += not cached
+            if self._again is None or time:
+                self.reasked += is_reask
+                self.cached += cached
+                self.asked += not cached
+            if self._again and time:
+                self._again[1].add(key)
         return _reply(row, request, key, cached)
 
     def model(self) -> dict[str, Any] | None:
@@ -136,7 +146,30 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
 
     def is_cached(self, request: dict[str, Any], repeat: int = 0) -> bool:
         """Whether `ask` would cost nothing."""
+        repeat += AGAIN * self._time_of(request)
         return self._cache.get(cache_key(request, self.identity, repeat)) is not None
+
+    @contextlib.contextmanager
+    def asking_again(self, time: int) -> Iterator[set[str]]:
+        """Within, the requests that the config's `repeat` chooses are asked anew for the `time`th time, from 1.
+
+        All others are answered as before, from the cache. Yields the addresses of the new replies, as they come. Only
+        whole judgings have a limit of invalid verdicts.
+        """
+        config, keys = self.config, set[str]()
+        self._again, self.config = (time, keys), replace(config, invalid_limit=1.0)
+        try:
+            yield keys
+        finally:
+            self._again, self.config = None, config
+
+    def _time_of(self, request: dict[str, Any]) -> int:
+        """0, or for the how manyth time a request is asked anew. A conversation that goes on shares its opening's."""
+        if self._again is None or self.config.repeat is None:
+            return 0
+        opening = itertools.takewhile(lambda message: message["role"] != "assistant", request["messages"])
+        place = int(hashlib.sha256(canonical(list(opening)).encode()).hexdigest()[:8], 16) / 16**8
+        return self._again[0] if place < self.config.repeat["share"] else 0
 
     def spent_usd(self) -> float:
         """Cost of all replies in the cache file, of earlier runs too."""

@@ -15,6 +15,7 @@ from prefrepro.data.template import TAGS
 from prefrepro.errors import UserError
 from prefrepro.files import write_json
 from prefrepro.judge.connect import judge_client
+from prefrepro.judge.repeats import ask_again, by_request
 from prefrepro.specs.evaluation import EVALUATIONS
 from prefrepro.specs.judge import judge_config
 from prefrepro.specs.rules import is_whole
@@ -41,6 +42,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
     with judge_client(config, out.parent.parent / "judge_cache.sqlite", identity=identity, scorer=scorer) as client:
         evaluate = importlib.import_module(EVALUATIONS[spec["evaluation"]]).evaluate
         frame, metrics = evaluate(rows, client, spec)
+        again = ask_again(evaluate, rows, client, spec)
         replies = {"asked": client.asked, "cached": client.cached, "reasked": client.reasked}
     write_csv(frame.assign(verdict_set_id=out.name), out / "verdicts.csv", "verdicts")
     manifest = {
@@ -49,7 +51,9 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
         "prompts_cut": sum(row.get("prompts_cut", 0) for row in rows),
         "verdicts": dict(sorted(Counter(frame["verdict"]).items())),
         "metrics": metrics,
-        "cost_usd": sum(frame["cost_usd"]),
+        "groups": sorted({(row["prompt_id"], row["category"]) for row in rows if row.get("category")}),
+        "repeats": by_request(frame, again),
+        "cost_usd": sum(frame["cost_usd"]) + sum(row["cost_usd"] for row in again),
         **replies,
         "judge_asked": config.model,
         "judge_served": "; ".join(sorted({served for served in frame["judge_served"] if served})),

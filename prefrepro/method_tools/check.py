@@ -19,20 +19,10 @@ from typing import Any, get_args, get_type_hints
 from methods.contract import LossOutput, Needs
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import show
-from prefrepro.method_tools.check_loss import RULES as LOSS_RULES
-from prefrepro.method_tools.check_loss import LossCheck, Problem
+from prefrepro.method_tools.check_loss import FIRST, RULES, LossCheck, Problem
 from prefrepro.method_tools.random_batches import CLASSES
 from prefrepro.specs.method import Method, method_names, parse, read_header
 
-RULES = {
-    "header": "NAME, PAPER, NEEDS and defaults are literals, and fit each other",
-    "docstrings": "the module names its source; loss and every hyper-parameter say what they are",
-    "length": "short enough to be held against a paper",
-    "import": "the file can be imported",
-    "hparams": "a frozen dataclass, each default within its own constraint",
-    "signature": "loss(batch, hp) with the batch of its shape, to LossOutput",
-    **LOSS_RULES,
-}
 LONGEST = {"rollout": 150}
 """Lines of a file by shape, else 90: what learns from rollouts also estimates advantages."""
 SOURCE = re.compile(r"arXiv:\d{4}\.\d{4,5}|https?://|\bdoi\b|\b(19|20)\d\d\b|\bours\b", re.IGNORECASE)
@@ -85,12 +75,13 @@ def check_method(path: Path) -> Report:
         problems.append(Problem("header", str(error), "a header of plain literals", file, EXAMPLE))
         return Report(file, problems, [rule for rule in RULES if rule != "header"])
     problems += _header(method, file) + _docstrings(tree, file) + _length(path, method, file)
-    late = list(RULES)[list(RULES).index("import") :]
+    rules = list(RULES)
+    late, of_loss = rules[rules.index("import") :], rules[rules.index(FIRST) :]
     module = _load(path, file, problems)
     if module is None or any(problem.rule == "header" for problem in problems):
         return Report(file, problems, late[module is None :])
     problems += _hparams(module, method, tree, file) + _signature(module, method, tree, file)
-    not_reached = list(LOSS_RULES)
+    not_reached = of_loss
     if not any(problem.rule in ("hparams", "signature") for problem in problems):
         hparams = module.Hparams()
         choices = {

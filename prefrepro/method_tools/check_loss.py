@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,19 +27,12 @@ from prefrepro.method_tools.random_batches import (
     redrawn,
     tensors,
 )
+from prefrepro.specs.files import read_mapping
 
-RULES = {
-    "runs": "loss runs on every batch that the trainer may hand over",
-    "output": "one loss per row, one detached reward per response",
-    "finite": "losses, rewards and gradients are numbers",
-    "gradient": "reaches all that the policy emits, and no row that does not count",
-    "inputs": "reads what NEEDS declares, all of it and nothing else",
-    "pure": "leaves the batch as it was and gives the same losses again",
-    "permutation": "permuting the batch permutes losses and rewards",
-    "independence": "without gather, a loss depends on its own row alone",
-    "float32": "within 1e-5 of float64",
-    "extremes": "log-ratios of ±1e3 in float32 stay finite, at any β up to 1",
-}
+WRITTEN = read_mapping(Path(__file__).with_name("rules.yaml"))
+RULES: dict[str, str] = WRITTEN["rules"]
+FIRST = "runs"
+"""The first rule that a loss is held against"""
 EXTREME = 1e3
 RTOL, ATOL = 1e-5, 1e-6
 """Tolerances of float32 against float64; the second covers losses near 0."""
@@ -106,7 +100,10 @@ class LossCheck:
         self._extremes(ordinary, batches[ordinary])
         return True
 
-    def _wrong(self, rule: str, label: str, found: str, expected: str, next_step: str) -> None:
+    def _wrong(self, problem: str, label: str, **named: Any) -> None:
+        """A problem of rules.yaml, its {names} filled in."""
+        rule, *texts = (text.format(**named) for text in WRITTEN["problems"][problem])
+        found, expected, next_step = texts
         self.problems.append(Problem(rule, found, expected, f"{self.where}, with {label}", next_step))
 
     def _call(self, label: str, hp: Any, batch: AnyBatch) -> Any:
@@ -115,9 +112,8 @@ class LossCheck:
             return self.loss(batch, hp)
         except Exception as error:  # noqa: BLE001 - whatever a method raises is what is reported
             lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.name == "loss"]
-            found = f"{type(error).__name__}{f' in its line {lines[-1]}' if lines else ''}: {error}"
-            hint = "read only what NEEDS declares (the trainer leaves everything else None), and mind the empty side"
-            self._wrong("runs", label, found, "a LossOutput", hint)
+            place = f" in its line {lines[-1]}" if lines else ""
+            self._wrong("raised", label, what=f"{type(error).__name__}{place}: {error}")
             return None
 
     def _try(self, label: str, hp: Any, batch: AnyBatch) -> _Trial | None:
@@ -135,8 +131,7 @@ class LossCheck:
             try:
                 found = torch.autograd.grad(losses.sum(), tuple(leaves.values()), allow_unused=True)
             except RuntimeError as error:
-                hint = "change nothing in place that a gradient passes through"
-                self._wrong("gradient", label, f"RuntimeError in backward: {error}", "a gradient", hint)
+                self._wrong("backward", label, error=error)
                 return None
             gradients = {
                 name: torch.zeros_like(leaves[name]) if gradient is None else gradient
@@ -153,9 +148,8 @@ class LossCheck:
     def _has_output(self, trial: _Trial) -> bool:
         """Are types and shapes right? If not, no other rule can be held against this output."""
         n_problems, out, batch = len(self.problems), trial.output, trial.batch
-        next_step = "return LossOutput(losses, chosen_rewards, rejected_rewards), rewards with .detach()"
         if not isinstance(out, LossOutput):
-            self._wrong("output", trial.label, f"loss returns {type(out).__name__}", "LossOutput", next_step)
+            self._wrong("type", trial.label, type=type(out).__name__)
             return False
         m, n = _sizes(batch)
         sizes = [m, m + n, *([1] if m == 0 else [])] if isinstance(batch, UnpairedBatch) else [m]
@@ -167,87 +161,74 @@ class LossCheck:
         for name, lengths in allowed.items():
             value = getattr(out, name)
             if not isinstance(value, Tensor):
-                self._wrong("output", trial.label, f"{name} is a {type(value).__name__}", "a tensor", next_step)
+                self._wrong("no_tensor", trial.label, name=name, type=type(value).__name__)
             elif value.ndim != 1 or len(value) not in lengths:
-                expected = " or ".join(f"({length},)" for length in dict.fromkeys(lengths))
-                hint = "one value per row: the trainer averages" if name == "losses" else next_step
-                self._wrong("output", trial.label, f"{name} has shape {tuple(value.shape)}", expected, hint)
+                sizes = " or ".join(f"({length},)" for length in dict.fromkeys(lengths))
+                problem = "losses_shape" if name == "losses" else "rewards_shape"
+                self._wrong(problem, trial.label, name=name, shape=tuple(value.shape), sizes=sizes)
             elif name != "losses" and value.requires_grad:
-                self._wrong("output", trial.label, f"{name} carries gradient", "a detached tensor", next_step)
+                self._wrong("attached", trial.label, name=name)
         valid = out.valid
         if valid is not None and (valid.dtype != torch.bool or valid.shape != out.losses.shape):
-            found = f"valid is {valid.dtype} of shape {tuple(valid.shape)}"
-            self._wrong("output", trial.label, found, "bool, of the shape of losses", "compare, do not compute, valid")
+            self._wrong("valid", trial.label, dtype=valid.dtype, shape=tuple(valid.shape))
         return len(self.problems) == n_problems
 
     def _every_batch(self, trial: _Trial) -> None:
         out = trial.output
         parts = {"losses": out.losses, "chosen_rewards": out.chosen_rewards, "rejected_rewards": out.rejected_rewards}
         for name, value in (parts | {f"the gradient of {k}": v for k, v in trial.gradients.items()}).items():
-            self._finite(name, value, trial, "finite", "a sum over nothing, a mean of nothing, 0/0, or log(0)?")
+            self._finite(name, value, trial, "not_finite")
         if not trial.gradients:
-            hint = "look for detach, no_grad, item or float on the way; of an empty side take 0 · its sum"
-            self._wrong("gradient", trial.label, "losses carry no gradient", "losses made of policy log-probs", hint)
+            self._wrong("no_gradient", trial.label)
         if out.valid is not None and not out.valid.all():
             left_out = ~out.valid
             if out.losses[left_out].any() or any(
                 gradient[left_out].any() for gradient in trial.gradients.values() if len(gradient) == len(left_out)
             ):
-                found = "a row with valid False has a loss or a gradient"
-                self._wrong("gradient", trial.label, found, "zeros", "mask the row before the arithmetic, not after it")
+                self._wrong("left_out", trial.label)
         self._same_again(trial)
         self._float32(trial)
 
-    def _finite(self, name: str, value: Tensor, trial: _Trial, rule: str, hint: str) -> None:
-        if not value.isfinite().all():
-            places = (~value.isfinite()).nonzero().tolist()[:4]
-            found = f"{name} is {value[tuple(places[0])].item()} at {', '.join(str(place) for place in places)}"
-            self._wrong(rule, trial.label, found, "finite numbers", hint)
+    def _finite(self, name: str, value: Tensor, trial: _Trial, problem: str) -> None:
+        if places := (~value.isfinite()).nonzero().tolist()[:4]:
+            first = value[tuple(places[0])].item()
+            self._wrong(problem, trial.label, name=name, value=first, places=", ".join(map(str, places)))
 
     def _same_again(self, trial: _Trial) -> None:
         if not trial.is_intact:
-            found = "an input was changed in place, or made to require gradient"
-            hint = "write x = x - y, not x -= y; masked_fill, not masked_fill_"
-            self._wrong("pure", trial.label, found, "the batch as it was", hint)
+            self._wrong("in_place", trial.label)
             return
         again = self._call(trial.label, trial.hp, changed(trial.batch, lambda _, value: value))
-        for moved, what in self._alike(trial, again):
-            hint = "no random numbers, no state kept between calls"
-            self._wrong("pure", trial.label, f"{what} differ by {moved:.2g} in a second call", "the same", hint)
+        for gap, what in self._alike(trial, again):
+            self._wrong("second_call", trial.label, what=what, gap=gap)
 
     def _float32(self, trial: _Trial) -> None:
         single = self._call(f"{trial.label}, float32", trial.hp, converted(trial.batch, torch.float32))
         if single is None:
             return
         if single.losses.dtype != torch.float32:
-            hint = "bring weights and labels to the dtype of the log-probs: x.to(logps)"
-            self._wrong("float32", trial.label, f"losses of {single.losses.dtype}", "torch.float32", hint)
+            self._wrong("dtype", trial.label, dtype=single.losses.dtype)
             return
         for name in ("losses", "chosen_rewards", "rejected_rewards"):
             exact, rounded = getattr(trial.output, name).detach(), getattr(single, name).detach().double()
             if not torch.allclose(rounded, exact, rtol=RTOL, atol=ATOL, equal_nan=True):
                 error = ((rounded - exact).abs() / exact.abs().clamp(min=ATOL)).max()
-                found = f"{name} differ by {error:.1g}, relatively"
-                hint = "subtract log-probs before anything else; logsigmoid, logsumexp, log1p; no exp of a sum"
-                self._wrong("float32", trial.label, found, f"at most {RTOL:g}", hint)
+                self._wrong("rounded", trial.label, name=name, error=float(error))
 
     def _ordinary_batch(self, trial: _Trial) -> None:
         """Permuted, and in part."""
         m, n = _sizes(trial.batch)
         generator = torch.Generator().manual_seed(2)
         rows, columns = torch.randperm(m, generator=generator), torch.randperm(n, generator=generator)
-        hint = "every row alike: no index of the batch, no cumulative sum over it"
-        self._part(trial, rows, columns, "permutation", "permuted", hint)
+        self._part(trial, rows, columns, "permuted")
         if not self.needs.gather:
-            hint = "take no mean or sum over the batch; or declare NEEDS gather=True, so that rows meet in fixed groups"
-            self._part(trial, torch.arange(0, m, 2), torch.arange(n)[1:2], "independence", "in part", hint)
+            self._part(trial, torch.arange(0, m, 2), torch.arange(n)[1:2], "in part")
 
-    def _part(self, trial: _Trial, rows: Tensor, columns: Tensor, rule: str, how: str, hint: str) -> None:
+    def _part(self, trial: _Trial, rows: Tensor, columns: Tensor, how: str) -> None:
         """Losses and rewards of some rows must be those that these rows had in the whole batch."""
         output = self._call(f"{trial.label}, {how}", trial.hp, picked(trial.batch, rows, columns))
         for gap, what in self._alike(trial, output, (rows, columns)):
-            found = f"{what} of the batch {how} differ by {gap:.2g}"
-            self._wrong(rule, trial.label, found, "those of the same rows in the whole batch", hint)
+            self._wrong(how, trial.label, what=what, gap=gap)
 
     def _alike(
         self, trial: _Trial, other: LossOutput | None, part: tuple[Tensor, Tensor] | None = None
@@ -273,8 +254,7 @@ class LossCheck:
     def _gradient_reaches(self, trial: _Trial) -> None:
         for name, gradient in trial.gradients.items():
             if gradient.numel() and not gradient.any():
-                hint = f"use {name}; a method for chosen responses alone declares unpaired rows, demonstrations"
-                self._wrong("gradient", trial.label, f"none reaches {name}", "a gradient other than zero", hint)
+                self._wrong("unreached", trial.label, name=name)
 
     def _inputs(self, trial: _Trial) -> None:
         """What is declared moves losses or rewards, and a reference that is not declared does not."""
@@ -286,19 +266,14 @@ class LossCheck:
             output = self._call(f"another {field}", trial.hp, redrawn(trial.batch, part))
             is_used = any(self._alike(trial, output))
             if is_used and not is_wanted:
-                found = "losses or rewards follow the reference, which NEEDS says is not needed"
-                hint = "declare NEEDS reference=True; without it the trainer gives zeros"
-                self._wrong("inputs", trial.label, found, "no difference", hint)
+                self._wrong("undeclared", trial.label)
             elif is_wanted and not is_used:
-                found = f"nothing follows {field}, which NEEDS declares"
-                hint = f"drop {field} from NEEDS, or use it: it costs a job of its own"
-                self._wrong("inputs", trial.label, found, "losses that differ with it", hint)
+                self._wrong("unused", trial.label, field=field)
 
     def _extremes(self, label: str, batch: AnyBatch) -> None:
         settings = [self.hparams]
         if any(field.name == "beta" for field in fields(self.hparams)) and self.hparams.beta != 1:
             settings.append(replace(self.hparams, beta=1.0))
-        hint = "logsigmoid and logsumexp, never log(sigmoid(x)) or exp of a log-ratio; clamp before exp"
         for hp in settings:
             for signs in ((1, -1), (-1, 1), (1, 1)):
                 pulled = extreme(converted(batch, torch.float32), EXTREME, signs)
@@ -307,9 +282,9 @@ class LossCheck:
                 if trial is None or not isinstance(getattr(trial.output, "losses", None), Tensor):
                     return
                 n_problems = len(self.problems)
-                self._finite("losses", trial.output.losses, trial, "extremes", hint)
+                self._finite("losses", trial.output.losses, trial, "extreme")
                 for name, gradient in trial.gradients.items():
-                    self._finite(f"the gradient of {name}", gradient, trial, "extremes", hint)
+                    self._finite(f"the gradient of {name}", gradient, trial, "extreme")
                 if len(self.problems) > n_problems:
                     return
 

@@ -11,7 +11,6 @@ from prefrepro.specs.method import method_names
 
 STARTS = {"paired": "dpo", "unpaired": "bco", "ranked": "infonca"}
 """Shape -> the method that a new one starts as a copy of"""
-SHAPES = tuple(STARTS)
 TABLES = {
     "paired": ("paper_tables/rpo/table1.yaml", "table1"),
     "unpaired": ("paper_tables/rpo/table1.yaml", "table1"),

@@ -173,6 +173,8 @@ class Expander(Trainings):
         """The verdicts on a sample set."""
         name = self.judge_name(column)
         judge = read_named("judges", name, self.where)
+        if self.config.repeat:
+            judge = judge | {"repeat": self.config.repeat}
         evaluation = {k: v for k, v in self.evaluation(column).items() if k not in ("judge", "prompts")}
         kind = evaluation["evaluation"]
         protocol = self.config.protocol if kind == "pairwise" else "paper"

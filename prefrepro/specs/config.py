@@ -9,6 +9,7 @@ import yaml
 from pydantic import AfterValidator, Field, create_model
 
 from prefrepro.specs.files import checked, report
+from prefrepro.specs.judge import Repeat
 from prefrepro.specs.paper import switch_sides
 from prefrepro.specs.problems import problem
 from prefrepro.specs.values import READER, Amount, Count, JudgeName, ScaleName, Spec, Stated
@@ -31,6 +32,7 @@ class Config(Spec):
     judge: JudgeName | None = None
     hh_files: str | None = None
     data: str = "data"
+    repeat: Repeat | None = None
     budget_usd: Amount | None = None
     published: str | None = None
     external: Literal["cite", "run"] = "cite"

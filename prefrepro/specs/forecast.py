@@ -16,7 +16,7 @@ FORWARD_ONLY = 3.0
 class DataSize(Spec):
     """Size of one file of config/datasets; None: not known before the data are built."""
 
-    rows: dict[Literal["train", "eval", "judge", "pretrain"], Seed] = {}
+    rows: dict[Literal["train", "eval", "dev", "judge", "pretrain"], Seed] = {}
     """Part -> rows as released: before the data set's own `parts` share them out"""
     unique_prompts: Amount | None = None
     """Different prompts among the rows of train; None: as many as there are rows, which is the most"""

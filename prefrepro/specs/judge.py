@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, Strict
+from pydantic import BeforeValidator, Field, Strict, with_config
 from pydantic.dataclasses import dataclass
+from typing_extensions import TypedDict
 
 from prefrepro.files import show
 from prefrepro.specs.files import checked, read_mapping
@@ -39,6 +40,16 @@ class Price:
 
     input: Amount = 0.0
     output: Amount = 0.0
+
+
+@with_config(CLOSED)
+class Repeat(TypedDict):
+    """Requests that are asked several times, which tells how much the judge varies by itself (docs/statistics.md)."""
+
+    share: Annotated[Finite, Field(gt=0, le=1), expecting("a share of the requests, above 0 and at most 1")]
+    """Which ones follows from a hash of the request."""
+    times: Count
+    """How often each is asked again."""
 
 
 def _both(price: Any) -> Any:
@@ -79,6 +90,7 @@ class JudgeConfig:
     """How often an invalid reply is asked again before it counts as invalid."""
     invalid_limit: Share = 0.02
     """Share of invalid verdicts above which the judging fails."""
+    repeat: Repeat | None = None
     price_usd_per_mtok: Annotated[Price, BeforeValidator(_both)] = Price()
     budget_usd: Amount | None = None
     requests_per_minute: Positive | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prefrepro.stats.intervals import Estimates, score_interval, wilson
+from prefrepro.stats.repeats import repeat_quality
 
 Flags = NDArray[np.bool_]
 NO_POSITION: dict[str, float | None] = dict.fromkeys(
@@ -17,11 +19,11 @@ NO_POSITION: dict[str, float | None] = dict.fromkeys(
 )
 
 
-def judging_quality(frame: pd.DataFrame) -> dict[str, Any]:
+def judging_quality(frame: pd.DataFrame, repeats: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """One flat row for a verdict set, rows as in verdicts.csv; rates in percent, None where nothing is known.
 
     `first_shown_pct` and what belongs to it: see `position`, over the decided verdicts. `orders_disagree_pct`: of
-    answers judged validly in both orders, those where the orders name different winners.
+    answers judged validly in both orders, those where the orders name different winners. `repeats`: see repeat_quality.
     """
     words = frame["verdict"].to_numpy(dtype=object)
     orders = frame["order"].to_numpy(dtype=object)
@@ -35,6 +37,7 @@ def judging_quality(frame: pd.DataFrame) -> dict[str, Any]:
         "tie_pct": _percent(int((words == "tie").sum()), len(frame)),
         "invalid_pct": _percent(int((words == "invalid").sum()), len(frame)),
         "orders_disagree_pct": _disagreement(frame),
+        **repeat_quality(frame, repeats),
     }
 
 

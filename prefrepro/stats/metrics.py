@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from prefrepro.errors import UserError, nearest
+from prefrepro.stats.clusters import clusters
 from prefrepro.stats.intervals import (
     ALPHA,
     Estimates,
@@ -40,6 +41,8 @@ class VerdictSet:
     """Rows of verdicts.csv."""
     metrics: dict[str, Any]
     """Metric -> {value, replicates, n}, in the metric's unit, for what is no mean of verdicts."""
+    groups: dict[str, str] = field(default_factory=dict)
+    """Prompt id -> its topic or source, where the benchmark has them."""
     _scored: dict[tuple[str, str], PromptScores] = field(default_factory=dict, repr=False)
 
     def scores(self, metric: str, protocol: str) -> PromptScores:
@@ -95,6 +98,10 @@ class Summary:
     n: int
     n_tie: int
     n_invalid: int
+    n_clusters: int | None = None
+    """Topics or sources that the prompts come from."""
+    design_effect: float | None = None
+    """Variance clustered by them over the one over prompts; of a fitted number that of the mean of its verdicts."""
 
 
 def summarise(metric: str, sets: Sequence[VerdictSet], protocol: str) -> Summary:
@@ -114,14 +121,15 @@ def summarise(metric: str, sets: Sequence[VerdictSet], protocol: str) -> Summary
         fitted = _fitted(metric, sets)
         if fitted is None:
             return Summary(None, None, None, None, **counts)
-        return Summary(100 * fitted.value, *_fitted_interval(fitted, counts["n"]), "refit", **counts)
+        interval = _fitted_interval(fitted, counts["n"])
+        return Summary(100 * fitted.value, *interval, "refit", **counts, **_clustered(sets, scored))
     (table,) = _tables([one.counted() for one in scored])
     if np.isnan(table).all(axis=1).any():
         return Summary(None, None, None, None, **counts)
     low, high, method = mean_interval(table)
     value = mean_estimates(table).value
     value, low, high = (kind.low + kind.unit * score for score in (value, low, high))
-    return Summary(value, low, high, method, **counts)
+    return Summary(value, low, high, method, **counts, **_clustered(sets, scored))
 
 
 def compare(metric: str, own: Sequence[VerdictSet], baseline: Sequence[VerdictSet], protocol: str) -> Difference | None:
@@ -202,6 +210,19 @@ def estimates_together(metric: str, rows: Sequence[Sequence[VerdictSet]], protoc
     return [mean_estimates(table) for table in tables]
 
 
+def _clustered(sets: Sequence[VerdictSet], scored: Sequence[PromptScores]) -> dict[str, Any]:
+    """Number of clusters and design effect; empty where the prompts have no groups."""
+    groups = {prompt: group for one in sets for prompt, group in one.groups.items()}
+    counted = [one.counted() for one in scored]
+    (table,) = _tables(counted)
+    if not groups or np.isnan(table).all(axis=1).any():
+        return {}
+    known = np.flatnonzero(~np.isnan(table).all(axis=0))
+    prompts = [str(prompt) for prompt in _index(counted)[known]]
+    found = clusters(mean_estimates(table[:, known]), prompts, groups)
+    return dict(zip(("n_clusters", "design_effect"), found, strict=True)) if found else {}
+
+
 def _fitted_interval(fitted: Estimates, n: int) -> tuple[float, float]:
     """In percent. Where nothing but wins, or losses, was there to fit, Wilson's interval over the n prompts."""
     is_edge = not fitted.moves.any() and fitted.value in (0, 1)
@@ -220,13 +241,17 @@ def _tables(*sides: Sequence[pd.Series]) -> list[Scores]:
 
     By hand, because pandas takes most of a table's time to join what nearly always has the same prompts.
     """
-    every = [one for side in sides for one in side]
+    prompts = _index([one for side in sides for one in side])
+    placed = [[one if one.index.equals(prompts) else one.reindex(prompts) for one in side] for side in sides]
+    return [np.stack([one.to_numpy(dtype=np.float64) for one in side]) for side in placed]
+
+
+def _index(every: Sequence[pd.Series]) -> pd.Index:
+    """The prompts of all, in order."""
     prompts = every[0].index
     for one in every[1:]:
         prompts = prompts if one.index.equals(prompts) else prompts.union(one.index)
-    prompts = prompts if prompts.is_monotonic_increasing else prompts.sort_values()
-    placed = [[one if one.index.equals(prompts) else one.reindex(prompts) for one in side] for side in sides]
-    return [np.stack([one.to_numpy(dtype=np.float64) for one in side]) for side in placed]
+    return prompts if prompts.is_monotonic_increasing else prompts.sort_values()
 
 
 def _prompts(every: Sequence[pd.Series]) -> int:

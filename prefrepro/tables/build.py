@@ -43,7 +43,8 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
     def verdicts(verdict_id: str) -> VerdictSet:
         folder = results / "verdicts" / verdict_id
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), manifest["metrics"])
+        groups = dict(manifest.get("groups", ()))
+        return VerdictSet(read_csv(folder / "verdicts.csv", "verdicts"), manifest["metrics"], groups)
 
     planned = [cell | {"commit": commit(cell["run_ids"])} for cell in spec["cells"]]
     cells = build_cells(planned, verdicts)

@@ -69,7 +69,7 @@ def _put_aside(paths: Iterable[Path], waiting: IO[bytes]) -> tuple[dict[str, tup
             start = waiting.tell()
             waiting.writelines(line.encode() for line in csv_lines(rows, "verdicts"))
             places[set_id] = start, waiting.tell()
-            judging.append(_judging(rows))
+            judging.append(_judging(rows, path.with_name("manifest.json")))
     return places, judging
 
 
@@ -86,8 +86,13 @@ def _joined(parts: list[pd.DataFrame], name: str) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
-def _judging(frame: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame([{"verdict_set_id": frame["verdict_set_id"].iloc[0], **judging_quality(frame)}], dtype=object)
+def _judging(frame: pd.DataFrame, manifest: Path) -> pd.DataFrame:
+    try:
+        repeats = json.loads(manifest.read_text(encoding="utf-8")).get("repeats", ()) if manifest.is_file() else ()
+    except (ValueError, OSError) as error:
+        raise UserError(f"{manifest} is no readable JSON ({error}); delete its folder and judge again") from error
+    quality = {"verdict_set_id": frame["verdict_set_id"].iloc[0], **judging_quality(frame, repeats)}
+    return pd.DataFrame([quality], dtype=object)
 
 
 def _run(path: Path) -> pd.DataFrame:

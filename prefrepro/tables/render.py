@@ -21,7 +21,7 @@ from prefrepro.stats.paired import ONE_SEED, holm
 from prefrepro.tables.escape import csv_text
 from prefrepro.tables.shown import PROMPT, Shown
 from prefrepro.tables.template import fill_template
-from prefrepro.tables.view import MARK, TRAININGS_DIFFER, View, number, view
+from prefrepro.tables.view import MARK, TRAININGS_DIFFER, View, clustered, number, view
 
 TEMPLATES, FORMATS = Path(__file__).parent / "templates", ("md", "tex", "html")
 CSV_PARTS = {
@@ -210,6 +210,7 @@ def _legend(cells: pd.DataFrame, meta: TableMeta) -> str:
     if {"consistent", "differs"} & set(cells["status"]):
         mark += " consistent, differs: the 95 % interval of ours less the printed number does, does not hold 0."
     measures = ", ".join(dict.fromkeys(MEASURES[metric] for metric in cells["metric"]))
+    mark += clustered(cells.to_dict("records"), meta.column_labels)
     return f"{measures} [95 % interval]; printed: the number in the paper.{mark}"
 
 

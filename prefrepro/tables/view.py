@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from prefrepro.stats.clusters import NOTABLE
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.stats.paired import ONE_SEED, spread_limit
 
@@ -61,6 +62,23 @@ def view(cell: Mapping[str, Any]) -> View:
         printed,
         counts,
         _difference(cell, differs and is_one),
+    )
+
+
+def clustered(cells: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> str:
+    """A sentence for the legend, where prompts of one topic or source are so alike that their design effect counts."""
+    said = []
+    for column, label in labels.items():
+        known = [cell for cell in cells if cell["column"] == column and number(cell["design_effect"]) is not None]
+        effects = sorted(effect for cell in known if (effect := float(cell["design_effect"])) > NOTABLE)
+        if effects:
+            ends = dict.fromkeys(f"{end:.1f}" for end in (effects[0], effects[-1]))
+            said.append(f"{label} {' to '.join(ends)} ({int(known[0]['n_clusters'])} clusters, {len(effects)} rows)")
+    if not said:
+        return ""
+    return (
+        f" Design effect of clustering prompts by topic or source: {'; '.join(said)}. The intervals are over prompts: "
+        "they hold for other prompts of the same topics. For other topics they would be √(design effect) times as wide."
     )
 
 

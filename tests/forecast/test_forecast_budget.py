@@ -38,6 +38,18 @@ def test_what_fits_passes_and_a_cent_less_does_not() -> None:
     assert "Next: raise budget_usd, ask for fewer tables, or take another judge" in said
 
 
+def test_requests_that_are_asked_again_count() -> None:
+    """A tenth three more times: 1.3 times the calls and the price."""
+    again = {**PAPER, "repeat": {"share": 0.1, "times": 3}}
+    check_budget(of("table1", **again, budget_usd=1.3 * TABLE1_USD))
+    with pytest.raises(UserError, match=r"would cost 1\.13 USD \(1,664 calls to openai\)"):
+        check_budget(of("table1", **again, budget_usd=1.3 * TABLE1_USD - 0.01))
+    plain, repeated = (make_plan(given) for given in (PAPER, again))
+    assert repeated.config.arguments() == ["scale=paper", "judge=openai", "repeat={'share': 0.1, 'times': 3}"]
+    assert one(plain, "verdict", "dpo").id != one(repeated, "verdict", "dpo").id
+    assert one(plain, "sample", "dpo").id == one(repeated, "sample", "dpo").id
+
+
 def test_without_a_budget_or_with_a_free_judge_nothing_is_refused() -> None:
     check_budget(of("swepo_table1", **PAPER))
     check_budget(of("table1", "table4", budget_usd=0))

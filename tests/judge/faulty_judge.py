@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import random
 import select
 import socket
 import struct
@@ -49,6 +50,7 @@ class FaultyJudge(Judge):
         super().__init__(scorer, FaultyHandler)
         self.faults = Faults(arguments.fault_rate, arguments.fault_seed, arguments.fault_kinds.split(","))
         self.limits = Limits(arguments.no_logprobs, arguments.no_tools, arguments.completion_tokens_only)
+        self.flip_rate, self.dice = arguments.flip_rate, random.Random(arguments.fault_seed)
         self.shutdown_date: str | None = arguments.shutdown_date
         self.delay_s, self.is_gullible = arguments.delay_s, arguments.gullible
         self.stats = Counter(requests=0, answered=0, faults=0, refused=0)
@@ -60,6 +62,13 @@ class FaultyJudge(Judge):
         return super().card(name) | ends
 
     def choose(self, request: dict[str, Any], text: str) -> dict[str, Any]:
+        if self.dice.random() < self.flip_rate:  # one request at a time is answered (Handler.respond)
+            fair = self.scorer
+            self.scorer = (lambda history, response: -fair(history, response)) if fair else None
+            try:
+                return super().choose(request, text)
+            finally:
+                self.scorer = fair
         ordered = obeyed(request["messages"]) if self.is_gullible else None
         return super().choose(request, text) if ordered is None else ordered
 
@@ -135,6 +144,7 @@ def main() -> None:
     parser.add_argument("--fault-rate", type=float, default=0.0, help="share of failing requests")
     parser.add_argument("--fault-seed", type=int, default=0)
     parser.add_argument("--fault-kinds", default=",".join(DEFAULT_KINDS), help="of " + ",".join(KINDS))
+    parser.add_argument("--flip-rate", type=float, default=0.0, help="share of verdicts that are the opposite")
     parser.add_argument("--delay-s", type=float, default=0.0, help="seconds that every answer takes")
     parser.add_argument("--no-logprobs", action="store_true")
     parser.add_argument("--no-tools", action="store_true")

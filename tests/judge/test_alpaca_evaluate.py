@@ -230,3 +230,12 @@ def test_package_and_logging_are_left_as_they_were(open_client: Open, capsys: py
     assert after == before
     assert (root.level, root.handlers) == (level, handlers)
     assert capsys.readouterr() == ("", ""), "no bars and no log where nobody watches"
+
+
+def test_the_reference_against_itself_is_50_and_costs_nothing(open_client: Callable[..., JudgeClient]) -> None:
+    """Nothing is asked: every pair is one text twice."""
+    rows = [row | {"response": row["references"]["gpt4_turbo"]} for row in make_rows(6)]
+    client = open_client()
+    frame, metrics = judge(client, rows, annotator="fn", length_controlled=True, difficulty="none", replicates=5)
+    assert (set(frame["verdict"]), client.asked) == ({"tie"}, 0)
+    assert (metrics["lc_wr"]["value"], metrics["lc_wr"]["replicates"]) == (50.0, [50.0] * 5)

@@ -116,6 +116,24 @@ def test_where_all_lengths_differ_alike_there_is_no_telling() -> None:
     assert "length" in found.reason
 
 
+@pytest.mark.parametrize("tie", [1.5, 0.0])
+def test_the_reference_against_itself_has_50_by_definition(tie: float) -> None:
+    """All pairs are ties (0 in old files) of one length: no effect of length to tell, and none needed."""
+    lengths = [5, 60, 700]
+    found = length_controlled([tie] * 3, lengths, lengths, range(3), None, replicates=7)
+    assert found == (50.0, [50.0] * 7, "")
+
+
+@pytest.mark.parametrize(
+    ("preferences", "candidate"),
+    [([1.5, 1.5, 2.0], [5, 6, 7]), ([1.5, 1.5, np.nan], [5, 6, 7]), ([1.5, 1.5, 1.5], [6, 7, 8])],
+)
+def test_what_is_not_the_reference_has_no_50(preferences: list[float], candidate: list[int]) -> None:
+    """A win at equal lengths, a verdict that is missing, ties of answers that are all one character longer."""
+    found = length_controlled(preferences, [5, 6, 7], candidate, range(3), None, replicates=7)
+    assert (found.value, found.replicates) == (None, [])
+
+
 def test_the_acceptance_folder_names_a_tolerance_for_each_model() -> None:
     if not ACCEPTANCE.is_dir():
         pytest.skip(f"{ACCEPTANCE} is absent: set PREFREPRO_SHARED")

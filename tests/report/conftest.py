@@ -111,7 +111,14 @@ def _make(node: Node, folder: Path) -> None:
             "verdicts": words,
             "metrics": {},
             "note": HOSTILE[0],
+            "groups": [[prompt_id(number), f"topic {number // 6} {HOSTILE[0]}"] for number in range(PROMPTS)],
         }
+        if node.spec["evaluation"] == "pairwise":
+            words = (["win"] * 4, ["win", "loss", "win", "win"], ["loss"] * 4)
+            scores = [[float(word == "win") for word in own] for own in words]
+            manifest["repeats"] = [
+                {"verdict": own, "score": score, "weight": [1.0] * 4} for own, score in zip(words, scores, strict=True)
+            ]
     elif node.kind == "data":
         manifest["sha256"] = {"train": "d" * 64}
     write_json(folder / node.done, manifest)

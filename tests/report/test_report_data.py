@@ -125,9 +125,26 @@ def test_position_bias_is_that_of_judging_csv_and_leaves_ratings_out(content: di
     assert shown and not any("mt-bench" in name for name in shown)
     for name, one in shown.items():
         frame = read_csv(finished / "verdicts" / name / "verdicts.csv", "verdicts")
-        assert judging_quality(frame).items() <= one.items()
+        repeats = json.loads((finished / "verdicts" / name / "manifest.json").read_text()).get("repeats", ())
+        assert judging_quality(frame, repeats).items() <= one.items()
+    again = [one for one in shown.values() if one["n_repeated"]]
+    assert again and {(one["n_repeated"], one["n_repeats"], round(one["flip_pct"], 1)) for one in again} == {
+        (3, 9, 16.7)
+    }
+    collected = read_csv(finished / "judging.csv", "judging").set_index("verdict_set_id")
+    assert all(collected.loc[one["id"], "judge_variance"] == one["judge_variance"] for one in again)
     (judge,) = content["judges"]
     assert judge["cost_usd"] == pytest.approx(0.25 * judge["sets"])
+
+
+def test_a_table_says_how_much_topics_count(content: dict[str, Any], finished: Path) -> None:
+    """Topics of six prompts in a row, where long answers win: nearly all of the variance is between topics."""
+    table = next(one for one in content["tables"] if one["id"] == "rpo/table1")
+    (note,) = (note for note in table["notes"] if "Design effect" in note)
+    effects = [cell["design_effect"] for cell in table["cells"] if cell["design_effect"]]
+    assert {cell["n_clusters"] for cell in table["cells"] if cell["design_effect"]} == {4}
+    assert f"{min(effects):.1f} to {max(effects):.1f} (4 clusters" in note and min(effects) > 1.5
+    assert note.split(":")[0] in (finished / "tables" / "rpo_table1.md").read_text(encoding="utf-8")
 
 
 def test_curves_have_the_metrics_that_were_logged(content: dict[str, Any]) -> None:

@@ -11,13 +11,13 @@ import pytest
 import torch
 from train_helpers import inputs_for, learner_of, make_policy, settings, weights
 
-from prefrepro.method_tools.new import SHAPES, starting_text
+from prefrepro.method_tools.new import STARTS, starting_text
 from prefrepro.model.training import Training
 from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import train
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", STARTS)
 def test_a_new_method_trains(shape: str, tmp_path: Path, store: CheckpointStore) -> None:
     path = tmp_path / f"new_{shape}.py"
     path.write_text(starting_text(path.stem, shape), encoding="utf-8")

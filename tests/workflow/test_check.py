@@ -13,7 +13,7 @@ from test_readme import block
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.method_tools.check import RULES, Report, check_method
-from prefrepro.method_tools.new import SHAPES, starting_text
+from prefrepro.method_tools.new import STARTS, starting_text
 from prefrepro.specs.method import method_names
 
 PAIRED_LOSSES = "losses = -F.logsigmoid(hp.beta * (chosen - rejected))"
@@ -145,12 +145,12 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_new_methods_pass_the_check(checkout: Checkout) -> None:
-    for shape in SHAPES:
+    for shape in STARTS:
         done = checkout.prefrepro("new-method", f"my_{shape}", "--shape", shape)
         assert done.returncode == 0, done.stderr
         for hint in (f"wrote methods/my_{shape}.py", f"prefrepro check methods/my_{shape}.py", f"method: my_{shape}"):
             assert hint in done.stdout
-    files = [f"methods/my_{shape}.py" for shape in SHAPES]
+    files = [f"methods/my_{shape}.py" for shape in STARTS]
     done = checkout.prefrepro("check", *files)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [

@@ -172,10 +172,11 @@ def label_of(spec: dict[str, Any]) -> str:
     return f"{spec['evaluation']}_{more}" if more else spec["evaluation"]
 
 
-def calls_of(spec: dict[str, Any], answers: int) -> int:
-    """Calls of a verdict node's spec on `answers` sample rows."""
+def calls_of(spec: dict[str, Any], answers: int) -> float:
+    """Calls of a verdict node's spec on `answers` sample rows; of a judge's `repeat`, as many as are expected."""
     each = ORDERS[spec["protocol"]] if spec["evaluation"] == "pairwise" else CALLS[spec["evaluation"]]
-    return each * answers
+    repeat = spec.get("judge", {}).get("repeat") or {"share": 0, "times": 0}
+    return each * answers * (1 + repeat["share"] * repeat["times"])
 
 
 def price_of(judge: dict[str, Any]) -> tuple[float, float] | None:

@@ -76,11 +76,11 @@ def _bin(frames: list[pd.DataFrame], low: int, high: int, metric: str) -> dict[s
 
 
 def position_bias(folder: Folder, nodes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Share of the decided verdicts that went to the answer shown first, per verdict set; ratings have none."""
+    """Rows of judging.csv of the verdict sets with decided verdicts, which ratings are not, or with repeated ones."""
     found = []
     for set_id, frame in folder.verdicts.items():
-        quality = judging_quality(frame)
-        if quality["first_shown_pct"] is not None:
+        quality = judging_quality(frame, folder.manifests[set_id].get("repeats", ()))
+        if quality["first_shown_pct"] is not None or quality["n_repeated"]:
             judge = str(frame["judge_asked"].iloc[0])
             found.append({"id": set_id, "method": nodes[set_id]["method"], "judge": judge, **quality})
     return sorted(found, key=lambda one: (one["judge"], one["id"]))

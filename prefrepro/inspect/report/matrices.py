@@ -11,11 +11,11 @@ from prefrepro.inspect.results import seeds_of
 from prefrepro.plan.nodes import Node
 from prefrepro.stats.paired import holm
 from prefrepro.tables.render import MEASURES, table_meta
-from prefrepro.tables.view import number, view
+from prefrepro.tables.view import clustered, number, view
 
 NUMBERS = (
     "value", "ci_low", "ci_high", "reported", "delta", "delta_low", "delta_high", "p_vs_baseline", "diff", "diff_low",
-    "diff_high", "margin", "n", "n_tie", "n_invalid", "n_seeds",
+    "diff_high", "margin", "n", "n_tie", "n_invalid", "n_seeds", "n_clusters", "design_effect",
 )  # fmt: skip
 TEXTS = (
     "row", "column", "metric", "status", "reason", "ci_method", "diff_method", "equivalence", "baseline", "judge",
@@ -69,7 +69,7 @@ def _table(folder: Folder, place: tuple[str, str], given: list[dict[str, Any]], 
         "protocol": meta.protocol,
         "judges": list(dict.fromkeys(meta.judges.values())),
         "judge_is_substitute": meta.judge_is_substitute,
-        "notes": meta.notes,
+        "notes": [*meta.notes, *filter(None, [clustered(rows, meta.column_labels).strip()])],
         "rows": [{"key": key, "label": label} for key, label in meta.row_labels.items()],
         "columns": [
             {"key": key, "label": label, "measure": measures[key]} for key, label in meta.full_column_labels().items()

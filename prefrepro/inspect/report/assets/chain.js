@@ -46,6 +46,7 @@ function step(id) {
 function openCell(table, cell, row, column) {
   const own = [
     ["ours", `${cell.text.value} ${cell.text.interval}`.trim()], ["interval", cell.ci_method], ["counts", cell.text.counts],
+    ["design effect", cell.design_effect === null ? null : `${fixed(cell.design_effect)}, prompts of ${cell.n_clusters} topics or sources`],
     ["printed", cell.text.printed || "nothing"], ["status", `${signOf(cell)} ${cell.reason || STATUS[cell.status].says}`],
     ["ours − printed", cell.delta === null ? null : `${fixed(cell.delta)} [${fixed(cell.delta_low)}, ${fixed(cell.delta_high)}]`],
     ["ours − " + cell.baseline, cell.text.difference || null],

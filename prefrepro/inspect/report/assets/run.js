@@ -1,10 +1,12 @@
 // Judging, the run itself (graph of its nodes, time line, costs), readings, and the pages that other commands wrote.
 
 function judgingPage() {
-  const rows = DATA.position.map((one) => ({
+  const shown = DATA.position.filter((one) => one.first_shown_pct !== null), again = DATA.position.filter((one) => one.n_repeated);
+  const rows = shown.map((one) => ({
     label: one.id, method: one.method, value: one.first_shown_pct, low: one.first_shown_ci_low, high: one.first_shown_ci_high,
     text: `${fixed(one.first_shown_pct, 1)} [${fixed(one.first_shown_ci_low, 1)}, ${fixed(one.first_shown_ci_high, 1)}]` }));
-  const judges = [...new Set(DATA.position.map((one) => one.judge))];
+  const judges = [...new Set(shown.map((one) => one.judge))];
+  const ends = (one, name) => (one[`${name}_pct`] === null ? "" : `${fixed(one[`${name}_pct`], 1)} [${fixed(one[`${name}_ci_low`], 1)}, ${fixed(one[`${name}_ci_high`], 1)}]`);
   return [
     h("h1", {}, "Judges and position bias"),
     h("h2", {}, "Judges used"),
@@ -17,10 +19,17 @@ function judgingPage() {
       + "win rate with both places weighing alike. Ratings have no position."),
     rows.length ? null : h("p", {}, "No pairwise verdicts."),
     judges.map((judge) => forest({ title: judge, x: "first shown wins, percent", reference: 50, width: chartWidth(),
-      rows: rows.filter((_, i) => DATA.position[i].judge === judge) })),
+      rows: rows.filter((_, i) => shown[i].judge === judge) })),
     rows.length ? h("details", {}, h("summary", {}, "All numbers"), plainTable(
       ["verdict set", "verdicts", "first shown %", "expected %", "balanced win %", "ties %", "invalid %", "orders disagree %"],
-      DATA.position.map((one) => [one.id, one.n_verdicts, fixed(one.first_shown_pct), fixed(one.first_shown_null_pct), fixed(one.balanced_win_pct), fixed(one.tie_pct), fixed(one.invalid_pct), fixed(one.orders_disagree_pct)]))) : null,
+      shown.map((one) => [one.id, one.n_verdicts, fixed(one.first_shown_pct), fixed(one.first_shown_null_pct), fixed(one.balanced_win_pct), fixed(one.tie_pct), fixed(one.invalid_pct), fixed(one.orders_disagree_pct)]))) : null,
+    h("h2", {}, "The judge against itself"),
+    h("p", { class: "soft" }, "The same request asked again. Flips: share of pairs of replies to one request that name another verdict or "
+      + "rating. Judge's share: the part of the variance of the mean score that its changes of mind make; the intervals of all tables "
+      + "hold it already. 95 % intervals over requests. A reported verdict is always the first reply."),
+    again.length ? plainTable(["verdict set", "requests asked again", "times in all", "flips %", "variance of a score", "judge's share %"],
+      again.map((one) => [one.id, one.n_repeated, one.n_repeats, ends(one, "flip"), fixed(one.judge_variance, 4), ends(one, "judge_share")]))
+      : h("p", {}, "No request was asked again; --config repeat='{share: 0.1, times: 3}' does so."),
   ];
 }
 

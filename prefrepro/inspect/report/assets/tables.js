@@ -87,10 +87,10 @@ function tablePage(id) {
     byLength(table),
     h("h2", {}, "All numbers"),
     plainTable(
-      ["row", "column", "ours", "low", "high", "interval", "printed", "ours − printed", "ours − baseline", "low", "high", "test", "within ± margin", "n", "ties", "invalid", "seeds", "p", "p (Holm)", "status"],
+      ["row", "column", "ours", "low", "high", "interval", "printed", "ours − printed", "ours − baseline", "low", "high", "test", "within ± margin", "n", "ties", "invalid", "seeds", "design effect", "p", "p (Holm)", "status"],
       table.cells.map((cell) => [label(cell.row), column(cell), fixed(cell.value), fixed(cell.ci_low), fixed(cell.ci_high),
         cell.ci_method || "", fixed(cell.reported), fixed(cell.delta), fixed(cell.diff), fixed(cell.diff_low), fixed(cell.diff_high),
-        cell.diff_method || "", cell.equivalence || "", cell.n, cell.n_tie, cell.n_invalid, cell.n_seeds,
+        cell.diff_method || "", cell.equivalence || "", cell.n, cell.n_tie, cell.n_invalid, cell.n_seeds, fixed(cell.design_effect),
         small(cell.p_vs_baseline), small(cell.p_holm), `${signOf(cell)} ${cell.reason || cell.status}`])),
   ];
 }
