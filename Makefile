@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-real real demo table1 test test-slurm faults fuzz lint docs readme lock clean licences audit-deps bench bench-train bench-dag bench-judge bench-gpu bench-load bench-page
+.PHONY: help setup setup-real real demo table1 test test-slurm faults fuzz lint docs readme lock clean licences audit-deps bench bench-train bench-dag bench-judge bench-gpu bench-first-gpu bench-load bench-page
 
 PYTHON ?= python3
 VENV := .venv
@@ -126,6 +126,9 @@ bench-judge: setup ## requests per second
 
 bench-gpu: setup ## training steps of 1B and 7B shapes
 	$(BIN)/python -m bench.gpu $(ARGS)
+
+bench-first-gpu: setup ## the first hour with a card, line by line -> bench/results/first_gpu.md
+	$(BIN)/python -m bench.first_gpu $(ARGS)
 
 bench-page: setup ## figures into docs/performance.md
 	$(BIN)/python -m bench.page

@@ -2,7 +2,8 @@
 
 Random weights of a real model's shape, pairs of HH-like lengths, RPO-Paired with one contrast matrix a step. The rate
 is that of a large bfloat16 product measured on the same device; what counts are the operations that unique tokens need,
-whatever a candidate computes beside them. Without a CUDA device nothing is measured, and the command says so.
+whatever a candidate computes beside them. Without a CUDA device nothing is measured, and the command says so;
+`--device cpu --shape tiny` runs the same code where there is none.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,10 +25,11 @@ import torch
 from bench.clock import peak_rss_mb
 from bench.matmul import matmul_rate, settle
 from bench.ours import plain_loop
+from bench.peers import train_dpo
 from bench.shapes import CAP, SHAPES, Lengths, Shape, draw_lengths, padded_tokens, step_flops
-from bench.stamp import RESULTS, STAMP, cpu, stamp, write_rows
-from bench.workload import BOS, EOS, PAD, WORDS
-from prefrepro.errors import exit_on_user_error
+from bench.stamp import RESULTS, STAMP, cpu, read_rows, stamp, write_rows
+from bench.workload import BOS, EOS, PAD, WORDS, word_tokenizer
+from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.model.batches import Inputs, step_rows
 from prefrepro.model.examples import Pairs, Tokens
 from prefrepro.model.learner import Learner, Objective
@@ -37,8 +39,8 @@ from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.loop import train
 
 LIVE = "padded_live"
-Candidate = Literal["padded_live", "padded", "packed", "shared"]
-"""The plain loop with a live reference, or a layout of our trainer's"""
+Candidate = Literal["padded_live", "padded", "packed", "shared", "trl"]
+"""The plain loop with a live reference, a layout of our trainer's, or TRL's DPO with its reference computed before"""
 CANDIDATES: tuple[Candidate, ...] = get_args(Candidate)
 COLUMNS = (
     "shape", "candidate", "checkpointing", "pairs_per_step", "step_s", "pairs_per_s", "unique_tokens_per_s",
@@ -110,9 +112,14 @@ def step_times(
         settle(device)
         ended.append(time.perf_counter())
 
-    model = make_model(shape, device, dtype, is_checkpointing)
+    model = make_model(shape, device, dtype, is_checkpointing and candidate != "trl")
     steps = len(rows) // batch
-    if candidate == "padded_live":
+    if candidate == "trl":
+        pairs = [(a.prompt_ids, a.response_ids, b.response_ids) for a, b in _sides(inputs)]
+        settings = {"learning_rate": LR, "precompute_ref_log_probs": True, "use_cpu": device.type == "cpu"}
+        settings |= {"gradient_checkpointing": is_checkpointing}
+        train_dpo(model, word_tokenizer(shape.vocab_size), pairs, batch, tick, settings)
+    elif candidate == "padded_live":
         reference = make_model(shape, device, dtype, False).eval()
         order = step_rows(inputs.prompt_ids, method.NEEDS, batch, SEED)
         plain_loop(model, reference, method, hp, inputs, [order(step) for step in range(steps)], LR, tick)
@@ -123,6 +130,10 @@ def step_times(
             objective = Objective(method.loss, hp, method.NEEDS)
             train(Learner(policy, objective, inputs, _training(batch, steps), SEED), store, on_log=tick)
     return [after - before for before, after in zip(ended[WARM_UP - 1 :], ended[WARM_UP:], strict=False)]
+
+
+def _sides(inputs: Inputs) -> Iterator[tuple[Tokens, Tokens]]:
+    return zip(inputs.pairs.chosen, inputs.pairs.rejected, strict=True)
 
 
 def _training(batch: int, steps: int) -> Training:
@@ -150,96 +161,111 @@ def _training(batch: int, steps: int) -> Training:
 
 def measure(
     name: str,
-    candidates: Sequence[Candidate],
+    candidate: Candidate,
     batch: int,
     steps: int,
     device: torch.device,
     rate: float,
     is_checkpointing: bool,
-    say: Callable[[str], None],
-) -> list[dict[str, Any]]:
-    """One row per candidate that fits the device's memory; `say` hears of the others."""
+) -> dict[str, Any]:
+    """The row of one candidate. Raises OutOfMemoryError or UserError where it does not fit or is not installed."""
     shape = SHAPES[name]
-    lengths = (6.0, 4.0) if name == "tiny" else None
     drawn = (WARM_UP + steps) * batch
-    rows = draw_lengths(drawn, lengths, cap=32) if lengths else draw_lengths(drawn)
+    rows = draw_lengths(drawn, (6.0, 4.0), cap=32) if name == "tiny" else draw_lengths(drawn)
     unique = sum(row.unique for row in rows) / len(rows)
-    computed = {LIVE: padded_tokens(rows, batch), "padded": padded_tokens(rows, batch)} | {
+    padded = padded_tokens(rows, batch)
+    computed = {LIVE: padded, "padded": padded, "trl": padded} | {
         "packed": sum(row.separate for row in rows),
         "shared": sum(row.unique for row in rows),
     }
-    found: list[dict[str, Any]] = []
-    for candidate in candidates:
-        _free(device)
-        try:
-            seconds = statistics.median(step_times(candidate, shape, rows, batch, device, is_checkpointing))
-        except torch.OutOfMemoryError as error:
-            say(f"{name}, {candidate}: does not fit ({str(error).splitlines()[0]})")
-            continue
-        row = {
-            "shape": name,
-            "candidate": candidate,
-            "checkpointing": is_checkpointing,
-            "pairs_per_step": batch,
-            "step_s": seconds,
-            "pairs_per_s": batch / seconds,
-            "unique_tokens_per_s": unique * batch / seconds,
-            "computed_tokens_per_unique": computed[candidate] / (unique * len(rows)),
-            "flops_share": step_flops(shape, rows) / len(rows) * batch / seconds / rate,
-            "matmul_tflops": rate / 1e12,
-            "peak_memory_gib": _peak_gib(device),
-            "steps": steps,
-        }
-        found.append(row)
-        say(f"{name}, {candidate}: {seconds:.3f} s a step, {row['flops_share']:.1%} of the rate on unique tokens")
-    live = next((row["step_s"] for row in found if row["candidate"] == LIVE), None)
-    return [row | ({"ratio_to_padded_live": live / row["step_s"]} if live else {}) for row in found]
+    free(device)
+    seconds = statistics.median(step_times(candidate, shape, rows, batch, device, is_checkpointing))
+    return {
+        "shape": name,
+        "candidate": candidate,
+        "checkpointing": is_checkpointing,
+        "pairs_per_step": batch,
+        "step_s": seconds,
+        "pairs_per_s": batch / seconds,
+        "unique_tokens_per_s": unique * batch / seconds,
+        "computed_tokens_per_unique": computed[candidate] / (unique * len(rows)),
+        "flops_share": step_flops(shape, rows) / len(rows) * batch / seconds / rate,
+        "matmul_tflops": rate / 1e12,
+        "peak_memory_gib": peak_gib(device),
+        "steps": steps,
+    }
 
 
-def _free(device: torch.device) -> None:
+def record(out: Path, row: dict[str, Any]) -> None:
+    """Put a row into the CSV in the place of the one of the same shape, candidate and settings; others stay."""
+
+    def place(one: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(str(one[name]) for name in ("shape", "candidate", "checkpointing", "pairs_per_step"))
+
+    rows = [one for one in read_rows(out) if place(one) != place(row)] + [row]
+    live = {place(one | {"candidate": ""}): float(one["step_s"]) for one in rows if one["candidate"] == LIVE}
+    ratios = [live.get(place(one | {"candidate": ""}), 0) / float(one["step_s"]) or "" for one in rows]
+    write_rows(out, COLUMNS, [one | {"ratio_to_padded_live": ratio} for one, ratio in zip(rows, ratios, strict=True)])
+
+
+def rate_of(device: torch.device) -> float:
+    """FLOP/s of a large product in the dtype that candidates compute in."""
+    is_gpu = device.type == "cuda"
+    return matmul_rate(device, 8192 if is_gpu else 256, torch.bfloat16 if is_gpu else torch.float32)
+
+
+def machine_of(device: torch.device) -> str:
+    """The card's name, or the processor's."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu()
+
+
+def free(device: torch.device) -> None:
+    """Give back what earlier measurements held, and count the peak from here."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _peak_gib(device: torch.device) -> float:
-    """Of this process where the device is the CPU."""
+def peak_gib(device: torch.device) -> float:
+    """Most memory that was held; that of this process where the device is the CPU."""
     return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else peak_rss_mb() / 1024
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description="Training steps of large shapes on a GPU.")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu: does it run? With --shape tiny")
     parser.add_argument("--shape", nargs="+", choices=SHAPES, default=["1b", "7b"])
     parser.add_argument("--only", nargs="+", choices=CANDIDATES, default=CANDIDATES)
     parser.add_argument("--batch", type=int, default=16, help="pairs of a step, all in one contrast matrix")
     parser.add_argument("--steps", type=int, default=8, help="timed ones")
     parser.add_argument("--checkpointing", action="store_true", help="make activations twice instead of keeping them")
-    parser.add_argument("--tiny", action="store_true", help="a model of no size, also without a GPU: does it run?")
-    parser.add_argument("--out", type=Path, default=RESULTS / "gpu.csv")
+    parser.add_argument("--out", type=Path, help="default: bench/results/gpu.csv; of the CPU a file that is no result")
     arguments = parser.parse_args()
-    if not torch.cuda.is_available() and not arguments.tiny:
-        print("skipped: there is no CUDA device. python -m bench.gpu --tiny --out FILE runs the same code on the CPU")
+    is_gpu = arguments.device == "cuda"
+    if is_gpu and not torch.cuda.is_available():
+        print("skipped: there is no CUDA device. --device cpu --shape tiny runs the same code on the CPU")
         return
-    torch.set_num_threads(1)  # the CPU only hands out work
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    is_large = device.type == "cuda"
-    rate = matmul_rate(device, 8192 if is_large else 256, torch.bfloat16 if is_large else torch.float32)
-    names = ["tiny"] if arguments.tiny else arguments.shape
-    rows: list[dict[str, Any]] = []
-    for name in names:
-        rows += measure(
-            name, arguments.only, arguments.batch, arguments.steps, device, rate, arguments.checkpointing, _say
+    if not is_gpu and arguments.shape != ["tiny"]:
+        raise UserError(
+            f"--shape {' '.join(arguments.shape)} takes hours on a CPU; give --shape tiny, or --device cuda"
         )
-    machine = torch.cuda.get_device_name(device) if is_large else cpu()
-    stamped = stamp("torch", "transformers", machine=machine)
-    write_rows(arguments.out, COLUMNS, [row | stamped for row in rows])
-    print(f"{arguments.out} is written")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+    torch.set_num_threads(1)  # the CPU only hands out work
+    device = torch.device(arguments.device)
+    out = arguments.out or (RESULTS / "gpu.csv" if is_gpu else Path(tempfile.gettempdir()) / "prefrepro-gpu-cpu.csv")
+    rate, stamped = rate_of(device), stamp("torch", "transformers", machine=machine_of(device))
+    for name in arguments.shape:
+        for candidate in arguments.only:
+            try:
+                row = measure(name, candidate, arguments.batch, arguments.steps, device, rate, arguments.checkpointing)
+            except (torch.OutOfMemoryError, UserError) as error:
+                print(f"skipped: {name}, {candidate}: {str(error).splitlines()[0]}", flush=True)
+                continue
+            record(out, row | stamped)
+            share = f"{row['flops_share']:.1%} of the rate on unique tokens"
+            print(f"{name}, {candidate}: {row['step_s']:.3f} s a step, {share}", flush=True)
+    print(f"{out} is written")
 
 
 if __name__ == "__main__":

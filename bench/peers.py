@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +61,40 @@ def _dpo(
 
     Of groups a step holds as many pairs as ours holds groups, and the pairs of one group follow each other.
     """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    rows = workload.rows()
+    order = [rows[number] for step in workload.step_rows() for number in step.chosen]
+    pairs = [(row.prompt, row.responses[a], row.responses[b]) for row in order for a, b in comparisons(row)]
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    settings = {"learning_rate": LR, "use_cpu": True, **options}
+    train_dpo(
+        model, AutoTokenizer.from_pretrained(folder), pairs[: workload.steps * BATCH], BATCH, clock.tick, settings
+    )
+    return BATCH * len(order) / len(pairs)
+
+
+def train_dpo(
+    model: Any,
+    tokenizer: Any,
+    pairs: Sequence[tuple[list[int], list[int], list[int]]],
+    batch: int,
+    tick: Callable[[float], None],
+    settings: dict[str, Any],
+) -> None:
+    """TRL's trainer through token ids of (prompt, chosen, rejected) in their order, `batch` a step.
+
+    `settings`: of its DPOConfig. Raises UserError where TRL is not installed or reads other tokens.
+    """
     try:
         from datasets import Dataset
         from trl import DPOConfig, DPOTrainer  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(f"TRL cannot be imported ({error}); make bench-train installs it") from error
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import TrainerCallback
 
-    rows = workload.rows()
-    order = [rows[number] for step in workload.step_rows() for number in step.chosen]
-    pairs = [(row, pair) for row in order for pair in comparisons(row)]
-    data = Dataset.from_list(
-        [
-            {"prompt": text(row.prompt), "chosen": text(row.responses[a]), "rejected": text(row.responses[b])}
-            for row, (a, b) in pairs[: workload.steps * BATCH]
-        ]
-    )
+    names = "prompt", "chosen", "rejected"
+    data = Dataset.from_list([dict(zip(names, map(text, pair), strict=True)) for pair in pairs])
 
     class Timed(DPOTrainer):
         """Ticks at the end of a step, with the loss as it is and not as it is logged."""
@@ -87,19 +106,16 @@ def _dpo(
             self.last = float(loss)
             return loss
 
-    from transformers import TrainerCallback
-
     class Tick(TrainerCallback):
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            clock.tick(trainer.last)
+            tick(trainer.last)
 
     with tempfile.TemporaryDirectory() as out:
-        settings: dict[str, Any] = {
+        usual: dict[str, Any] = {
             "output_dir": out,
-            "per_device_train_batch_size": BATCH,
-            "precompute_ref_batch_size": BATCH,
-            "max_steps": workload.steps,
-            "learning_rate": LR,
+            "per_device_train_batch_size": batch,
+            "precompute_ref_batch_size": batch,
+            "max_steps": len(pairs) // batch,
             "lr_scheduler_type": "constant",
             "optim": "rmsprop",
             "max_grad_norm": CLIP,
@@ -109,7 +125,6 @@ def _dpo(
             "max_length": None,
             "train_sampling_strategy": "sequential",
             "dataloader_pin_memory": False,
-            "use_cpu": True,
             "logging_strategy": "no",
             "save_strategy": "no",
             "report_to": [],
@@ -117,17 +132,16 @@ def _dpo(
             "seed": SEED,
         }
         trainer = Timed(
-            model=AutoModelForCausalLM.from_pretrained(folder, dtype="float32"),
-            args=DPOConfig(**settings | options),
+            model=model,
+            args=DPOConfig(**usual | settings),
             train_dataset=data,
-            processing_class=AutoTokenizer.from_pretrained(folder),
+            processing_class=tokenizer,
             callbacks=[Tick()],
         )
-        if options.get("padding_free") and not trainer.padding_free:
+        if settings.get("padding_free") and not trainer.padding_free:
             raise UserError("this version of TRL turns padding_free off again")
-        first, (row, (a, b)) = trainer.train_dataset[0], pairs[0]
-        found = [first["prompt_ids"], first["chosen_ids"], first["rejected_ids"]]
-        if found != [row.prompt, row.responses[a], row.responses[b]]:
-            raise UserError(f"TRL reads other tokens: {found[0][:8]} …, expected {row.prompt[:8]} …")
+        first = trainer.train_dataset[0]
+        found = first["prompt_ids"], first["chosen_ids"], first["rejected_ids"]
+        if found != pairs[0]:
+            raise UserError(f"TRL reads other tokens: {found[0][:8]} …, expected {pairs[0][0][:8]} …")
         trainer.train()
-    return BATCH * len(order) / len(pairs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.shapes import Lengths, Shape
 from methods.contract import Needs
@@ -123,12 +124,11 @@ class Workload:
 
 
 def make_model(size: Size, folder: Path) -> Path:
-    """A folder with a random Llama and a tokenizer of whole words (token i is «t<i>»); made once."""
+    """A folder with a random Llama and its `word_tokenizer`; made once."""
     if (folder / "tokenizer.json").exists():
         return folder
     import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(SEED)
     # Wider than usual: with the usual 0.02 a random model says much the same of any text.
@@ -142,15 +142,23 @@ def make_model(size: Size, folder: Path) -> Path:
         eos_token_id=EOS,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
+    word_tokenizer(size.shape.vocab_size).save_pretrained(folder)
+    return folder
+
+
+def word_tokenizer(vocab_size: int) -> Any:
+    """A tokenizer of whole words (token i is «t<i>») that puts BOS before each text."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
     special = {"<pad>": PAD, "<s>": BOS, "</s>": EOS, "<unk>": UNKNOWN}
-    words = {f"t{number}": number for number in range(WORDS, size.shape.vocab_size)}
+    words = {f"t{number}": number for number in range(WORDS, vocab_size)}
     tokenizer = Tokenizer(models.WordLevel(special | words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", BOS)])  # pyright: ignore
-    PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    return folder
+    )
 
 
 def text(ids: list[int]) -> str:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.live import Live
@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
     elif arguments.run:
         sys.exit(_around(console, follower, title, arguments.run))
     else:
-        with _Screen(console, follower, title) as screen:  # until every job is done, or Ctrl-C
-            while not screen.show():
+        with _screen(console, follower, title) as show:  # until every job is done, or Ctrl-C
+            while not show():
                 time.sleep(PAUSE_S)
 
 
@@ -73,11 +73,11 @@ def _around(console: Console, follower: Follower, title: str, command: list[str]
     handlers = {signal.SIGINT: lambda *_: stops.append(1), signal.SIGTERM: lambda *_: child.terminate()}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        with _Screen(console, follower, title) as screen:
+        with _screen(console, follower, title) as show:
             while child.poll() is None:
-                screen.show()
+                show()
                 time.sleep(PAUSE_S)
-            screen.show(is_last=True)
+            show(is_last=True)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -89,28 +89,21 @@ def _around(console: Console, follower: Follower, title: str, command: list[str]
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
-class _Screen:
-    """The picture on a terminal, lines elsewhere."""
+@contextlib.contextmanager
+def _screen(console: Console, follower: Follower, title: str) -> Iterator[Callable[..., bool]]:
+    """Yield what looks and shows, a picture on a terminal, lines elsewhere, and says whether everything is done.
 
-    def __init__(self, console: Console, follower: Follower, title: str) -> None:
-        self._console, self._follower, self._title = console, follower, title
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    At the last look, what is not done and does not run has failed.
+    """
+    with Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext() as live:
 
-    def __enter__(self) -> _Screen:
-        if self._live:
-            self._live.start()
-        return self
+        def show(is_last: bool = False) -> bool:
+            glance = follower.glance(time.time(), 0.0 if is_last else GRACE_S)
+            if live:
+                live.update(picture(glance, title), refresh=True)
+            else:
+                for line in lines(glance):
+                    console.print(line, markup=False, soft_wrap=True)
+            return glance.is_over
 
-    def __exit__(self, *_: Any) -> None:
-        if self._live:
-            self._live.stop()
-
-    def show(self, is_last: bool = False) -> bool:
-        """Look and show; is everything done? The last time, what is not done and does not run has failed."""
-        glance = self._follower.glance(time.time(), 0.0 if is_last else GRACE_S)
-        if self._live:
-            self._live.update(picture(glance, self._title), refresh=True)
-        else:
-            for line in lines(glance):
-                self._console.print(line, markup=False, soft_wrap=True)
-        return glance.is_over
+        yield show

@@ -7,51 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from prefrepro.plan.kinds import TRAININGS
+from prefrepro.specs.files import read_mapping
+
 Facts = dict[str, Any]
-TRAINING = """
-row.method row.model row.dataset init=of_init.repo init_revision=of_init.revision init_commit=of_init.commit
-spec.hparams spec.training.optimizer spec.training.lr spec.training.batch_size spec.training.contrast_size
-spec.training.dtype row.steps row.pairs row.tokens row.final_loss row.reward_accuracy data_part=spec.part
-data_sha256=row.data_hash train_s row.gpu_h row.peak_mem_gb
-"""
-REFERENCE = """
-model=of_init.repo model_revision=of_init.revision model_commit=of_init.commit spec.dtype spec.max_length
-spec.max_prompt_length spec.truncation_mode truncation spec.samples prompts
-"""
-FACTS = {
-    "verdict": """
-judge=spec.judge.name judge_asked judge_served judge_note=spec.judge.note spec.evaluation spec.protocol spec.annotator
-asked_of.prompt_sha256 n verdicts replies_asked=asked replies_cached=cached replies_reasked=reasked
-asked_of.first_reply asked_of.last_reply cost_usd
-""",
-    "preference": """
-spec.part ranked_by=spec.by spec.output spec.dtype model=of_model.repo model_revision=of_model.revision
-model_commit=of_model.commit pairs prompts label_ties won_pct truncation
-""",
-    "sample": """
-engine engine_version model=of_model.repo model_revision=of_model.revision model_commit=of_model.commit n
-spec.sampling.temperature spec.sampling.top_p spec.sampling.max_new_tokens spec.sampling.generations
-spec.sampling.dtype mean_tokens finish
-""",
-    "import": "engine spec.source spec.source_sha256 columns=spec.map n",
-    **dict.fromkeys(("run", "sft", "base", "reward_model"), TRAINING),
-    **dict.fromkeys(("reference", "reference_rewards"), REFERENCE),
-    "embeddings": """
-embedder=spec.embedder.repo embedder=spec.embedder.kind embedder_package=spec.embedder.package
-embedder_revision=embedder_commit embedder_revision=spec.embedder.revision spec.text texts
-texts_cut_by_embedder dim
-""",
-    "package": """
-package=origin.package version=origin.version file=origin.file sha256=origin.sha256 copy_of=origin.repo
-tensors=origin.tensors spec.template
-""",
-    "data": """
-spec.source.kind spec.source.task spec.source.repo spec.source.revision spec.source.files_sha256 spec.source.seed
-spec.source.reading from rows counts sha256
-""",
-}
-"""Kind -> places in the manifest, in the order in which a reader wants them. The label is the place's last part, or
-what stands before «=»; of two places for a label the first that holds anything counts."""
+PLACES = Path(__file__).with_name("facts.yaml")
+ALIKE = dict.fromkeys(TRAININGS, "training") | dict.fromkeys(("reference", "reference_rewards"), "scored")
+"""Kinds of whose jobs the same is told"""
 
 
 def facts_of(kind: str, spec: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Facts:
@@ -63,7 +25,7 @@ def facts_of(kind: str, spec: dict[str, Any], manifest: dict[str, Any], folder: 
         "asked_of": _asked(folder / "verdicts.csv"),
     }
     facts: Facts = {}
-    for entry in FACTS.get(kind, "").split():
+    for entry in read_mapping(PLACES).get(ALIKE.get(kind, kind), "").split():
         label, _, place = entry.rpartition("=")
         value = value_at(known, place)
         if value not in (None, "", {}, []):

@@ -6,7 +6,7 @@ Written by `prefrepro import-samples`, or by hand. Imports neither torch nor pan
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, get_args
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, Field, with_config
 from typing_extensions import TypedDict
@@ -20,7 +20,6 @@ from prefrepro.specs.values import CLOSED, Flag, Text
 
 Field_ = Literal["prompt", "prompt_id", "response", "responses"]
 """What a mapping may name. A prompt is told by its text or its id; `responses` is a list, one answer for each turn."""
-FIELDS = get_args(Field_)
 
 
 def _one_of_each(columns: dict[str, str]) -> dict[str, str]:

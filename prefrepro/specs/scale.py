@@ -55,10 +55,6 @@ def _dataset(name: str, info: ValidationInfo) -> str:
     return name
 
 
-def _prompt_sets(info: ValidationInfo) -> list[str]:
-    return _in_papers("prompt_sets", *keys_of_file(info, "datasets"))
-
-
 DatasetKey = Annotated[Key, AfterValidator(_dataset)]
 
 

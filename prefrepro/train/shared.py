@@ -24,14 +24,16 @@ from prefrepro.model.tensors import save_tensors
 from prefrepro.specs.runtime import DEFAULT, Runtime
 
 
+def _finish(out: Path, spec: dict[str, Any], started: float, **facts: Any) -> None:
+    """Write manifest.json, which is the last file of every node."""
+    write_json(out / "manifest.json", {"spec": spec, **facts, "wall_s": time.perf_counter() - started})
+
+
 def package(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
     """model/ and manifest.json. Raises UserError where the package is not installed as it was pinned."""
     started = time.perf_counter()
     facts = unpacked(package_file(spec), spec["template"], out / "model")
-    write_json(
-        out / "manifest.json",
-        {"spec": spec, "origin": origin_of(spec) | facts, "wall_s": time.perf_counter() - started},
-    )
+    _finish(out, spec, started, origin=origin_of(spec) | facts)
 
 
 def reference(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
@@ -40,7 +42,7 @@ def reference(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime
     tokenizer = load_tokenizer(init.folder, init.template)
     tensors, counts = reference_logps(spec, inputs["data"], init.folder, tokenizer)
     save_tensors(tensors, out / "reference.safetensors")
-    write_json(out / "manifest.json", {"spec": spec, "truncation": counts, "wall_s": time.perf_counter() - started})
+    _finish(out, spec, started, truncation=counts)
 
 
 def embeddings(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
@@ -51,8 +53,7 @@ def embeddings(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtim
     tensors, cut = text_embeddings(spec, inputs["data"], tokenizer, folder)
     save_tensors(tensors, out / "embeddings.safetensors")
     texts, dim = tensors["vectors"].shape
-    manifest = {"spec": spec, "texts": texts, **cut, "dim": dim, "embedder_commit": commit}
-    write_json(out / "manifest.json", manifest | {"wall_s": time.perf_counter() - started})
+    _finish(out, spec, started, texts=texts, **cut, dim=dim, embedder_commit=commit)
 
 
 def reference_rewards(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
@@ -62,7 +63,7 @@ def reference_rewards(spec: dict[str, Any], inputs: dict[str, Path], out: Path, 
     draws = tqdm(range(spec["samples"]), unit="draw", disable=None)
     found, facts = sampled_rewards(spec, inputs, init.folder, tokenizer, draws)
     save_tensors({"train": found}, out / "reference_rewards.safetensors")
-    write_json(out / "manifest.json", {"spec": spec, **facts, "wall_s": time.perf_counter() - started})
+    _finish(out, spec, started, **facts)
 
 
 def distance(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
@@ -70,5 +71,4 @@ def distance(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime:
     started = time.perf_counter()
     frame = pd.DataFrame(distances(spec, inputs))
     write_csv(frame.assign(run_id=inputs["run"].name), out / "distance.csv", "distance")
-    manifest = {"spec": spec, "models": len(frame), "wall_s": time.perf_counter() - started}
-    write_json(out / "manifest.json", manifest)
+    _finish(out, spec, started, models=len(frame))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -58,17 +59,23 @@ def test_new_and_cached_replies_are_timed_apart() -> None:
 
 def test_every_gpu_candidate_runs_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = torch.get_num_threads()
-    command = ["bench.gpu", "--tiny", "--steps", "1", "--batch", "2", "--checkpointing", "--out"]
-    monkeypatch.setattr(sys, "argv", [*command, str(tmp_path / "gpu.csv")])
+    command = ["bench.gpu", "--device", "cpu", "--shape", "tiny", "--steps", "1", "--batch", "2", "--checkpointing"]
+    monkeypatch.setattr(sys, "argv", [*command, "--out", str(tmp_path / "gpu.csv")])
     try:
         gpu.main()
     finally:
         torch.set_num_threads(threads)
     rows = {row["candidate"]: row for row in read_rows(tmp_path / "gpu.csv")}
-    assert tuple(rows) == gpu.CANDIDATES
+    assert tuple(rows) == tuple(name for name in gpu.CANDIDATES if name != "trl" or find_spec("trl"))
     assert float(rows["shared"]["computed_tokens_per_unique"]) == 1
     assert float(rows["packed"]["computed_tokens_per_unique"]) < float(rows["padded"]["computed_tokens_per_unique"])
     assert all(float(row["ratio_to_padded_live"]) > 0 for row in rows.values())
+
+
+def test_large_shapes_are_refused_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench.gpu", "--device", "cpu"])
+    with pytest.raises(UserError, match="give --shape tiny"):
+        gpu.main()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -11,8 +11,16 @@ from hypothesis.extra.numpy import arrays
 from methods import infonca, swepo
 from prefrepro.studies.theory import formulas
 from prefrepro.studies.theory.formulas import Array
-from prefrepro.studies.theory.gradients import WEIGHTS, Gradients, claims, infonca_gradients, swepo_gradients
-from prefrepro.studies.theory.losses import gradient, infonca_hparams, swepo_hparams
+from prefrepro.studies.theory.gradients import (
+    WEIGHTS,
+    Gradients,
+    claims,
+    gradient,
+    infonca_gradients,
+    infonca_hparams,
+    swepo_gradients,
+    swepo_hparams,
+)
 
 quick = settings(max_examples=30)
 numbers = st.floats(-20, 20, allow_subnormal=False)

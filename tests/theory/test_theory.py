@@ -20,7 +20,7 @@ from prefrepro.studies.theory import bias, flow, formulas, plot, trajectory, wei
 from prefrepro.studies.theory.bias import ATTRIBUTES, COUNTS, Bias
 from prefrepro.studies.theory.claims import SCHEMA, Claim, to_frame
 from prefrepro.studies.theory.formulas import Array, Mask
-from prefrepro.studies.theory.losses import gradient, swepo_hparams
+from prefrepro.studies.theory.gradients import gradient, swepo_hparams
 from prefrepro.studies.theory.run import Measured, measure
 from prefrepro.studies.theory.trajectory import ETA, PLAIN, Groups
 
@@ -167,7 +167,7 @@ def test_the_page_is_the_same_twice(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: make setup")
     m = measured()
     for name in ("first.png", "second.png"):
-        plot.page(m.of_infonca, m.of_swepo, m.rest, m.trajectories, m.biases, tmp_path / name)
+        plot.page(m, tmp_path / name)
     image = (tmp_path / "first.png").read_bytes()
     assert image.startswith(b"\x89PNG") and image == (tmp_path / "second.png").read_bytes()
     assert "matplotlib.pyplot" not in sys.modules

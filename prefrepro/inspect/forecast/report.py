@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +13,19 @@ from tabulate import tabulate
 
 from prefrepro.inspect.forecast.budget import CACHE
 from prefrepro.inspect.forecast.jobs import AMOUNTS
-from prefrepro.inspect.forecast.lines import STATES, Forecast, Line
+from prefrepro.inspect.forecast.lines import GROUPS, STATES, Forecast, Line
 from prefrepro.inspect.forecast.work import label_of, price_of
-from prefrepro.plan.kinds import TRAININGS
+from prefrepro.specs.files import read_mapping
 from prefrepro.tables.template import fill_template
 
-Column = tuple[str, tuple[str, ...], str]
-"""(amount or `jobs`, kinds, format)"""
-WORK: dict[str, Column] = {
-    "trainings": ("jobs", TRAININGS, "count"),
-    "sequences": ("sequences", TRAININGS, "count"),
-    "Mtokens": ("tokens", TRAININGS, "millions"),
-    "hours": ("hours", TRAININGS, "hours"),
-    "answers": ("answers", ("sample",), "count"),
-    "of Mtokens": ("tokens", ("sample",), "millions"),
-    "in hours": ("hours", ("sample",), "hours"),
-    "all hours": ("hours", (), "hours"),
-}
-JUDGING: dict[str, Column] = {
-    "verdict sets": ("jobs", ("verdict",), "count"),
-    "judge calls": ("calls", (), "count"),
-    "Mtokens in": ("prompt_tokens", (), "millions"),
-    "Mtokens out": ("completion_tokens", (), "millions"),
-    "USD": ("cost_usd", (), "hundredths"),
-}
-FORMATS = {"count": (1.0, ",.0f"), "millions": (1e6, ",.2f"), "hours": (1.0, ",.3f"), "hundredths": (1.0, ",.2f")}
+COLUMNS = Path(__file__).with_name("columns.yaml")
 NOTES = Path(__file__).parent / "templates" / "notes.txt"
 CSV_COLUMNS = ["table", "kind", "state", "jobs", *AMOUNTS, *(f"unknown_{name}" for name in AMOUNTS)]
 
 
 def as_text(forecast: Forecast, tablefmt: str = "simple") -> str:
     """Two tables of what is still to do, the jobs of each kind, and what the numbers rest on."""
-    parts = [_table(forecast, columns, tablefmt) for columns in (WORK, JUDGING)]
+    parts = [_table(forecast, columns, tablefmt) for columns in read_mapping(COLUMNS).values()]
     line = forecast.together
     kinds = [[kind, line.sum("all", (kind,)).jobs, line.sum("to_do", (kind,)).jobs] for kind in line.kinds]
     parts.append(tabulate(kinds, ["kind of job", "in all", "to do"], tablefmt=tablefmt))
@@ -51,7 +33,7 @@ def as_text(forecast: Forecast, tablefmt: str = "simple") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(forecast: Forecast, columns: dict[str, Column], tablefmt: str) -> str:
+def _table(forecast: Forecast, columns: dict[str, Any], tablefmt: str) -> str:
     rows = []
     for line in forecast.lines:
         every, to_do = line.sum("all").jobs, line.sum("to_do").jobs
@@ -61,15 +43,15 @@ def _table(forecast: Forecast, columns: dict[str, Column], tablefmt: str) -> str
     return tabulate(rows, ["table", "jobs", *columns], tablefmt=tablefmt, disable_numparse=True, colalign=align)
 
 
-def _cell(line: Line, column: Column) -> str:
+def _cell(line: Line, column: Sequence[Any]) -> str:
     """The amount that is still to do: « ≥ » where some jobs' amounts are unknown, «unknown» where all are."""
-    amount, kinds, form = column
-    total = line.sum("to_do", kinds)
+    amount, group, unit, digits = column
+    total = line.sum("to_do", GROUPS[group])
     if amount == "jobs":
         return f"{total.jobs:,}"
     if amount == "cost_usd" and not total.amounts[amount] and not total.unknown.get(amount):
         return "free" if line.sum("to_do", ("verdict",)).jobs else "–"
-    value, (unit, digits) = total.amounts[amount], FORMATS[form]
+    value = total.amounts[amount]
     text = format(value / unit, digits)
     if total.unknown.get(amount):
         return f"≥ {text}" if value else "unknown"

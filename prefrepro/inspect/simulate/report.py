@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
@@ -15,6 +16,9 @@ from prefrepro.inspect.simulate.tasks import API_CALLS_PER_S, TABLE_S, Job
 from prefrepro.plan.kinds import VERDICTS
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.profile import Profile
+from prefrepro.tables.template import fill_template
+
+TEMPLATE = Path(__file__).parents[1] / "templates" / "simulate.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ def as_json(replay: Replay) -> dict[str, Any]:
 def as_text(replay: Replay) -> str:
     """A table of tables, the longest chains, and what it rests on."""
     unit, per_hour = ("h", 1) if replay.makespan >= HOUR else ("min", 60)
+    content = as_json(replay)
     rows = [
         [
             line["table"],
@@ -102,21 +107,12 @@ def as_text(replay: Replay) -> str:
             *(f"{line[name] * per_hour:,.2f}" for name in ("critical_path_h", "done_at_h")),
             " > ".join(_short(replay.jobs[job]) for job in line["critical_path"]),
         ]
-        for line in lines(replay)
+        for line in content["tables"]
     ]
     head = ["table", "jobs", "GPU-h", f"longest chain, {unit}", f"done after, {unit}", "longest chain"]
-    idle = "no GPUs" if replay.idle_share is None else f"{100 * replay.idle_share:.1f} % of their time idle"
-    offered = f"{replay.capacity.gpus} GPUs" if replay.capacity.cpus is None else f"{replay.capacity.cpus} cores"
-    if replay.capacity.cpus is not None and replay.capacity.gpus:
-        offered += f", {replay.capacity.gpus} GPUs"
-    submitted = "" if replay.profile.is_local else f" in {replay.submissions} submissions"
-    parts = [
-        tabulate(rows, head, disable_numparse=True, colalign=("left", *["right"] * 4, "left")),
-        f"makespan {replay.makespan / HOUR * per_hour:,.2f} {unit} on {offered}: "
-        f"{replay.gpu_seconds / HOUR:,.2f} GPU-hours, {idle}; {len(replay.jobs)} jobs{submitted}",
-        "\n".join(f"- {note}" for note in notes(replay)),
-    ]
-    return "\n\n".join(parts) + "\n"
+    table = tabulate(rows, head, disable_numparse=True, colalign=("left", *["right"] * 4, "left"))
+    words = {"table": table, "unit": unit, "per_hour": per_hour, "is_local": replay.profile.is_local}
+    return fill_template(TEMPLATE, content | words)
 
 
 def _short(job: Job) -> str:

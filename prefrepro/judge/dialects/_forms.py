@@ -6,11 +6,16 @@ import hashlib
 import math
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from prefrepro.judge.scorers import Scorer
 
 HOLE = re.compile(r"\{(\w+)\}")
+FORMS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("forms.yaml").read_text(encoding="utf-8"))
+"""Prompts by dialect"""
 
 
 class Form:

@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from prefrepro.data.template import render_history
-from prefrepro.judge.dialects._forms import read_user_message, say, scored
+from prefrepro.judge.dialects._forms import FORMS, read_user_message, say, scored
 from prefrepro.judge.scorers import Scorer
 
-FRAME = (
-    "<|User Prompt|>\n{question}\n\n"
-    "<|The Start of Assistant A's Answer|>\n{answer_a}\n<|The End of Assistant A's Answer|>\n\n"
-    "<|The Start of Assistant B's Answer|>\n{answer_b}\n<|The End of Assistant B's Answer|>"
-)
-"""judge_config.yaml, prompt_template."""
 CLEARLY = 2.0
 """From this difference of scores on an answer is much better: in the embedded world what a right answer is worth."""
 ALIKE = 0.25
@@ -23,7 +17,7 @@ ALIKE = 0.25
 def answer(request: dict[str, Any], score: Scorer, seed_text: str) -> dict[str, Any] | None:
     """A verdict, also where the judgment is to be continued. Raises ValueError."""
     del seed_text  # nothing is left to a coin: there are ties
-    shown = read_user_message(request["messages"], (FRAME,))
+    shown = read_user_message(request["messages"], (FORMS["arena_hard"],))
     if shown is None:
         return None
     history = render_history([{"role": "user", "content": shown["question"]}])

@@ -8,30 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from prefrepro.data.template import render_history
-from prefrepro.judge.dialects._forms import read_user_message, say, scored
+from prefrepro.judge.dialects._forms import FORMS, read_user_message, say, scored
 from prefrepro.judge.scorers import Scorer
 
-ANSWER = "[The Start of Assistant's Answer]\n{answer_1}\n[The End of Assistant's Answer]"
-REFERENCE = "[The Start of Reference Answer]\n{reference}\n[The End of Reference Answer]\n\n"
-CONVERSATION = (
-    "<|The Start of Assistant A's Conversation with User|>\n\n"
-    "### User:\n{question_1}\n\n### Assistant A:\n{answer_1}\n\n"
-    "### User:\n{question_2}\n\n### Assistant A:\n{answer_2}\n\n"
-    "<|The End of Assistant A's Conversation with User|>"
-)
-REFERENCES = (
-    "<|The Start of Reference Answer|>\n\n"
-    "### User:\n{asked_1}\n\n### Reference answer:\n{reference_1}\n\n"
-    "### User:\n{asked_2}\n\n### Reference answer:\n{reference_2}\n\n"
-    "<|The End of Reference Answer|>\n\n\n"
-)
-FRAMES = (
-    "[Question]\n{question_1}\n\n" + REFERENCE + ANSWER,  # single-math-v1
-    "[Question]\n{question_1}\n\n" + ANSWER,  # single-v1; would take a reference for a part of the question
-    REFERENCES + CONVERSATION,  # single-math-v1-multi-turn
-    CONVERSATION,  # single-v1-multi-turn
-)
-"""judge_prompts.jsonl, prompt_template."""
+FRAMES: tuple[str, ...] = tuple(FORMS["mt_bench"])
 
 
 def answer(request: dict[str, Any], score: Scorer, seed_text: str) -> dict[str, Any] | None:

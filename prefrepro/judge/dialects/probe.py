@@ -9,31 +9,11 @@ import json
 import math
 from typing import Any
 
+from prefrepro.judge.dialects._forms import FORMS
 from prefrepro.judge.scorers import Scorer
 
 BETTER, WORSE = "m", "M"
-MESSAGES = [
-    {"role": "system", "content": "You choose the better of two answers."},
-    {
-        "role": "user",
-        "content": "Question: what is two plus two?\nAnswer m: four.\nAnswer M: five.\nReply with the letter of the "
-        "better answer, m or M, and nothing else (no quotes, no spaces, no new lines).",
-    },
-]
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "choose",
-        "description": "Say which answer is better.",
-        "strict": True,
-        "parameters": {
-            "type": "object",
-            "properties": {"best": {"type": "string", "enum": [BETTER, WORSE]}},
-            "required": ["best"],
-            "additionalProperties": False,
-        },
-    },
-}
+MESSAGES, TOOL = FORMS["probe"]["messages"], FORMS["probe"]["tool"]
 
 
 def answer(request: dict[str, Any], score: Scorer, seed_text: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from prefrepro.studies.theory import formulas
 from prefrepro.studies.theory.claims import Claim
 from prefrepro.studies.theory.flow import flow
 from prefrepro.studies.theory.formulas import Array
-from prefrepro.studies.theory.losses import swepo_hparams
+from prefrepro.studies.theory.gradients import swepo_hparams
 
 COUNTS = np.arange(1, 65)
 REPETITIONS = 20_000

@@ -13,8 +13,7 @@ from methods import infonca, swepo
 from prefrepro.studies.theory import formulas
 from prefrepro.studies.theory.claims import Claim
 from prefrepro.studies.theory.formulas import Array
-from prefrepro.studies.theory.gradients import WEIGHTS, draw
-from prefrepro.studies.theory.losses import Loss, gradient, infonca_hparams, swepo_hparams, values
+from prefrepro.studies.theory.gradients import WEIGHTS, Loss, draw, gradient, infonca_hparams, swepo_hparams, values
 
 PROMPTS, RESPONSES = 4, 4
 ALPHA = 4.0

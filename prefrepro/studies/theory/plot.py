@@ -24,20 +24,17 @@ def require() -> None:
         raise UserError("matplotlib is not installed; theory.png needs it. Install what is pinned with: make setup")
 
 
-def page(
-    of_infonca: Gradients, of_swepo: Gradients, rest: Rest, trajectories: list[Trajectory], biases: list[Bias],
-    path: Path,
-) -> None:  # fmt: skip
-    """Write a PNG that depends on the measurements alone: no date, no version inside."""
+def page(measured: Any, path: Path) -> None:
+    """Write a PNG that depends on the measurements (run.Measured) alone: no date, no version inside."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE_INCHES, dpi=120, layout="constrained")
     drawn: Any = (
-        (_gradients, of_infonca, of_swepo), (_match, rest), (_masses, rest), (_trajectories, trajectories),
-        (_linear, trajectories[0]), (_biases, biases),
+        (_gradients, measured.of_infonca, measured.of_swepo), (_match, measured.rest), (_masses, measured.rest),
+        (_trajectories, measured.trajectories), (_linear, measured.trajectories[0]), (_biases, measured.biases),
     )  # fmt: skip
-    for axes, (panel, *measured) in zip(figure.subplots(2, 3).flat, drawn, strict=True):
-        panel(*measured, axes)
+    for axes, (panel, *values) in zip(figure.subplots(2, 3).flat, drawn, strict=True):
+        panel(*values, axes)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=6)
         axes.title.set_fontsize(9)

@@ -48,7 +48,4 @@ def check_claims(folder: Path) -> None:
     plot.require()
     measured = measure()
     write_csv(to_frame(measured.claims()), folder / "claims.csv", SCHEMA)
-    plot.page(
-        measured.of_infonca, measured.of_swepo, measured.rest, measured.trajectories, measured.biases,
-        folder / "theory.png",
-    )  # fmt: skip
+    plot.page(measured, folder / "theory.png")

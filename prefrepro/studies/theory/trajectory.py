@@ -13,8 +13,7 @@ from methods import swepo
 from prefrepro.studies.theory import formulas
 from prefrepro.studies.theory.claims import Claim
 from prefrepro.studies.theory.formulas import Array
-from prefrepro.studies.theory.gradients import EXACT
-from prefrepro.studies.theory.losses import gradient, swepo_hparams
+from prefrepro.studies.theory.gradients import EXACT, gradient, swepo_hparams
 
 ETA = 0.01
 STEPS = 300

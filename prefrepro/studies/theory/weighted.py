@@ -7,14 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from methods import infonca, swepo
 from prefrepro.studies.theory import formulas
 from prefrepro.studies.theory.claims import Claim
 from prefrepro.studies.theory.formulas import Array
-from prefrepro.studies.theory.gradients import EXACT, RESPONSES, WEIGHTS, draw
-from prefrepro.studies.theory.losses import gradient, infonca_hparams, swepo_hparams, values
+from prefrepro.studies.theory.gradients import EXACT, draw, draws, gradient, infonca_hparams, swepo_hparams
 
 ROWS = 500
 STEP = 1e-4
@@ -38,19 +36,13 @@ def by_probability(
 ) -> tuple[float, float, int]:
     """(largest relative difference to autograd of methods/swepo, share of the signs of Corollary 3, responses)."""
     rng, errors, signs = np.random.default_rng(seed), [], []
-    for responses in RESPONSES:
-        for group, weight, strength in WEIGHTS:
-            logits, rewards = draw(rng, responses)
-            reference = formulas.softmax(rng.normal(0, 1, logits.shape))
-            leaf = torch.from_numpy(formulas.softmax(logits)).requires_grad_()
-            log_ratios = leaf.log() - torch.from_numpy(reference).log()
-            loss = values(swepo.loss, swepo_hparams(group, weight, strength), rewards, log_ratios).sum()
-            measured = torch.autograd.grad(loss, leaf)[0].numpy()
-            positive = formulas.positives(rewards, group)
-            weights = formulas.deviation_weights(rewards, weight, strength)
-            expected = formula(weights, positive, leaf.detach().numpy(), reference)
-            errors.append(np.abs(measured - expected).max() / np.abs(expected).max())
-            signs.append((np.sign(measured) == np.where(positive, -1, 1)).ravel())
+    for one in draws(rng):
+        reference, policy = formulas.softmax(rng.normal(0, 1, one.scores.shape)), formulas.softmax(one.scores)
+        log_reference = torch.from_numpy(reference).log()
+        measured = gradient(swepo.loss, one.hp, one.rewards, policy, lambda of, ref=log_reference: of.log() - ref)
+        expected = formula(one.weights, one.positive, policy, reference)
+        errors.append(np.abs(measured - expected).max() / np.abs(expected).max())
+        signs.append((np.sign(measured) == np.where(one.positive, -1, 1)).ravel())
     found = np.concatenate(signs)
     return float(max(errors)), float(found.mean()), found.size
 
@@ -60,12 +52,10 @@ def shares_that_rise(seed: int) -> tuple[float, float]:
     rng = np.random.default_rng(seed)
     logits, rewards = draw(rng, 6, rows=ROWS)
     reference = torch.from_numpy(rng.normal(0, 1, logits.shape)).log_softmax(-1)
-    leaf = torch.from_numpy(logits).requires_grad_()
     hp = swepo_hparams("k1_vs_k2", "power", 1)
-    loss = values(swepo.loss, hp, rewards, leaf.log_softmax(-1) - reference).sum()
-    (slope,) = torch.autograd.grad(loss, leaf)
-    with torch.no_grad():
-        rises = ((leaf - STEP * slope).softmax(-1) > leaf.softmax(-1)).numpy()
+    slope = gradient(swepo.loss, hp, rewards, logits, lambda of: of.log_softmax(-1) - reference)
+    after, before = (torch.from_numpy(one).softmax(-1) for one in (logits - STEP * slope, logits))
+    rises = (after > before).numpy()
     positive = formulas.positives(rewards, "k1_vs_k2")
     return float(rises[positive].mean()), float(rises[~positive].mean())
 
@@ -86,10 +76,9 @@ def slopes_at(seed: int) -> tuple[float, float, float]:
     level = np.full_like(reference, -np.log(4))
 
     def slope(policy: Array, ref: Array) -> float:
-        leaf = torch.from_numpy(policy.copy()).requires_grad_()
-        log_ratios: Tensor = leaf.log_softmax(-1) - torch.from_numpy(ref)
-        (found,) = torch.autograd.grad(values(infonca.loss, infonca_hparams(ALPHA), rewards, log_ratios).sum(), leaf)
-        return float(found.abs().max())
+        hp, log_reference = infonca_hparams(ALPHA), torch.from_numpy(ref)
+        found = gradient(infonca.loss, hp, rewards, policy, lambda of: of.log_softmax(-1) - log_reference)
+        return float(np.abs(found).max())
 
     return slope(reference + log_target, reference), slope(log_target, reference), slope(log_target, level)
 
@@ -103,15 +92,13 @@ def linear_score(weights: Array, positive: formulas.Mask, eta: float, t: int) ->
 
 def linear_errors(seed: int, eta: float, t: int, formula: Callable[..., Array] = linear_score) -> Array:
     """Errors of Lemma 9 after t steps of descent from 0, relative to each positive's score, over all weights."""
-    rng, errors = np.random.default_rng(seed), []
-    for group, weight, strength in WEIGHTS:
-        _, rewards = draw(rng, 6)
-        hp, s = swepo_hparams(group, weight, strength), np.zeros_like(rewards)
+    errors = []
+    for one in draws(np.random.default_rng(seed), [6]):
+        s = np.zeros_like(one.rewards)
         for _ in range(t):
-            s = s - eta * gradient(swepo.loss, hp, rewards, s)
-        positive = formulas.positives(rewards, group)
-        expected = formula(formulas.deviation_weights(rewards, weight, strength), positive, eta, t)
-        errors.append((expected[positive] - s[positive]) / s[positive])
+            s = s - eta * gradient(swepo.loss, one.hp, one.rewards, s)
+        expected = formula(one.weights, one.positive, eta, t)
+        errors.append((expected[one.positive] - s[one.positive]) / s[one.positive])
     return np.concatenate(errors)
 
 
