@@ -85,7 +85,9 @@ def test_without_settings_it_follows_the_plan_that_runs(trained: Trained) -> Non
 
 
 def test_ctrl_c_is_told_in_one_line(trained: Trained) -> None:
-    done = trained.checkout.prefrepro("watch", "table1", "--run", "sh", "-c", "echo said; kill -INT $PPID; exit 1")
+    done = trained.checkout.prefrepro(
+        "watch", "table1", "--run", "sh", "-c", "sleep 2; kill -INT $PPID; sleep 1; exit 1"
+    )
     assert done.returncode == 1
     assert done.stdout == "Interrupted; what is done is kept. Next: the same command goes on.\n"
 
