@@ -78,7 +78,7 @@ def test_without_settings_it_follows_the_plan_that_runs(trained: Trained) -> Non
     plan = trained.checkout.results / "plan.json"
     before = plan.read_bytes()
     assert trained.checkout.prefrepro("plan", "table1", "seeds=2", "--write").returncode == 0
-    looks = [trained.checkout.prefrepro("watch", "table1", "--json", *more) for more in ([], ["seeds=1"])]
+    looks = [trained.checkout.prefrepro("watch", "table1", *more, "--json") for more in ([], ["seeds=1"])]
     plan.write_bytes(before)
     assert looks[0].stderr == "as results/embedded/plan.json has it: seeds=2\n" and not looks[1].stderr
     assert len(json.loads(looks[0].stdout)["jobs"]) > len(json.loads(looks[1].stdout)["jobs"]) == 21
