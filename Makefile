@@ -63,7 +63,11 @@ else
 endif
 
 table1: setup ## RPO Table 1 at embedded scale
-	@$(SNAKEMAKE) table1
+	@$(BIN)/prefrepro watch table1 --run $(SNAKEMAKE) table1
+	@$(BIN)/prefrepro show table1
+	@echo 'Next: prefrepro explain table1/dpo/win-rate   # a number, down to its verdicts, run, commit and data'
+	@echo '      prefrepro report                        # one HTML page of everything'
+	@echo '      snakemake table1 --config seeds=3       # three trainings a method  (first: source .venv/bin/activate)'
 
 test: setup lint ## lint, types and the whole suite
 	$(BIN)/python -m pytest --cov=prefrepro --cov=methods --cov-report=term:skip-covered --cov-fail-under=85

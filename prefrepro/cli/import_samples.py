@@ -17,6 +17,7 @@ from prefrepro.plan.plan import Plan
 from prefrepro.sample.outputs import imported, read_outputs
 from prefrepro.specs.files import checked, read_mapping
 from prefrepro.specs.imported_rows import Mapping, folder
+from prefrepro.specs.table import address_of
 
 HEAD = "# A row whose samples were made elsewhere; by `prefrepro import-samples`. Remove this file to take it out.\n"
 
@@ -58,7 +59,7 @@ def _mapping(text: str) -> dict[str, str]:
 
 def _place(plan: Plan, place: str) -> tuple[str, Node, str, str]:
     """(target, table node, row, column) of --as. Raises UserError for an unknown table or column, or a row of ours."""
-    parts = place.strip("/").split("/")
+    parts = address_of(place).split("/")
     known = {f"{node.spec['paper']}/{node.spec['table']}": target for target, node in plan.tables.items()}
     name = "/".join(parts[:2])
     if name not in known or len(parts) not in (3, 4):

@@ -29,6 +29,7 @@ def main() -> None:
     try:
         exit_on_user_error(_main)
     except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
         sys.exit(EXIT_INTERRUPTED)
 
 

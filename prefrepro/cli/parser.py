@@ -16,6 +16,7 @@ from prefrepro.errors import UserError, nearest
 from prefrepro.jobs.record import now, record_files
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.plan import Plan
+from prefrepro.specs.config import make_config
 
 TYPES = {"path": Path, "int": int, "float": float}
 
@@ -100,14 +101,22 @@ def split(words: list[str]) -> tuple[dict[str, str], list[str]]:
 
 def plan_and_targets(arguments: argparse.Namespace) -> tuple[Plan, list[str]]:
     """The plan and the targets that TARGET and KEY=VALUE words name. Raises UserError."""
-    config, named = split(arguments.words)
-    plan = make_plan(config | ({"scale": arguments.scale} if arguments.scale else {}))
+    settings, named = [word for word in arguments.words if "=" in word], split(arguments.words)[1]
+    plan = plan_of(settings, arguments.scale)
     return plan, plan.targets(named)
 
 
-def plan_of(pairs: list[str]) -> Plan:
+def results_folder(words: list[str], scale: str | None = None) -> Path:
+    """The folder that a word names, or the results of the scale that KEY=VALUE words set. Raises UserError."""
+    given, folders = split(words)
+    if len(folders) > 1:
+        raise UserError(f"{len(folders)} folders are named, {' and '.join(folders)}; expected one")
+    return Path(folders[0]) if folders else Path("results", scale or make_config(given).scale)
+
+
+def plan_of(pairs: list[str], scale: str | None = None) -> Plan:
     """The plan of KEY=VALUE pairs. Raises UserError."""
-    return make_plan(parse_config(pairs))
+    return make_plan(parse_config(pairs) | ({"scale": scale} if scale else {}))
 
 
 def write_json(value: Any) -> None:

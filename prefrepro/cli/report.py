@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from pathlib import Path
 
-from prefrepro.cli.parser import recorded, split
+from prefrepro.cli.parser import recorded, results_folder, split
 from prefrepro.errors import UserError
 from prefrepro.files import write_text
 from prefrepro.inspect.report.folder import read_folder
 from prefrepro.inspect.report.page import document, render
-from prefrepro.specs.config import make_config
 
 NAME = "report.html"
 
@@ -21,10 +19,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises UserError.
     """
-    given, folders = split(arguments.words)
-    if len(folders) > 1:
-        raise UserError(f"{len(folders)} folders are named, {' and '.join(folders)}; expected one")
-    folder = Path(folders[0]) if folders else Path("results") / make_config(given).scale
+    folder, (given, _) = results_folder(arguments.words), split(arguments.words)
     out = arguments.out or folder / NAME
     is_own = out.resolve() == (folder / NAME).resolve()
     with recorded(folder, "report", [NAME]) if is_own else contextlib.nullcontext():

@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from prefrepro.cli.parser import tell
+from prefrepro.cli.parser import results_folder, tell
 from prefrepro.inspect import diff as two
 from prefrepro.inspect import verify as one
 from prefrepro.inspect.results import open_results
@@ -19,7 +19,7 @@ NUMBERS = ["a", "b", "delta", "tested", "ci_low", "ci_high", "p", "p_holm"]
 
 def verify(arguments: argparse.Namespace) -> None:
     """Print what does not fit; exit with 1 where there is anything. Raises UserError."""
-    verified = one.verify(open_results(arguments.results), arguments.without_models)
+    verified = one.verify(open_results(results_folder(arguments.words)), arguments.without_models)
     tell(arguments.json, verified.as_json(), "verify")
     if not verified.is_whole:
         sys.exit(1)

@@ -29,6 +29,7 @@ from prefrepro.model.training import needs_in, total_steps, training_of
 from prefrepro.plan.kinds import TRAININGS
 from prefrepro.plan.nodes import Graph, Node
 from prefrepro.sample.answers import Asked
+from prefrepro.specs.table import address_of
 
 SIDES = ("chosen", "rejected")
 Part = tuple[str, int, Tokens]
@@ -41,6 +42,7 @@ def training_named(plan: Graph, word: str) -> Node:
     Raises UserError where it names none, or several of different names.
     """
     if "/" in word:
+        word = address_of(word)
         found = {
             f"{cell['paper']}/{cell['table']}/{cell['row']}/{cell['column']}": cell["run_ids"]
             for table in plan.of_kind("table")

@@ -15,6 +15,7 @@ from prefrepro.inspect.facts import facts_of
 from prefrepro.inspect.results import Cell, Results, address, ids_of, read_manifest, seeds_of
 from prefrepro.plan.build import make_plan
 from prefrepro.specs.files import names_in
+from prefrepro.specs.table import address_of
 
 NUMBERS = (
     "reported", "value", "ci_low", "ci_high", "delta", "delta_low", "delta_high", "p_vs_baseline", "diff", "diff_low",
@@ -68,7 +69,8 @@ def chain(results: Results, cell: Cell) -> dict[str, dict[str, Any]]:
 def find_cell(results: Results, wanted: str) -> Cell:
     """The row of a cell by its address; the column may be left out where the row has one. Raises UserError."""
     known = {address(cell): cell for cell in results.cells}
-    parts = wanted.strip("/").split("/")
+    wanted = address_of(wanted)
+    parts = wanted.split("/")
     found = [cell for name, cell in known.items() if name.split("/")[: len(parts)] == parts]
     if len(found) == 1 and len(parts) >= 3:
         return found[0]

@@ -13,6 +13,7 @@ from prefrepro.tables.template import fill_template
 TEMPLATE = Path(__file__).parent / "templates" / "explain.txt"
 SHORT = 12
 """Digits of a digest or commit that are shown; --json has all."""
+CACHED = ", not asked again: other rows, or an earlier attempt, had asked for the same texts"
 
 
 def as_text(explained: dict[str, Any]) -> str:
@@ -75,7 +76,7 @@ def _told(job: dict[str, Any], common: dict[str, str]) -> Iterator[tuple[str, st
     if job["seed"] is not None:
         yield "seed", str(job["seed"])
     for label, value in job["facts"].items():
-        yield label, _value(label, value)
+        yield label, _value(label, value) + (CACHED if label == "replies_cached" and value else "")
     if job["code_digest"]:
         yield "code_digest", job["code_digest"][:SHORT]
     for label, text in _made(job).items():

@@ -17,7 +17,9 @@ from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint, api_endpoint
 from prefrepro.specs.judge import JudgeConfig
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 600.0
+"""A loaded machine may need minutes to import torch and load a reward model."""
+TOLD_EVERY_S = 30.0
 STOP_WITHIN_S = 5.0
 STDERR_TAIL = 2000
 
@@ -59,7 +61,7 @@ def local_judge(scorer: str, program: Sequence[str] = ("-m", "prefrepro.judge.se
     """Yield the endpoint of a server that scores with `scorer`; it is stopped in any case.
 
     `program` is what Python runs, with the server's options. Raises UserError with the end of its stderr where the
-    server is not ready within a minute.
+    server is not ready within ten minutes.
     """
     with tempfile.TemporaryDirectory(prefix="prefrepro-judge-") as folder:
         port_file, stderr = Path(folder) / "judge.json", Path(folder) / "stderr"
@@ -76,11 +78,15 @@ def local_judge(scorer: str, program: Sequence[str] = ("-m", "prefrepro.judge.se
 
 
 def _wait(process: subprocess.Popen[bytes], port_file: Path, stderr: Path, scorer: str) -> Endpoint:
-    deadline = time.monotonic() + READY_WITHIN_S
+    started = told = time.monotonic()
+    deadline = started + READY_WITHIN_S
     while process.poll() is None and time.monotonic() < deadline:
         if port_file.exists():
             ready = json.loads(port_file.read_text(encoding="utf-8"))
             return Endpoint(ready["base_url"], ready["token"])
+        if (now := time.monotonic()) - told > TOLD_EVERY_S:
+            told = now
+            sys.stderr.write(f"waiting for the local judge, which still starts: {now - started:.0f} s\n")
         time.sleep(0.01)
     found = "did not get ready in time" if process.poll() is None else f"ended with code {process.returncode}"
     tail = stderr.read_text(encoding="utf-8", errors="replace")[-STDERR_TAIL:].strip()

@@ -18,7 +18,7 @@ from typing import Any, get_args, get_type_hints
 
 from methods.contract import LossOutput, Needs
 from prefrepro.errors import UserError, nearest
-from prefrepro.files import show
+from prefrepro.files import ROOT, show
 from prefrepro.method_tools.check_loss import FIRST, RULES, LossCheck, Problem
 from prefrepro.method_tools.random_batches import CLASSES
 from prefrepro.specs.method import Method, method_names, parse, read_header
@@ -62,7 +62,9 @@ class Report:
 
 
 def check_method(path: Path) -> Report:
-    """Hold one file against every rule. Raises UserError where there is no such Python file."""
+    """Hold a file, or the method of a name, against every rule. Raises UserError where there is no such Python file."""
+    if not path.exists() and (named := ROOT / "methods" / f"{path.name}.py").is_file():
+        path = named
     if not path.is_file() or path.suffix != ".py":
         near = nearest(path.stem, method_names()).replace("mean ", "mean methods/").replace("?", ".py?")
         raise UserError(f"{path} is no Python file. Expected a method file, such as methods/dpo.py.{near}")

@@ -5,6 +5,7 @@ Imports neither torch nor Snakemake.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,22 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
         inputs = {node: node for node in used}
     node_id = plan.add("table", f"{table.paper}_{table.name}", spec, inputs)
     plan.tables[table.target] = plan.nodes[node_id]
+
+
+def switches_of(plan: Plan, path: Path) -> list[str]:
+    """The switches that can change a table: planned with another side, it has other jobs or settings than in `plan`."""
+
+    def made(switches: dict[str, str]) -> Any:
+        other = empty_plan(plan.config.model_copy(update={"switches": switches}), plan.scale)
+        other.parts = plan.parts
+        with contextlib.suppress(UserError):  # what cannot be planned is another table too
+            add_table(other, path)
+        return [(node.inputs, node.spec.get("settings")) for node in other.tables.values()]
+
+    chosen, known = plan.config.switches, read_paper(path.parent / "paper.yaml")["switches"]
+    now = made(chosen)
+    sides = {name: [side for side in switch if side not in ("about", "protocol_id")] for name, switch in known.items()}
+    return [name for name in known if any(made(chosen | {name: side}) != now for side in sides[name])]
 
 
 def _capped(expander: Expander, cells: list[dict[str, Any]]) -> list[str]:

@@ -18,6 +18,7 @@ from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.nodes import Graph, Node
 from prefrepro.specs.config import Config
 from prefrepro.specs.files import report
+from prefrepro.specs.table import target_named
 from prefrepro.specs.values import NAME
 
 
@@ -45,20 +46,20 @@ class Plan(Graph):
         chosen = self.broken if targets is None else [target for target in targets if target in self.broken]
         report([problem for target in chosen for problem in self.broken[target]])
 
-    def table_named(self, target: str, *more: str) -> Node:
+    def table_named(self, word: str, *more: str) -> Node:
         """A table's node; UserError where its spec is broken, or where there is no such target (or one of `more`)."""
+        target = target_named(word)
         self.refuse_broken([target])
         if target not in self.tables:
-            known = [*self.tables, *more]
-            raise UserError(f'"{target}" is no target. Known: {", ".join(known)}.{nearest(target, known)}')
+            known = list(dict.fromkeys([*self.tables, *more]))
+            raise UserError(f'"{word}" is no target. Known: {", ".join(known)}.{nearest(target, known)}')
         return self.tables[target]
 
     def targets(self, words: list[str]) -> list[str]:
         """The targets that a user named; every printed table for nothing, or `tables`. Raises UserError."""
-        named = dict.fromkeys(t for word in words or ["tables"] for t in (self.printed if word == "tables" else [word]))
-        for target in named:
-            self.table_named(target, "tables")
-        return list(named)
+        named = (t for word in words or ["tables"] for t in (self.printed if word == "tables" else [word]))
+        targets = {self.table_named(target, "tables").id: target_named(target) for target in named}
+        return list(targets.values())
 
     def needed_by(self, targets: list[str]) -> list[Node]:
         """Every node that these tables need, inputs before what they feed, each once."""

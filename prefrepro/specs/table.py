@@ -192,6 +192,18 @@ def target_of(path: Path) -> str:
     return path.stem if path.parent.name == "rpo" else f"{path.parent.name}_{path.stem}"
 
 
+def target_named(word: str) -> str:
+    """The target of the table that a user names: table1, rpo/table1 or rpo_table1."""
+    return word.strip("/").replace("/", "_").removeprefix("rpo_")
+
+
+def address_of(word: str) -> str:
+    """paper/table[/row[/column]] of an address whose first part may also be a table's target: table1/dpo."""
+    head, slash, rest = word.strip("/").partition("/")
+    found = next((path for path in table_files() if target_of(path) == target_named(head)), None)
+    return f"{found.parent.name}/{found.stem}{slash}{rest}" if found else word.strip("/")
+
+
 def table_files() -> list[Path]:
     """Every table spec of every paper."""
     return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem not in ("paper", "claims"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -215,6 +216,12 @@ def test_arithmetic_is_not_shown_as_measured() -> None:
     assert "arithmetic, NOT measured" in as_text(of("table1", **PAPER))
     assert "NOT measured" not in as_text(of("table1"))
     assert "from memory of the hub" in as_markdown(of("table1", **PAPER))
+
+
+def test_a_judge_without_a_price_of_its_own_is_free() -> None:
+    text = as_text(forecast(make_plan({}), ["table1"]))
+    assert re.search(r"^table1 .* free$", text, re.MULTILINE)
+    assert "Judge embedded-world (embedded-world-judge): free" in text
 
 
 def test_a_judges_own_limit_below_the_forecast_is_said() -> None:

@@ -15,6 +15,7 @@ import pytest
 from faulty_judge import local_judge
 from judge_helpers import IDENTITY, ROOT, child_environment, make_items, stats
 
+from prefrepro.judge import connect
 from prefrepro.judge.cache import ReplyCache, Row
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
@@ -178,3 +179,17 @@ def test_the_server_dies_with_its_parent() -> None:
             return
         time.sleep(0.05)
     raise AssertionError("the server outlived its parent by a minute")
+
+
+def test_a_judge_that_starts_slowly_is_waited_for_and_the_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        "import runpy, time\ntime.sleep(1)\nrunpy.run_module('prefrepro.judge.server', run_name='__main__')\n"
+    )
+    monkeypatch.setattr(connect, "TOLD_EVERY_S", 0.2)
+    with connect.local_judge("length", (str(slow),)) as endpoint:
+        assert endpoint.base_url.startswith("http://127.0.0.1:")
+    assert capsys.readouterr().err.startswith("waiting for the local judge, which still starts: 0 s\n")
+    assert connect.READY_WITHIN_S >= 600

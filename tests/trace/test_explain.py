@@ -54,6 +54,8 @@ def test_the_chain_goes_down_to_the_data(world: Checkout) -> None:
 def test_the_text_says_every_job_once(world: Checkout) -> None:
     told = explain(open_results(world.results), "rpo/table1/rpo-paired")
     text = as_text(told)
+    told["jobs"][told["seeds"][0]["verdict"]]["facts"]["replies_cached"] = 4
+    assert "4, not asked again: other rows, or an earlier attempt, had asked for the same texts" in as_text(told)
     for name in told["jobs"]:
         assert text.count(f"{name}\n") == 1, name
     for word in ("seed 2 of 2", "printed           78.52", "Table 1", "code_digest", "hardware", "judge_served"):

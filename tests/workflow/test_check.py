@@ -144,6 +144,10 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         check_method(tmp_path / "rpo_paird.py")
 
 
+def test_a_method_may_be_named_alone() -> None:
+    assert check_method(Path("dpo")).file == "methods/dpo.py"
+
+
 def test_new_methods_pass_the_check(checkout: Checkout) -> None:
     for shape in STARTS:
         done = checkout.prefrepro("new-method", f"my_{shape}", "--shape", shape)

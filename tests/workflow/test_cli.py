@@ -95,16 +95,58 @@ def test_show_of_a_table_that_is_not_there_says_what_to_run(checkout: Checkout) 
     )
     unknown = checkout.prefrepro("show", "rpo/tabel1")
     assert unknown.returncode == 2
-    assert "known tables: rpo/" in unknown.stderr
+    assert "Did you mean table1?" in unknown.stderr
 
 
 def test_show_prints_a_finished_table(checkout: Checkout) -> None:
     (checkout.results / "tables").mkdir(parents=True)
     (checkout.results / "tables/rpo_table1.md").write_text("| DPO | 72.26 ± 1 |\n", encoding="utf-8")
-    done = checkout.prefrepro("show", "rpo/table1")
-    assert done.returncode == 0
+    done = checkout.prefrepro("show", "table1", "--scale", "embedded")
+    assert done.returncode == 0, done.stderr
     assert "| DPO | 72.26 ± 1 |" in done.stdout
     assert "results/embedded/tables/rpo_table1.{csv,md,tex,html}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tabel1"], "Did you mean table1?"),
+        (["rpo/table1"], "Did you mean table1?"),
+        (["table1", "--config", "seed=3"], "Did you mean seeds?"),
+    ],
+)
+def test_a_mistake_made_through_snakemake_is_answered_by_our_message_alone(
+    checkout: Checkout, words: list[str], said: str
+) -> None:
+    done = checkout.snakemake("-n", *words)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: ") and done.stderr.rstrip().endswith(said)
+    assert not [mark for mark in ("Error", "Exception", 'File "', "Traceback") if mark in done.stderr]
+
+
+def test_a_key_that_is_missing_is_told_before_the_first_job(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    done = checkout.snakemake("rpo_table1", "--config", "judge=openai", "--cores", "1")
+    assert done.returncode == 1
+    assert 'judge "openai": the environment variable OPENAI_API_KEY is empty' in done.stderr
+    assert not (checkout.results / "data").exists()
+
+
+def test_every_command_takes_a_results_folder_by_its_scale(checkout: Checkout) -> None:
+    commands = (["explain", "table1/dpo"], ["verify"], ["report"], ["show", "table1"])
+    told = [checkout.prefrepro(*command, "scale=pocket") for command in commands]
+    assert [done.returncode for done in told] == [2] * 4
+    assert not [done.stderr for done in told if "results/pocket" not in done.stderr]
+
+
+def test_ctrl_c_is_one_line(checkout: Checkout) -> None:
+    script = (
+        "import prefrepro.cli.main as m, os, signal; m._main = lambda: os.kill(os.getpid(), signal.SIGINT); m.main()"
+    )
+    done = checkout.python("-c", script)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_collect(checkout: Checkout) -> None:

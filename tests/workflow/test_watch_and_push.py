@@ -74,6 +74,22 @@ def test_the_watch_ends_as_its_command_does(trained: Trained, code: int) -> None
     assert (trained.checkout.root / kept).read_text(encoding="utf-8") == "[said]\n"
 
 
+def test_without_settings_it_follows_the_plan_that_runs(trained: Trained) -> None:
+    plan = trained.checkout.results / "plan.json"
+    before = plan.read_bytes()
+    assert trained.checkout.prefrepro("plan", "table1", "seeds=2", "--write").returncode == 0
+    looks = [trained.checkout.prefrepro("watch", "table1", "--json", *more) for more in ([], ["seeds=1"])]
+    plan.write_bytes(before)
+    assert looks[0].stderr == "as results/embedded/plan.json has it: seeds=2\n" and not looks[1].stderr
+    assert len(json.loads(looks[0].stdout)["jobs"]) > len(json.loads(looks[1].stdout)["jobs"]) == 21
+
+
+def test_ctrl_c_is_told_in_one_line(trained: Trained) -> None:
+    done = trained.checkout.prefrepro("watch", "table1", "--run", "sh", "-c", "echo said; kill -INT $PPID; exit 1")
+    assert done.returncode == 1
+    assert done.stdout == "Interrupted; what is done is kept. Next: the same command goes on.\n"
+
+
 def test_a_job_that_fails_is_named_with_its_last_words(trained: Trained) -> None:
     log = trained.checkout.results / "logs" / "embeddings"
     node = next(node["id"] for node in trained.checkout.nodes() if node["kind"] == "embeddings")

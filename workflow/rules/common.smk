@@ -3,19 +3,26 @@ import shlex
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 sys.path.insert(0, workflow.basedir)
 
 from prefrepro.data.package import package_file
-from prefrepro.errors import UserError
+from prefrepro.errors import UserError, visible
 from prefrepro.inspect.forecast.budget import refuse_over_budget
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.jobs.worker.start import start
+from prefrepro.judge.endpoint import api_endpoint
 from prefrepro.plan.build import make_plan, planned
 from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.resources import ScaleResources
 from prefrepro.plan.store import FILE, write_plan
+from prefrepro.specs.judge import judge_config
+from prefrepro.specs.table import target_named
+
+
+def stop(message):
+    """End Snakemake with our message alone: it would write a traceback around an exception."""
+    sys.exit(f"error: {visible(str(message))}")
+
 
 try:
     # A cluster's job reads this file again, and then the plan that the main process wrote.
@@ -23,7 +30,7 @@ try:
     FORECASTER = Forecaster(PLAN)
     SCALE_RESOURCES = ScaleResources(PLAN, FORECASTER.hours)
 except UserError as error:
-    raise WorkflowError(str(error))
+    stop(error)
 
 RESULTS = str(PLAN.results)
 LOGS = f"{RESULTS}/logs"
@@ -73,7 +80,11 @@ def launch(wildcards, input):
     """The interpreter; before it, what leases a job the devices that it wants, or hides all of them."""
     gpus = SCALE_RESOURCES.of(PLAN.node(wildcards.id)).gpus
     script = Path(workflow.basedir) / "workflow/scripts/gpu_slot.py"
-    slot = [sys.executable, str(script), str(gpus), "--"] if gpus else ["env", "CUDA_VISIBLE_DEVICES="]
+    slot = (
+        [sys.executable, str(script), str(gpus), "--"]
+        if gpus
+        else ["env", "CUDA_VISIBLE_DEVICES="]
+    )
     return shlex.join([*slot, sys.executable])
 
 
@@ -98,16 +109,29 @@ def printed_tables(wildcards):
     try:
         return [file for target in PLAN.printed for file in table_files(target)]
     except UserError as error:
-        raise WorkflowError(str(error))
+        stop(error)
 
 
 def broken(target):
     """An input that says what is wrong with a table's spec, to whom asks for the table."""
 
     def refuse(wildcards):
-        raise WorkflowError("\n".join(PLAN.broken[target]))
+        stop("\n".join(PLAN.broken[target]))
 
     return refuse
+
+
+def no_target(wildcards):
+    """An input that says which target is near one that there is not."""
+    rules = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
+    known = [name for name in rules if name not in TABLE_OF]
+    try:
+        PLAN.table_named(wildcards.target, *known)
+    except UserError as error:
+        stop(error)
+    stop(
+        f'"{wildcards.target}" is no target of Snakemake. Did you mean {target_named(wildcards.target)}?'
+    )
 
 
 def table_files(target):
@@ -121,7 +145,7 @@ def table_files(target):
 
 
 def prepare(jobs):
-    """Refuse judging over the budget and packages that are not there, before anything starts; write the jobs' plan."""
+    """Refuse judging over the budget or without a key, and packages that are not there; write the jobs' plan."""
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
     packages = [
         PLAN.node(job.wildcards.id) for job in jobs if job.rule.name == "package"
@@ -130,11 +154,15 @@ def prepare(jobs):
     try:
         for node in packages:
             package_file(node.spec)
+        judges = [PLAN.node(node_id).spec["judge"] for node_id in judged]
+        for name, judge in {judge["name"]: judge for judge in judges}.items():
+            if judge["kind"] == "api":
+                api_endpoint(judge_config(judge, f'judge "{name}"'))
         refuse_over_budget(FORECASTER, judged, made)
         if workflow.is_main_process:
             write_plan(PLAN)
     except UserError as error:
-        raise WorkflowError(str(error))
+        stop(error)
 
 
 # Once in the main process, before its first job, and not in a dry-run.

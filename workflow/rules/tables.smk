@@ -1,4 +1,4 @@
-# One target for each table spec: table1 … for RPO, <paper>_table1 … for the others.
+# One target for each table spec: table1 … for RPO, <paper>_table1 … for the others; rpo_table1 … are the same.
 localrules:
     table,
 
@@ -36,11 +36,11 @@ rule table:
         "exec {params.python} -m prefrepro.jobs.main {params.plan} {params.node} > {log} 2>&1"
 
 
-for target in PLAN.tables:
+for name, target in {**TABLE_OF, **{target: target for target in PLAN.tables}}.items():
 
     rule:
         name:
-            target
+            name
         input:
             table_files(target),
         localrule: True
@@ -55,3 +55,14 @@ for target in PLAN.broken:
         input:
             broken(target),
         localrule: True
+
+
+# A target that no other rule makes; results/ alone holds what the rules make.
+rule unknown_target:
+    input:
+        no_target,
+    output:
+        "{target}",
+    wildcard_constraints:
+        target=r"(?!results/)[^.]+",
+    localrule: True

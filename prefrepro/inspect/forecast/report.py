@@ -49,6 +49,8 @@ def _cell(line: Line, column: Sequence[Any]) -> str:
     total = line.sum("to_do", GROUPS[group])
     if amount == "jobs":
         return f"{total.jobs:,}"
+    if amount == "cost_usd" and not total.amounts[amount] and not total.unknown.get(amount):
+        return "free" if line.sum("to_do", ("verdict",)).jobs else "–"
     value = total.amounts[amount]
     text = format(value / unit, digits)
     if total.unknown.get(amount):
