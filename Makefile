@@ -127,7 +127,7 @@ bench-judge: setup ## requests per second
 bench-gpu: setup ## training steps of 1B and 7B shapes
 	$(BIN)/python -m bench.gpu $(ARGS)
 
-bench-first-gpu: setup ## the first hour with a card, line by line -> bench/results/first_gpu.md
+bench-first-gpu: setup ## the first hour with a card, line by line -> bench/results
 	$(BIN)/python -m bench.first_gpu $(ARGS)
 
 bench-page: setup ## figures into docs/performance.md

@@ -8,61 +8,86 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from bench.stamp import stamp
+from bench.stamp import cpu, stamp
 from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.specs.table import read_table
 
 RESULTS = Path("results/laptop")
-TABLES = ("laptop_learning_rate", "laptop_quick", "laptop_pairs", "laptop_groups", "laptop_answers")
+SPECS = Path("paper_tables/laptop")
+TABLES = ("learning_rate", "quick", "pairs", "groups", "answers")
 START, END = "<!-- results: python -m bench.real -->", "<!-- end of results -->"
 
 
 def _table(name: str) -> str:
-    path = RESULTS / "tables" / f"{name}.md"
+    spec, path = read_table(SPECS / f"{name}.yaml"), RESULTS / "tables" / f"laptop_{name}.cells.csv"
+    title = f"### {spec.title}"
     if not path.is_file():
-        return f"`{name}` is not made yet."
-    return path.read_text(encoding="utf-8").strip()
+        return f"{title}\n\n`laptop_{name}` is not made yet."
+    cells = pd.read_csv(path).set_index(["row", "column"]).to_dict("index")
+    labels = {row.key: row.label for row in spec.rows}
+    baseline = next(iter(cells.values()))["baseline"]
+    lines = ["| method | " + " | ".join(column.label for column in spec.columns) + " |"]
+    lines.append("|---|" + "---|" * len(spec.columns))
+    for row in spec.rows:
+        found = [_cell(cells[row.key, column.key], row.key == baseline) for column in spec.columns]
+        lines.append(f"| {labels[row.key]} | " + " | ".join(found) + " |")
+    said = f"Percent [95 % interval]; difference from {labels[baseline]} in points [95 % interval]."
+    return "\n\n".join([title, *spec.notes, said, "\n".join(lines), _seeds(list(cells.values()))])
+
+
+def _cell(cell: dict[str, Any], is_baseline: bool) -> str:
+    value = f"{cell['value']:.1f} [{cell['ci_low']:.1f}, {cell['ci_high']:.1f}]"
+    if is_baseline or cell["diff"] != cell["diff"]:
+        return value
+    return f"{value}; {cell['diff']:+.1f} [{cell['diff_low']:+.1f}, {cell['diff_high']:+.1f}]"
+
+
+def _seeds(cells: list[dict[str, Any]]) -> str:
+    seeds, marked = max(int(cell["n_seeds"]) for cell in cells), [c for c in cells if c["p_vs_baseline"] < 0.05]
+    found = f"{len(marked)} of {len(cells)} cells have p < 0.05 against the baseline (not adjusted for their number)."
+    return f"{seeds} training{'s' if seeds > 1 else ''} a row. {found}"
 
 
 def _data() -> str:
-    """One line for each data set: rows of each part, and the hash of its files."""
-    lines = ["| data set | train | dev | eval | judge | sha256 of train.jsonl |", "|---|---:|---:|---:|---:|---|"]
-    for path in sorted((RESULTS / "data").glob("*/manifest.json")):
+    """One line for each data set: rows of each part, and the hash of its training rows."""
+    lines = ["| data set | train | dev | eval | judge | SHA-256 of train.jsonl |", "|---|---:|---:|---:|---:|---|"]
+    found = {}
+    for path in sorted((RESULTS / "data").glob("*/manifest.json"), key=lambda path: path.stat().st_mtime):
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        rows = manifest["rows"]
-        numbers = " | ".join(f"{rows.get(part, 0):,}" for part in ("train", "dev", "eval", "judge"))
-        lines.append(f"| {path.parent.name.rsplit('_', 1)[0]} | {numbers} | `{manifest['sha256']['train'][:16]}` |")
-    return "\n".join(lines)
+        numbers = " | ".join(f"{manifest['rows'].get(part, 0):,}" for part in ("train", "dev", "eval", "judge"))
+        name = path.parent.name.rsplit("_", 1)[0]
+        found[name] = f"| {name} | {numbers} | `{manifest['sha256']['train'][:16]}` |"
+    return "\n".join([*lines, *sorted(found.values())])
 
 
 def _cost() -> str:
-    """Hours by rule, from Snakemake's own benchmarks."""
-    lines = ["| jobs | number | minutes | largest memory, GB |", "|---|---:|---:|---:|"]
-    total = 0.0
+    """Minutes by kind of job, from Snakemake's own benchmarks, and what a training takes."""
+    lines, total = ["| jobs | number | minutes |", "|---|---:|---:|"], 0.0
     for folder in sorted((RESULTS / "benchmarks").iterdir()):
-        found = [pd.read_csv(path, sep="\t") for path in folder.glob("*.tsv")]
-        if not found:
-            continue
-        frame = pd.concat(found)
-        minutes = frame["s"].sum() / 60
-        memory = pd.to_numeric(frame["max_rss"], errors="coerce").max() / 1024
-        total += minutes
-        lines.append(f"| {folder.name} | {len(frame)} | {minutes:.1f} | {memory:.1f} |")
-    return "\n".join([*lines, f"| together | | {total:.0f} | |"])
+        found = [pd.read_csv(path, sep="\t")["s"].sum() / 60 for path in folder.glob("*.tsv")]
+        if found:
+            total += sum(found)
+            lines.append(f"| {folder.name} | {len(found)} | {sum(found):.0f} |")
+    runs = [json.loads(path.read_text(encoding="utf-8"))["row"] for path in (RESULTS / "runs").glob("*/run.json")]
+    most = max(run["peak_mem_gb"] for run in runs)
+    said = f"Jobs of one thread, two side by side: {total:.0f} minutes in all. A training holds up to {most:.1f} GB."
+    return "\n".join([*lines, "", said])
 
 
 def page() -> str:
     """Markdown of everything that is measured."""
     made = stamp("torch", "transformers")
-    facts = ", ".join(f"{name} {value}" for name, value in made.items())
-    return "\n\n".join([*map(_table, TABLES), "### Data", _data(), "### Cost", _cost(), f"Made with: {facts}."])
+    facts = f"Made at commit {made['commit']} on {cpu()}; {made['versions']}."
+    return "\n\n".join([*map(_table, TABLES), "### Data", _data(), "### Cost", _cost(), facts])
 
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m bench.real", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.real", description="Results of `make real` as a page.")
     parser.add_argument("--write", type=Path, help="the page; without it, printed")
     given = parser.parse_args()
     if not RESULTS.is_dir():

@@ -43,6 +43,7 @@ def build_parser() -> Parser:
     """The whole command line; the documentation's page and shell completion are made from it too."""
     content = read_mapping(COMMANDS)
     parser = Commands(prog="prefrepro", description=__doc__, epilog=EPILOG)
+    parser.groups = content["help"]
     shtab.add_argument_to(parser, "--print-completion", help="a script that lets a shell complete these words")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     add_commands(commands, content["commands"], content["shared"])

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,9 +43,14 @@ class Parser(argparse.ArgumentParser):
 class Commands(Parser):
     """The parser of the commands: its help is a list that fits a screen, one line for each command."""
 
+    groups: Mapping[str, Sequence[str]] = {}
+    """Title -> the commands below it"""
+
     def format_help(self) -> str:
-        """Usage, purpose, each command with its description, and the epilog."""
-        listed = [f"  {name:14} {str(parser.description).rstrip('.')}" for name, parser in self.commands().items()]
+        """Usage, purpose, each command with its description, by group, and the epilog."""
+        parsers, listed = self.commands(), list[str]()
+        for title, names in self.groups.items():
+            listed += [f"{title}:", *(f"  {n:14} {str(parsers[n].description).rstrip('.')}" for n in names)]
         parts = [f"usage: {self.prog} COMMAND …", self.description, *listed, "", self.epilog, ""]
         return "\n".join(map(str, parts))
 

@@ -28,7 +28,7 @@ CELLS = {
 
 
 def markdown(columns: int = 1) -> str:
-    """A table as tables/templates/table.md writes it."""
+    """A table as prefrepro/tables/templates/table.md writes it."""
     labels = [f"Win Rate {number}" for number in range(columns)]
     meta = TableMeta("rpo", "table1", "Table 1: Ways", "embedded", "paper", "paper", {}, {}, {}, False, True)
     inline = [[label, *[cell.inline()] * columns] for label, cell in CELLS.items()]
