@@ -63,7 +63,7 @@ def test_a_method_that_fails_a_check_exits_with_1(checkout: Checkout) -> None:
     assert checkout.prefrepro("check", "methods/dpo.py").returncode == 1
 
 
-def test_an_interrupted_command_says_nothing(checkout: Checkout) -> None:
+def test_an_interrupted_command_says_so_in_one_line(checkout: Checkout) -> None:
     """Ctrl-C in a watch of a job that does not end."""
     node = next(node["id"] for node in checkout.nodes() if node["kind"] == "data")
     log = checkout.results / "logs" / "data" / f"{node}.log"
@@ -79,7 +79,7 @@ def test_an_interrupted_command_says_nothing(checkout: Checkout) -> None:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == EXIT_INTERRUPTED
-    assert stderr == ""
+    assert stderr == "interrupted\n"
 
 
 def test_a_misspelt_command_is_suggested(checkout: Checkout) -> None:
