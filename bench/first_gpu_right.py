@@ -184,7 +184,7 @@ def mixed(place: Place) -> Iterator[Case]:
     """One rank, float32 weights, bfloat16 compute: interrupted, resumed, saved and read again."""
 
     def resumed() -> Found:
-        changes = {"max_steps": 6, "checkpoint_every": 2}
+        changes: dict[str, Any] = {"max_steps": 6, "checkpoint_every": 2}
         whole = losses_of(_learner(place, "dpo", "bfloat16", place.device, **changes))
         with tempfile.TemporaryDirectory() as folder:
             with contextlib.suppress(KeyboardInterrupt):

@@ -145,24 +145,25 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 from fakegpu import DEV, Emulate
-from bench import first_gpu_fast, first_gpu_right
+from bench import first_gpu_right
 from bench.first_gpu_cases import Place
 torch.set_num_threads(1)
 place = Place(DEV, True)
-wanted = ("dpo, ", "rpo_paired, ", "swepo, ", "kto, ", "bradley_terry, float32", "ppo_offline, float32")
+wanted = "bradley_terry", "dpo", "kto", "ppo", "ppo_offline", "rpo_paired", "swepo"
 with Emulate():
     for case in first_gpu_right.methods(place):
-        if case.line.startswith(wanted):
+        if case.line in [f"{name}, float32" for name in wanted]:
             print(case.line, case.run().is_so)
 """
 
 
 @pytest.mark.skipif(not (SHARED / "gpu" / "fakegpu.py").exists(), reason="../shared/gpu/fakegpu.py is absent")
 def test_the_methods_section_trains_on_a_second_device() -> None:
-    """Emulated: an operation that mixes it with the CPU raises, as CUDA's does."""
+    """Emulated: an operation that mixes it with the CPU raises, as CUDA's does. In float32: its tensors cannot be
+    given other data, as narrow copies of the weights want it, which on CUDA are FSDP's."""
     done = subprocess.run(
         [sys.executable, "-c", EMULATED, str(SHARED / "gpu")], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
-    assert len(lines) == 10 and all(line.endswith(" True") for line in lines), done.stdout
+    assert len(lines) == 7 and all(line.endswith(" True") for line in lines), done.stdout
