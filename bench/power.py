@@ -42,7 +42,7 @@ def table(sizes: list[int], discordant: list[float]) -> str:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m bench.power", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.power", description="What a paired test shows.")
     parser.add_argument("--pairs", nargs="+", type=int, default=[250, 500, 600, 1000, 1800])
     parser.add_argument("--differ", nargs="+", type=float, default=[0.05, 0.1, 0.2, 0.3])
     given = parser.parse_args()

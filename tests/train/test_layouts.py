@@ -105,7 +105,8 @@ def test_attention_in_bfloat16_is_as_near_to_float64_as_torchs(window: int, scal
 
     def found(dtype: torch.dtype) -> list[torch.Tensor]:
         leaves = [tensor.to(dtype).requires_grad_() for tensor in heads]
-        out = attention._by_block(*leaves, attention.Blocks(of, torch.device("cpu")), scale, window)
+        query, key, value = leaves
+        out = attention._by_block(query, key, value, attention.Blocks(of, torch.device("cpu")), scale, window)
         return [out, *torch.autograd.grad((out * uneven).sum(), leaves)]
 
     for one, other in zip(found(torch.bfloat16), found(torch.float64), strict=True):
