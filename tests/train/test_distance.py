@@ -90,7 +90,7 @@ def test_a_node_has_a_row_for_the_reference_each_snapshot_and_the_end(inputs: di
     assert list(frame["pairs"]) == [6] * 3 and list(frame["prompts"]) == [5] * 3
     kl = list(frame["kl"])
     assert kl[0] == 0 < kl[1] < kl[2]
-    assert list(frame["accuracy"])[0] == 0.5 and not any(math.isnan(one) for one in frame["reward"])
+    assert next(iter(frame["accuracy"])) == 0.5 and not any(math.isnan(one) for one in frame["reward"])
     assert (frame["tokens"][1:] <= 5 * SPEC["max_new_tokens"]).all()
 
 
