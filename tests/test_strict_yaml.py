@@ -12,7 +12,7 @@ import yaml
 from prefrepro.model import optimizer as optim
 from prefrepro.model.load import DTYPES as TORCH_DTYPES
 from prefrepro.plan.kinds import KINDS
-from prefrepro.specs.evaluation import EVALUATIONS
+from prefrepro.specs.evaluation import EVALUATIONS, PREFERENCE
 from prefrepro.specs.scale import ByKind
 from prefrepro.specs.settings import Dtype, EvaluationSettings, Optimizer
 from prefrepro.specs.yaml_loader import load_yaml
@@ -54,5 +54,5 @@ def test_what_reads_in_two_ways_is_refused(text: str) -> None:
 def test_the_rules_know_what_the_trainer_knows() -> None:
     assert set(get_args(Optimizer)) == set(optim.OPTIMIZERS)
     assert set(get_args(Dtype)) == set(TORCH_DTYPES)
-    assert set(get_args(get_type_hints(EvaluationSettings)["evaluation"])) == set(EVALUATIONS)
+    assert set(get_args(get_type_hints(EvaluationSettings)["evaluation"])) == {*EVALUATIONS, PREFERENCE}
     assert set(ByKind.__annotations__) == set(KINDS)

@@ -175,10 +175,10 @@ def test_a_file_to_download_is_found_checked_or_asked_for(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "rows", "least"),
     [
-        ("hh", 2312, {"train": 256, "eval": 600, "dev": 250, "judge": 450}),
-        ("tldr", 1000, {"train": 256, "eval": 550, "dev": 150}),
-        ("ultrafeedback", 1200, {"train": 256, "eval": 600, "dev": 180}),
-        ("qa-feedback", 500, {"train": 210, "eval": 220, "dev": 60}),
+        ("hh", 2312, {"train": 192, "eval": 500, "dev": 250, "judge": 450}),
+        ("tldr", 1000, {"train": 192, "eval": 500, "dev": 150}),
+        ("ultrafeedback", 1200, {"train": 128, "eval": 500, "dev": 180}),
+        ("qa-feedback", 500, {"train": 128, "eval": 220, "dev": 60}),
     ],
 )
 def test_the_real_files_give_parts_that_share_no_prompt(

@@ -161,7 +161,7 @@ def test_a_failed_request_is_one_invalid_verdict(open_client: Open) -> None:
     client = open_client(invalid_limit=0.2)
     frame, _ = judge(client, [*make_rows(9), make_row("Write a prompt.", f"x{piece}y", "z")])
     assert frame["verdict"].tolist().count("invalid") == 1
-    assert "reads in two ways" in frame["raw_reply"].tolist()[-1]
+    assert "2 times in the prompt, expected 1" in frame["raw_reply"].tolist()[-1]
 
 
 def test_a_judge_without_logprobs_is_found_out_by_one_question(open_client: Open) -> None:

@@ -153,8 +153,6 @@ def test_numbers_of_many_digits_are_named(make_verdicts, tmp_path: Path, digits:
     assert len(str(caught.value)) < 1000
 
 
-def test_missing_file_and_unknown_schema(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="does not exist"):
         read_csv(tmp_path / "none.csv", "cells")
-    with pytest.raises(UserError, match="Did you mean cells"):
-        read_csv(tmp_path / "none.csv", "cell")

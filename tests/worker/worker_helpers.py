@@ -27,7 +27,7 @@ for line in sys.stdin:
     command, environment, log = json.loads(line)
     with open(log, "w") as stream:
         job = subprocess.Popen([sys.executable, *command], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-                               env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+                               env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment})
     print(job.pid, flush=True)
     print(job.wait(), flush=True)
 """
