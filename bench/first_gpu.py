@@ -261,7 +261,7 @@ def run(names: list[str], results: Results, out: Path, minutes: float) -> None:
         return Process(section, out, results.device, results.shape)
 
     try:
-        for section, following in zip(sections, [*sections[1:], None], strict=True):
+        for section, following in zip(sections, [*sections[1:], None], strict=False):
             tried = set[str]()
             for _ in range(1 + RESTARTS):
                 if ends - time.monotonic() < SHORTEST:

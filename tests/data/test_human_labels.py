@@ -188,6 +188,8 @@ def test_the_real_files_give_parts_that_share_no_prompt(
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: the real files are not shipped with the code")
     source = yaml.safe_load((ROOT / f"config/datasets/{name}-laptop.yaml").read_text(encoding="utf-8"))
+    if name == "qa-feedback":
+        del source["train_rows"]  # its labels are counted below
     source["files"] = downloaded(source["download"], folder)
     parts, manifest = built(source, tmp_path)
     counts, out = manifest["counts"], manifest["rows_left_out"]

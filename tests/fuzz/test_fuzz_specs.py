@@ -16,6 +16,7 @@ from shared import read_scale
 
 from prefrepro.files import ROOT
 from prefrepro.plan.build import add_table, empty_plan, make_plan
+from prefrepro.plan.frontier import add_distances
 from prefrepro.specs.config import make_config
 from prefrepro.specs.files import read_yaml
 from prefrepro.specs.judge import judge_config, load_judge
@@ -191,4 +192,5 @@ def test_the_order_of_keys_is_of_no_account() -> None:
     plan = empty_plan(make_config({}), check_scale({key: scale[key] for key in keys}, "embedded"))
     for table in TABLES:
         add_table(plan, table)
+    add_distances(plan)
     assert set(plan.nodes) == nodes

@@ -53,7 +53,7 @@ def test_as_fsdp_computes_it(name: str, tmp_path: Path) -> None:
     with joined(is_wanted=True) as ranks:
         trained(ranks, tmp_path / "fsdp", name, **MIXED, **more)
     trained(None, tmp_path / "own", name, **MIXED, **more)
-    fsdp, own = (torch.load(tmp_path / f"{way}/outcome.pt", weights_only=False) for way in ("fsdp", "own"))
+    fsdp, own = (torch.load(tmp_path / f"{way}/outcome.pt", weights_only=True) for way in ("fsdp", "own"))
     before_they_part = slice(3)
     both = (done["outcome"]["metrics"][before_they_part] for done in (fsdp, own))
     for one, other in zip(*both, strict=True):
