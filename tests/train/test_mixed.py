@@ -67,7 +67,7 @@ def test_resumes_to_the_same_bits(tmp_path: Path) -> None:
     trained(None, tmp_path / "whole", **MIXED)
     trained(None, tmp_path / "part", stop_at=5, **MIXED)
     trained(None, tmp_path / "part", **MIXED)
-    whole, part = (torch.load(tmp_path / f"{way}/outcome.pt", weights_only=False) for way in ("whole", "part"))
+    whole, part = (torch.load(tmp_path / f"{way}/outcome.pt", weights_only=True) for way in ("whole", "part"))
     for key, weight in whole["weights"].items():
         assert weight.dtype == torch.float32
         torch.testing.assert_close(part["weights"][key], weight, rtol=0, atol=0)
