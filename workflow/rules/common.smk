@@ -152,13 +152,13 @@ def prepare(jobs):
     ]
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
+        refuse_over_budget(FORECASTER, judged, made)
         for node in packages:
             package_file(node.spec)
         judges = [PLAN.node(node_id).spec["judge"] for node_id in judged]
         for name, judge in {judge["name"]: judge for judge in judges}.items():
             if judge["kind"] == "api":
                 api_endpoint(judge_config(judge, f'judge "{name}"'))
-        refuse_over_budget(FORECASTER, judged, made)
         if workflow.is_main_process:
             write_plan(PLAN)
     except UserError as error:
