@@ -23,9 +23,9 @@ NEEDS = Needs(shape="paired", reference=True, embeddings="prompt", gather=True)
 @dataclass(frozen=True, slots=True)
 class Hparams:
     beta: Annotated[float, "> 0"] = 0.1
-    """As rpo_paired's: the strength of the KL pull is this times the mean weight. Paper: β."""
+    """The same as in rpo_paired: the strength of the KL pull is this times the mean weight. Paper: β."""
     tau: Annotated[float, "> 0"] = 0.5
-    """As rpo_paired's: at τ → 0 a pair meets only itself, and this is DPO at β. Paper: τ = 0.5."""
+    """The same as in rpo_paired: at τ → 0 a pair meets only itself, and this is DPO at β. Paper: τ = 0.5."""
 
 
 def own_weight(embeddings: Tensor, tau: float) -> Tensor:

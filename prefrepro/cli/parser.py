@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **keywords)
 
     def error(self, message: str) -> NoReturn:
-        """As argparse: usage and message on stderr, exit code 2."""
+        """Print usage and message on stderr, as argparse does, and exit with code 2."""
         if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
             message += "." + nearest(found[1], re.findall(r"[^\s',]+", found[2]))
         super().error(message)

@@ -25,9 +25,9 @@ TEMPERATURES = {
     "stem": 0.1,
     "humanities": 0.1,
 }
-"""Of an answer, by MT-Bench's categories (FastChat llm_judge/common.py, temperature_config)."""
+"""Temperature of an answer, by MT-Bench's categories (FastChat llm_judge/common.py, temperature_config)."""
 OTHER_TEMPERATURE = 0.7
-"""Of any other category (FastChat llm_judge/gen_model_answer.py)."""
+"""Temperature in any other category (FastChat llm_judge/gen_model_answer.py)."""
 REFERENCE_CATEGORIES = ("math", "reasoning", "coding")
 """Whose judge is shown reference answers (FastChat llm_judge/common.py, NEED_REF_CATS)."""
 TURNS = 2

@@ -12,7 +12,7 @@ from typing import Any
 from prefrepro.errors import UserError
 from prefrepro.plan import notes, settings
 from prefrepro.plan.evaluation import Expander
-from prefrepro.plan.frontier import add_distances
+from prefrepro.plan.frontier import add_distances, engine_of
 from prefrepro.plan.parts import parts_in_use
 from prefrepro.plan.plan import Plan
 from prefrepro.plan.store import FILE, nodes_of, read_plan
@@ -65,7 +65,7 @@ def empty_plan(config: Config, scale: dict[str, Any]) -> Plan:
     return Plan(
         Path("results") / config.scale,
         config.arguments(),
-        {"engine": scale["engine"], "budget_usd": config.budget_usd, "track": config.track},
+        {"engine": engine_of(scale), "budget_usd": config.budget_usd, "track": config.track},
         {key: scale[key] for key in ("description", "is_comparable", "models")},
         config=config,
         scale=scale,

@@ -5,6 +5,8 @@ No table needs them. Imports neither torch nor Snakemake.
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefrepro.data.truncate import LIMITS
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
@@ -13,6 +15,11 @@ from prefrepro.plan.training import computed_in
 FOLDER = "frontier"
 """Below results/<scale>/"""
 DEFAULTS = {"part": "eval", "pairs": 256, "prompts": 32, "max_new_tokens": 96, "seeds": 3}
+
+
+def engine_of(scale: dict[str, Any]) -> dict[str, Any]:
+    """How trainings use their device: models on the way are kept for the seeds whose distance is measured."""
+    return scale["engine"] | {"snapshot_seeds": (DEFAULTS | scale["frontier"])["seeds"]}
 
 
 def add_distances(plan: Plan) -> None:

@@ -22,7 +22,7 @@ class Engine:
     snapshots: int = 0
     """Models that a training keeps on its way, evenly spaced before its last step."""
     snapshot_seeds: int = 1
-    """Only trainings of seeds up to this one keep them."""
+    """Only trainings of seeds up to this one keep them: `frontier: seeds` of the scale."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,6 @@ class Engine(TypedDict, total=False):
     activation_checkpointing: Flag
     compile: Flag
     snapshots: Seed
-    snapshot_seeds: Count
 
 
 class Frontier(TypedDict, total=False):

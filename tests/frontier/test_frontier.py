@@ -79,6 +79,10 @@ def test_the_trainings_of_the_scales_tables_are_measured_and_no_table_waits_for_
     assert not [node for node in plan.needed_by(["table1"]) if node.kind == "distance"]
 
 
+def test_the_models_on_the_way_are_kept_for_every_seed_that_is_measured() -> None:
+    assert make_plan({"seeds": 2}).runtime["engine"]["snapshot_seeds"] == 3
+
+
 def test_nothing_measured_is_said_with_the_command_that_measures(tmp_path: Path) -> None:
     plan = make_plan()
     plan.results = tmp_path

@@ -53,5 +53,7 @@ def test_a_misspelt_engine_is_refused_before_anything_runs(values: object) -> No
 
 
 def test_every_field_of_the_engine_may_stand_in_a_scale() -> None:
-    values = {field.name: type(field.default)(1) for field in dataclasses.fields(Engine)}
+    values = {
+        field.name: type(field.default)(1) for field in dataclasses.fields(Engine) if field.name != "snapshot_seeds"
+    }
     assert check_scale(SCALE | {"engine": values}, "here")["engine"] == values
