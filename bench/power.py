@@ -9,7 +9,11 @@ from __future__ import annotations
 import argparse
 import math
 from statistics import NormalDist
+from typing import Any
 
+from scipy.optimize import brentq
+
+SIZES, SHARES = [250, 500, 600, 1000, 1800], [0.05, 0.1, 0.2, 0.3]
 Z_LEVEL, Z_POWER = NormalDist().inv_cdf(0.975), NormalDist().inv_cdf(0.8)
 
 
@@ -21,13 +25,10 @@ def pairs_for(difference: float, discordant: float) -> float:
 
 def smallest(n: int, discordant: float) -> float:
     """The difference, 0 to 1, that `n` pairs show with a power of 80 %; 1 where no difference is shown."""
-    low, high = 0.0, discordant
-    if pairs_for(high, discordant) > n:
+    if pairs_for(discordant, discordant) > n:
         return 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if pairs_for(middle, discordant) > n else (low, middle)
-    return high
+    root: Any = brentq(lambda difference: pairs_for(difference, discordant) - n, 1e-6, discordant)
+    return float(root)
 
 
 def table(sizes: list[int], discordant: list[float]) -> str:
@@ -43,8 +44,8 @@ def table(sizes: list[int], discordant: list[float]) -> str:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m bench.power", description="What a paired test shows.")
-    parser.add_argument("--pairs", nargs="+", type=int, default=[250, 500, 600, 1000, 1800])
-    parser.add_argument("--differ", nargs="+", type=float, default=[0.05, 0.1, 0.2, 0.3])
+    parser.add_argument("--pairs", nargs="+", type=int, default=SIZES)
+    parser.add_argument("--differ", nargs="+", type=float, default=SHARES)
     given = parser.parse_args()
     print(table(given.pairs, given.differ))
 

@@ -52,6 +52,17 @@ def _seeds(cells: list[dict[str, Any]]) -> str:
     return f"{seeds} training{'s' if seeds > 1 else ''} a row. {found}"
 
 
+def _margins() -> str:
+    """How large the margins are beside bfloat16's rounding, for each training that is ranked on eval."""
+    lines = ["| ranking | median margin, nats | below 0.6 nats |", "|---|---:|---:|"]
+    for path in sorted((RESULTS / "verdicts").glob("*_eval_*/margins.csv")):
+        sizes = pd.read_csv(path)["reward"].dropna().abs()
+        if len(sizes):
+            below = 100 * (sizes < 0.6).mean()
+            lines.append(f"| `{path.parent.name}` | {sizes.median():.1f} | {below:.1f} % |")
+    return "\n".join(lines)
+
+
 def _data() -> str:
     """One line for each data set: rows of each part, and the hash of its training rows."""
     lines = ["| data set | train | dev | eval | judge | SHA-256 of train.jsonl |", "|---|---:|---:|---:|---:|---|"]
@@ -82,7 +93,9 @@ def page() -> str:
     """Markdown of everything that is measured."""
     made = stamp("torch", "transformers")
     facts = f"Made at commit {made['commit']} on {cpu()}; {made['versions']}."
-    return "\n\n".join([*map(_table, TABLES), "### Data", _data(), "### Cost", _cost(), facts])
+    return "\n\n".join(
+        [*map(_table, TABLES), "### Margins", _margins(), "### Data", _data(), "### Cost", _cost(), facts]
+    )
 
 
 def main() -> None:
