@@ -4,6 +4,7 @@ the CSVs. Each imports its study when it runs: torch, pandas and matplotlib take
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from prefrepro.cli.parser import plan_of, recorded
@@ -27,16 +28,21 @@ def audit(arguments: argparse.Namespace) -> None:
 
 def calibration(arguments: argparse.Namespace) -> None:
     """Judge, measure and write. Raises UserError, also where no judge could judge anything."""
-    from prefrepro.studies.calibration.run import BUILT_IN, calibrate
+    from prefrepro.plan.succession import warning
+    from prefrepro.specs.sources import read_named
+    from prefrepro.studies.calibration.run import BUILT_IN, FILES, calibrate
 
     plan = plan_of(arguments.config)
     folder = Path(plan.config.published) if plan.config.published else ROOT.parent / "shared" / "data"
-    judges = [*BUILT_IN, plan.config.judge] if plan.config.judge else BUILT_IN
-    with recorded(plan.results, "calibration", ["calibration.csv", "calibration.md", "calibration_verdicts.csv"]):
+    named = list(dict.fromkeys(filter(None, [plan.config.judge, *arguments.beside])))
+    for name in named:
+        if said := warning(read_named("judges", name, "calibration"), plan.config.ended_judges):
+            sys.stderr.write(f"warning: {said}\n")
+    with recorded(plan.results, "calibration", list(FILES)):
         calibrate(
             folder,
             plan.results,
-            judges=judges,
+            judges=[*BUILT_IN, *named],
             protocol=plan.config.protocol,
             budget_usd=plan.config.budget_usd,
             first=arguments.first,

@@ -34,6 +34,7 @@ class Config(Spec):
     data: str = "data"
     repeat: Repeat | None = None
     budget_usd: Amount | None = None
+    ended_judges: Literal["refuse", "allow"] = "refuse"
     published: str | None = None
     external: Literal["cite", "run"] = "cite"
     track: Annotated[Literal["tensorboard", "trackio", "wandb"], AfterValidator(_is_installed)] | None = None

@@ -111,7 +111,7 @@ class EvaluationSettings(TypedDict, total=False):
     judge: Text
     prompts: Text
     template: Literal["dialogue", "summarization"]
-    annotator: Literal["weighted", "fn", "ae1"]
+    annotator: Literal["weighted", "weighted_gpt4.1", "fn", "ae1"]
     reference: Text
     length_controlled: Flag
     difficulty: Literal["published", "none"]

@@ -15,6 +15,7 @@ from prefrepro.plan.build import make_plan, planned
 from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.resources import ScaleResources
 from prefrepro.plan.store import FILE, write_plan
+from prefrepro.plan.succession import ends_soon
 from prefrepro.specs.judge import judge_config
 from prefrepro.specs.table import target_named
 
@@ -145,7 +146,10 @@ def table_files(target):
 
 
 def prepare(jobs):
-    """Refuse judging over the budget or without a key, and packages that are not there; write the jobs' plan."""
+    """Refuse judging over the budget, without a key or by a judge that ended, and packages that are not there.
+
+    Write the jobs' plan.
+    """
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
     packages = [
         PLAN.node(job.wildcards.id) for job in jobs if job.rule.name == "package"
@@ -153,6 +157,8 @@ def prepare(jobs):
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
         refuse_over_budget(FORECASTER, judged, made)
+        for warning in ends_soon(PLAN, map(PLAN.node, judged)):
+            sys.stderr.write(f"warning: {warning}\n")
         for node in packages:
             package_file(node.spec)
         judges = [PLAN.node(node_id).spec["judge"] for node_id in judged]

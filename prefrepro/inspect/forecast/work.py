@@ -168,7 +168,7 @@ def device_seconds(work: Work, training: float | None, scoring: float | None, sa
 
 def label_of(spec: dict[str, Any]) -> str:
     """What makes judge calls alike in length: the evaluation, with its template or annotator."""
-    more = spec.get("template") or spec.get("annotator")
+    more = spec.get("template") or (spec.get("annotator") or "").partition("_")[0]  # weighted_gpt4.1 asks as weighted
     return f"{spec['evaluation']}_{more}" if more else spec["evaluation"]
 
 
