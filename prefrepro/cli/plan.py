@@ -8,10 +8,10 @@ from collections import Counter
 from typing import Any
 
 from prefrepro.cli.parser import plan_and_targets, write_json
+from prefrepro.plan.judges import of_judges
 from prefrepro.plan.kinds import VERDICTS
 from prefrepro.plan.memory import unfit
 from prefrepro.plan.store import write_plan
-from prefrepro.plan.succession import ends_soon
 
 KINDS = {"runs": ("sft", "run"), "samples": ("sample",), "verdicts": VERDICTS}
 """Key of the JSON -> the kinds of node that it lists"""
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
         }
         write_json(listed | {"cells": [cell for target in targets for cell in plan.tables[target].spec["cells"]]})
         return
-    for problem in [*unfit(plan, nodes), *ends_soon(plan, nodes)]:
+    for problem in [*unfit(plan, nodes), *of_judges(plan, nodes)]:
         sys.stderr.write(f"warning: {problem}\n")
     for kind, count in Counter(node.kind for node in nodes).items():
         print(f"{count:4} {kind}")

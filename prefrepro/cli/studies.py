@@ -28,7 +28,7 @@ def audit(arguments: argparse.Namespace) -> None:
 
 def calibration(arguments: argparse.Namespace) -> None:
     """Judge, measure and write. Raises UserError, also where no judge could judge anything."""
-    from prefrepro.plan.succession import warning
+    from prefrepro.plan.judges import warning
     from prefrepro.specs.sources import read_named
     from prefrepro.studies.calibration.run import BUILT_IN, FILES, calibrate
 

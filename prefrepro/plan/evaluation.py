@@ -12,8 +12,8 @@ from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.plan.code_digest import code_digest
+from prefrepro.plan.judges import DATES
 from prefrepro.plan.nodes import Node
-from prefrepro.plan.succession import DATES
 from prefrepro.plan.training import Hub, Trainings, computed_in, content_hash
 from prefrepro.specs.evaluation import EVALUATIONS, LABELS, PREFERENCE
 from prefrepro.specs.method import read_method
@@ -178,11 +178,6 @@ class Expander(Trainings):
             judge = judge | {"repeat": self.config.repeat}
         evaluation = {k: v for k, v in self.evaluation(column).items() if k not in ("judge", "prompts")}
         kind = evaluation["evaluation"]
-        if kind == "mt_bench" and judge.get("scorer") == "classifier":
-            raise UserError(
-                f"{self.where}, column {column.key}: judge {name} is a reward model; its scores have no scale of 1 to "
-                "10, but MT-Bench wants ratings. Next: judge this table with a language model (judge=NAME)"
-            )
         protocol = self.config.protocol if kind == "pairwise" else "paper"
         spec = {"judge": judge, "protocol": protocol, **evaluation}
         inputs = {"sample": sample}

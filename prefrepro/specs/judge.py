@@ -83,7 +83,7 @@ class JudgeConfig:
     """What replies call the model, where that is neither its name nor a dated snapshot of it."""
     note: Annotated[str, Strict(), expecting("text")] = ""
     ends: Day | None = None
-    """When the model is shut down: planning warns from 90 days before and refuses afterwards (plan/succession.py)."""
+    """When the model is shut down: planning warns from 90 days before and refuses afterwards (plan/judges.py)."""
     successor: Text | None = None
     """The judge, of config/judges, that takes its place."""
     temperature: Annotated[Finite | None, Field(ge=0, le=2), expecting("a number from 0 to 2")] = 0.0

@@ -49,7 +49,7 @@ Weights = Annotated[
 Sha256 = Annotated[Text, Field(pattern=r"^[0-9a-f]{64}$"), expecting("64 hexadecimal digits, as sha256sum prints")]
 Pairs = Literal["pairs", "ranked"]
 Forms = Literal["pairs", "ranked", "instructions", "mt_bench", "arena_hard"]
-Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard"]
+Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard", "arena_hard_v2"]
 
 
 def _placed(mapping: dict[str, Any]) -> list[Problem]:
@@ -99,7 +99,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "tldr_judged": _rows(),
         "qa_feedback": _rows(form=Required[Literal["ranked"]], prompt=Literal["question", "passages"]),
         "rows": _rows(form=Required[Pairs]),
-        "instructions": _from_files(set=Required[Benchmark], n=Count, questions=Text, answers=Text),
+        "instructions": _from_files(set=Required[Benchmark], n=Count, questions=Text, answers=Text, creative_answers=Text),
     },
     "models": {
         "hub": _file(**HUB, licence=Text, template=Template),

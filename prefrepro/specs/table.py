@@ -19,7 +19,7 @@ from prefrepro.specs.values import READER, Finite, Flag, Spec, Stated, Text, Tex
 HeldOut = Literal["accuracy_pct", "top1_pct"]
 HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
 """The metrics of a preference evaluation"""
-Metric = Literal["win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct", HeldOut]
+Metric = Literal["win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct", "arena_hard_style_pct", HeldOut]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 OF_TRAINING = ("method", "hparams", "training", "embedder", "pairs", "k")
 """What a row says of its training"""

@@ -47,6 +47,7 @@ MEASURES = {
     "lc_wr": "Length-controlled win rate in percent",
     "mt_bench": "Mean rating, 1 to 10",
     "arena_hard_pct": "Win rate in percent, clear verdicts three times",
+    "arena_hard_style_pct": "Win rate in percent, clear verdicts three times, style-controlled",
     "accuracy_pct": "Held-out pairs ranked as labelled, in percent",
     "top1_pct": "Held-out groups whose best response is ranked first, in percent",
 }

@@ -21,6 +21,7 @@ from prefrepro.judge.client import chat_request
 from prefrepro.judge.connect import judge_client
 from prefrepro.judge.pairwise import judge_items
 from prefrepro.plan.build import make_plan
+from prefrepro.plan.judges import of_judges
 from prefrepro.specs.judge import judge_config
 
 TEMPLATE = (
@@ -149,11 +150,14 @@ def test_the_settings_say_what_is_missing() -> None:
 
 
 def test_it_stands_in_for_an_api_at_scale_pocket_but_rates_nothing() -> None:
-    """Pairwise and AlpacaEval columns are judged by it; MT-Bench's ratings want a scale that it has not."""
+    """Pairwise, AlpacaEval and Arena-Hard are judged by it; MT-Bench's ratings want a scale that it has not."""
     plan = make_plan({"scale": "pocket", "judge": "skywork-reward"})
-    judged = {node.spec["evaluation"] for node in plan.nodes.values() if node.kind == "verdict"}
-    assert {"pairwise", "alpaca_eval"} <= judged and "mt_bench" not in judged
-    assert any("no scale of 1 to 10" in problem for problems in plan.broken.values() for problem in problems)
+    assert not plan.broken
+    judged = [node for node in plan.nodes.values() if node.kind == "verdict"]
+    assert {node.spec["evaluation"] for node in judged} == {"pairwise", "alpaca_eval", "arena_hard", "mt_bench"}
+    assert not of_judges(plan, [node for node in judged if node.spec["evaluation"] != "mt_bench"])
+    with pytest.raises(UserError, match="no scale of 1 to 10, but MT-Bench wants ratings"):
+        of_judges(plan, judged)
 
 
 @pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="scale laptop reads the files of shared/data")

@@ -15,7 +15,7 @@ from prefrepro.plan.build import make_plan, planned
 from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.resources import ScaleResources
 from prefrepro.plan.store import FILE, write_plan
-from prefrepro.plan.succession import ends_soon
+from prefrepro.plan.judges import of_judges
 from prefrepro.specs.judge import judge_config
 from prefrepro.specs.table import target_named
 
@@ -157,7 +157,7 @@ def prepare(jobs):
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
         refuse_over_budget(FORECASTER, judged, made)
-        for warning in ends_soon(PLAN, map(PLAN.node, judged)):
+        for warning in of_judges(PLAN, map(PLAN.node, judged)):
             sys.stderr.write(f"warning: {warning}\n")
         for node in packages:
             package_file(node.spec)

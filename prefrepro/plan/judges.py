@@ -1,7 +1,7 @@
-"""Judges come to an end: from 90 days before, planning names the successor; afterwards it refuses.
+"""What planning says of judges before they are asked: that a model ends, and that a judge cannot do what is wanted.
 
-The dates stand in config/judges/*.yaml (`ends`, `successor`) and are no part of a verdict set's id: a date that is
-moved judges nothing again.
+From 90 days before its end planning names a judge's successor; afterwards it refuses. The dates stand in
+config/judges/*.yaml (`ends`, `successor`) and are no part of a verdict set's id: moving one judges nothing again.
 """
 
 from __future__ import annotations
@@ -19,19 +19,26 @@ WARN_DAYS = 90
 DATES = ("ends", "successor")
 
 
-def ends_soon(plan: Plan, nodes: Iterable[Node], today: date | None = None) -> list[str]:
+def of_judges(plan: Plan, nodes: Iterable[Node], today: date | None = None) -> list[str]:
     """A warning for each judge of the verdict sets still to be made whose model ends within 90 days, or has ended.
 
-    Raises UserError for a judge that has ended, unless the config's `ended_judges` is allow.
+    Raises UserError for a judge that has ended, unless the config's `ended_judges` is allow, and for a reward model
+    that MT-Bench would want ratings of.
     """
     left = [node for node in nodes if node.kind == "verdict" and not (plan.results / node.done).exists()]
+    for node in left:
+        if node.spec["evaluation"] == "mt_bench" and node.spec["judge"].get("scorer") == "classifier":
+            raise UserError(
+                f"{node.id}: judge {node.spec['judge']['name']} is a reward model, whose scores have no scale of 1 to "
+                "10, but MT-Bench wants ratings. Next: judge it with a language model (judge=NAME)."
+            )
     named = dict.fromkeys(node.spec["judge"]["name"] for node in left)
     said = (warning(read_named("judges", name, "a verdict set"), plan.config.ended_judges, today) for name in named)
     return [one for one in said if one]
 
 
 def warning(judge: Mapping[str, Any], ended: str, today: date | None = None) -> str | None:
-    """What to know of a judge's end; None where none is near. Raises UserError as `ends_soon`."""
+    """What to know of a judge's end; None where none is near. Raises UserError as `of_judges`."""
     if not judge.get("ends"):
         return None
     days = (date.fromisoformat(judge["ends"]) - (today or datetime.now(UTC).date())).days
