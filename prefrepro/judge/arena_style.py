@@ -4,8 +4,8 @@ Games are fitted by a logistic regression on one strength, that of the candidate
 answers differ in length and in headers, lists and bold text; the score is the win rate at no difference.
 
 The release fits the effects of style over all models of its leaderboard together, and sets them to that leaderboard's
-mean; here they are the candidate's alone and set to 0, since a verdict set knows no other model. Length is characters / 4 in place of tiktoken's tokens, whose files are not
-at hand offline: it enters as a ratio, (a - b) / (a + b).
+mean; here they are the candidate's alone and set to 0, since a verdict set knows no other model. Length is characters
+/ 4 in place of tiktoken's tokens, whose files are not at hand offline: it enters as a ratio, (a - b) / (a + b).
 """
 
 from __future__ import annotations

@@ -99,7 +99,9 @@ SHAPES: dict[str, dict[str, Any]] = {
         "tldr_judged": _rows(),
         "qa_feedback": _rows(form=Required[Literal["ranked"]], prompt=Literal["question", "passages"]),
         "rows": _rows(form=Required[Pairs]),
-        "instructions": _from_files(set=Required[Benchmark], n=Count, questions=Text, answers=Text, creative_answers=Text),
+        "instructions": _from_files(
+            set=Required[Benchmark], n=Count, **dict.fromkeys(("questions", "answers", "creative_answers"), Text)
+        ),
     },
     "models": {
         "hub": _file(**HUB, licence=Text, template=Template),
