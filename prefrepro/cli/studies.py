@@ -34,7 +34,7 @@ def calibration(arguments: argparse.Namespace) -> None:
 
     plan = plan_of(arguments.config)
     folder = Path(plan.config.published) if plan.config.published else ROOT.parent / "shared" / "data"
-    named = list(dict.fromkeys(filter(None, [plan.config.judge, *arguments.beside])))
+    named = list(dict.fromkeys(filter(None, [plan.config.judge, *(plan.config.beside or [])])))
     for name in named:
         if said := warning(read_named("judges", name, "calibration"), plan.config.ended_judges):
             sys.stderr.write(f"warning: {said}\n")

@@ -36,6 +36,7 @@ class Config(Spec):
     budget_usd: Amount | None = None
     ended_judges: Literal["refuse", "allow"] = "refuse"
     published: str | None = None
+    beside: list[JudgeName] | None = None
     external: Literal["cite", "run"] = "cite"
     track: Annotated[Literal["tensorboard", "trackio", "wandb"], AfterValidator(_is_installed)] | None = None
     switches: dict[str, str] = Field(default={}, validation_alias=READER)

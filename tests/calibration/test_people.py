@@ -19,7 +19,7 @@ from prefrepro.stats.intervals import wilson
 from prefrepro.studies.calibration.cells import safe_differences
 from prefrepro.studies.calibration.page import may_stand_in
 from prefrepro.studies.calibration.pairs import PublishedSet
-from prefrepro.studies.calibration.people import GPT4_REPLIES, LLMBAR, PANDALM, TULU, human_sets, sheet
+from prefrepro.studies.calibration.people import GPT4_REPLIES, LLMBAR, PANDALM, TULU, gpt4_replies, human_sets, sheet
 from prefrepro.studies.calibration.published import published_sets
 from prefrepro.studies.calibration.run import GPT4, calibrate
 
@@ -205,3 +205,12 @@ def test_released_human_labels() -> None:
     assert found["pandalm"].people is not None and found["pandalm"].people.agreement > 0.9
     assert found["tulu"].people is not None and 0.5 < found["tulu"].people.agreement < 1
     assert found["llmbar/natural"].people is None
+
+
+@needs_data
+def test_gpt4s_released_replies_give_its_printed_agreement() -> None:
+    """95.5 %, the mean of both orders (known.yaml)."""
+    labels = {pair.prompt_id: pair.score for one in human_sets(SHARED / "data") for pair in one.pairs}
+    replies = gpt4_replies(SHARED / "data")
+    right = [float(share == labels[pair]) for pair, *shares in replies for share in shares]
+    assert (len(right), 100 * sum(right) / len(right)) == (200, 95.5)
