@@ -42,8 +42,8 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 def files(tmp_path: Path) -> tuple[Path, Path, Path]:
     """Six questions, every third one of creative writing; both baselines answered all."""
     questions = [question(n, "creative_writing" if n % 3 == 2 else "hard_prompt") for n in range(6)]
-    answers = (write(tmp_path / f"{model}.jsonl", [answer(n, model) for n in range(6)]) for model in (HARD, CREATIVE))
-    return write(tmp_path / "question.jsonl", questions), *answers
+    hard, creative = (write(tmp_path / f"{m}.jsonl", [answer(n, m) for n in range(6)]) for m in (HARD, CREATIVE))
+    return write(tmp_path / "question.jsonl", questions), hard, creative
 
 
 def test_each_question_has_the_answer_of_its_categorys_baseline(files: tuple[Path, Path, Path]) -> None:

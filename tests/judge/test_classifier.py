@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM,
 
 from prefrepro.data.template import render_history
 from prefrepro.errors import UserError
+from prefrepro.files import sha256_file
 from prefrepro.judge.classifier import BATCH, Classifier, located, messages_of
 from prefrepro.judge.client import chat_request
 from prefrepro.judge.connect import judge_client
@@ -110,6 +111,7 @@ def test_it_judges_through_server_and_client(folder: Path, tmp_path: Path) -> No
     ]
     with judge_client(config, tmp_path / "cache.sqlite") as client:
         frame = judge_items(items, client, protocol="robust", template="dialogue", progress=False)
+        assert client.identity == f"local:classifier:{sha256_file(folder / 'model.safetensors')}"
     scorer = Classifier(folder)
     wins = [scorer(one["history"], one["response"]) > scorer(one["history"], one["baseline"]) for one in items]
     assert list(frame["verdict"]) == [word for won in wins for word in ["win" if won else "loss"] * 2]

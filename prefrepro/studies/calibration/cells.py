@@ -74,7 +74,7 @@ def printed_rates(folder: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     frame = pd.read_csv(path, index_col=0)
-    return {str(model): float(rate) for model, rate in frame["discrete_win_rate"].items()}
+    return dict(zip(map(str, frame.index), frame["discrete_win_rate"].astype(float).tolist(), strict=True))
 
 
 def safe_differences(rows: Iterable[dict[str, Any]]) -> list[Safe]:
