@@ -131,7 +131,7 @@ def _judge_again(published: PublishedSet, config: JudgeConfig, cache: Path, prot
     with tempfile.TemporaryDirectory(prefix="prefrepro-replay-") as folder:
         scorer, identity = None, ""
         if config.scorer == "replay":
-            text = json.dumps(replay_scores(published), sort_keys=True)
+            text = json.dumps(replay_scores(published, protocol), sort_keys=True)
             identity = f"local:replay:{hashlib.sha256(text.encode()).hexdigest()}"
             scorer = f"replay:{folder}/scores.json"
             write_text(Path(folder) / "scores.json", text)
@@ -179,15 +179,16 @@ def _each_other(published: PublishedSet, shares: dict[str, Shares], protocol: st
     return rows
 
 
-def replay_scores(published: PublishedSet) -> dict[str, float]:
-    """Published shares as scores of a replay judge: the baseline's is ½, so the candidate's decides.
+def replay_scores(published: PublishedSet, protocol: str = "paper") -> dict[str, float]:
+    """Published shares as scores of a replay judge, by answers as it is shown them: the baseline's is ½, so the
+    candidate's decides.
 
     Raises UserError where the same answer to the same prompt was judged in two ways.
     """
     scores: dict[str, float] = {}
     for pair in published.pairs:
         for response, score in ((pair.candidate, pair.score), (pair.baseline, 0.5)):
-            key = replay_key(pair.history, clean_response(response))
+            key = replay_key(pair.history, clean_response(response) if protocol == "paper" else response)
             if scores.setdefault(key, score) != score:
                 raise UserError(
                     f"{published.name}: prompt {pair.prompt_id} has the same answer with scores {scores[key]:g} and "
