@@ -133,7 +133,7 @@ def _prompts(lines: Spool, source: Source) -> list[Line]:
 
 
 def _of_another_prompt(lines: Spool) -> Spool:
-    """Each line with the completion of the next line that has another prompt, the last ones with that of an earlier one.
+    """Each line with the completion of the next line of another prompt, the last ones with that of an earlier one.
 
     Raises UserError where all lines have one prompt.
     """
@@ -155,8 +155,8 @@ def _of_another_prompt(lines: Spool) -> Spool:
         answer(others[0])
     elif waiting:
         raise UserError(
-            f"all {len(waiting)} training rows have one prompt; expected two at least, since the method wants a response "
-            "to another prompt for each row. Give more data."
+            f"all {len(waiting)} training rows have one prompt; expected two at least, since the method wants a "
+            "response to another prompt for each row. Give more data."
         )
     return made
 
