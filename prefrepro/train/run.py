@@ -30,6 +30,7 @@ from prefrepro.model.learner import Learner
 from prefrepro.model.load import load_tokenizer, save_model
 from prefrepro.model.pretrain import pretraining
 from prefrepro.model.rollout import rollout_learner
+from prefrepro.model.unpaired import unpaired_learner
 from prefrepro.provenance import code_state, versions
 from prefrepro.specs.runtime import DEFAULT, Metrics, Runtime
 from prefrepro.train.checkpoint import CheckpointStore
@@ -56,7 +57,10 @@ def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Run
     tokenizer = load_tokenizer(init.folder, init.template)
     start = alignment.start(spec, inputs, init.folder, tokenizer)
     is_rollout = start.objective.needs.shape == "rollout"
-    learner = rollout_learner(start, inputs.get("reward_model")) if is_rollout else start.learner()
+    if spec.get("pairs") == "unpaired":
+        learner = unpaired_learner(start, spec, inputs, tokenizer)
+    else:
+        learner = rollout_learner(start, inputs.get("reward_model")) if is_rollout else start.learner()
     _run(spec, inputs, out, learner, tokenizer, start, init.commit, runtime)
 
 
