@@ -13,7 +13,7 @@ from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.plan.code_digest import code_digest
 from prefrepro.plan.nodes import Node
-from prefrepro.plan.training import Hub, Trainings, computed_in, content_hash
+from prefrepro.plan.training import HUB, Hub, Trainings, computed_in, content_hash
 from prefrepro.specs.evaluation import EVALUATIONS, LABELS, PREFERENCE
 from prefrepro.specs.method import read_method
 from prefrepro.specs.sources import read_named
@@ -52,7 +52,7 @@ class Expander(Trainings):
         model = read_named("models", name, self.where)
         if model["kind"] == "package":
             return self.package(name, model), ""
-        return None, {key: model[key] for key in ("repo", "revision", "template") if key in model}
+        return None, {key: model[key] for key in HUB if key in model}
 
     def sources(self, row: Row, column: Column, seeds: Iterable[int]) -> list[Source]:
         """What answers or ranks for a row: its training of each seed, or one model; none of a number that is cited."""
@@ -95,7 +95,7 @@ class Expander(Trainings):
             "source": given["file"],
             "source_sha256": content_hash(path),
             "map": given["map"],
-            "ignore_extra": bool(given.get("ignore_extra")),
+            **{key: bool(given.get(key)) for key in ("ignore_extra", "ignore_missing")},
             "sampling": {"n": sampling["n"]},
         }
         readable = "_".join(["imported-" + row.key, column.model, (prompts or column.dataset).replace("_", "-")])
@@ -106,6 +106,11 @@ class Expander(Trainings):
         """How a training, or a model that nobody trains here, ranks the held-out responses that the column names."""
         evaluation = self.evaluation(column)
         data, _ = self.dataset(column.dataset)
+        if isinstance(model, dict) and model.get("tokens"):
+            raise UserError(
+                f"{self.where}, column {column.key}: {model['repo']} is ranked untrained, and `tokens` of its file is "
+                "not read there; rank its SFT, or save its tokenizer with these tokens in a folder and name that"
+            )
         if column.metric == "top1_pct" and not self._is_ranked(data):
             raise UserError(
                 f"{self.where}, column {column.key}: top1_pct wants groups of responses, but the data set holds pairs; "
