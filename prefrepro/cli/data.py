@@ -40,8 +40,10 @@ def inspect(arguments: argparse.Namespace) -> None:
     if paths:
         also = f" --config {' '.join(config.arguments())}" if config.arguments() else ""
         sys.stdout.write(f"\nWritten: {', '.join(map(show, paths))}\nNext: snakemake {target_of(paths[-1])}{also}\n")
-    else:
+    elif found["rows"]:
         sys.stdout.write(f"\nNext: prefrepro data inspect {arguments.data} --write NAME\n")
+    else:
+        sys.stdout.write("\nNo row can be used: mend what is odd, or name another --form\n")
 
 
 def _tokenizer(name: str) -> Any:

@@ -145,16 +145,25 @@ def table_files(target):
 
 
 def prepare(jobs):
-    """Refuse judging over the budget or without a key, and packages that are not there; write the jobs' plan."""
+    """Refuse what would stop a job later: judging over the budget or without a key, a package that is not there, a
+    chat template that cannot take the data. Write the jobs' plan."""
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
     packages = [
         PLAN.node(job.wildcards.id) for job in jobs if job.rule.name == "package"
+    ]
+    from prefrepro.inspect.chats import refuse_chats  # once, in the main process
+
+    nodes = [
+        PLAN.nodes[job.wildcards.id]
+        for job in jobs
+        if getattr(job.wildcards, "id", None) in PLAN.nodes
     ]
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
         refuse_over_budget(FORECASTER, judged, made)
         for node in packages:
             package_file(node.spec)
+        refuse_chats(PLAN, nodes)
         judges = [PLAN.node(node_id).spec["judge"] for node_id in judged]
         for name, judge in {judge["name"]: judge for judge in judges}.items():
             if judge["kind"] == "api":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterator
@@ -64,6 +65,15 @@ class Opened:
             for _ in checked_rows(records_of(file, "skip", counts), str(file), parse, "skip", counts):
                 pass
         return counts, left_out
+
+    def first_with(self, wanted: Callable[[Any], bool], most: int) -> str | None:
+        """Where among the first rows of the first file one is as `wanted`; bad rows are passed over."""
+        for number, record in enumerate(first_records(self.files[0], most), start=1):
+            with contextlib.suppress(BadRow):
+                row = self.parse(record, lambda _: None)
+                if row is not None and wanted(row):
+                    return f"{self.files[0]}, row {number}"
+        return None
 
 
 def opened(given: str, form: str | None, columns: dict[str, str], revision: str | None = None) -> Opened:
