@@ -28,7 +28,7 @@ def inspect(arguments: argparse.Namespace) -> None:
     config, scale = config_and_scale(parse_config(arguments.config))
     paper = read_paper(ROOT / "paper_tables" / (scale.get("papers") or ["rpo"])[0] / "paper.yaml")
     limits = limits_of(paper["training"] | scale["training"])
-    columns = dict(pair.split("=", 1) for pair in (arguments.columns or "").split(",") if "=" in pair)
+    columns = parse_config(arguments.columns.split(",")) if arguments.columns else {}
     data = opened(arguments.data, arguments.form, columns, arguments.revision)
     tokenizer = _tokenizer(arguments.tokenizer) if arguments.tokenizer else None
     found = inspected(data, tokenizer, limits, arguments.tokenizer)

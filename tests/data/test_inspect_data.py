@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from checkout import Checkout
+from hub_server import COMMIT, hub
 from shared import SHARED
 from test_chat_template import CHATML, MISTRAL, with_template
 
@@ -151,6 +152,35 @@ def test_what_is_written_is_taken_once(checkout: Checkout, tmp_path: Path) -> No
     assert again.returncode == 2 and "config/datasets/my-data.yaml exists" in again.stderr
     shown = json.loads(checkout.prefrepro("data", "inspect", path, "--json").stdout)
     assert (shown["rows"], shown["written"], shown["reading"]) == (300, [], {"kind": "rows", "form": "pairs"})
+
+
+def test_a_hub_id_is_read_and_written_at_its_commit(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = tmp_path / "hub" / "datasets" / "me" / "plants"
+    served.mkdir(parents=True)
+    for split, first in (("train", 0), ("test", 300)):
+        rows = [pair(f"Why {n}?", "So.", "No.") for n in range(first, first + 150)]
+        file_of(served, rows, f"{split}.jsonl")
+    with hub(tmp_path / "hub") as address:
+        settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+        for name, value in (settings | {"HF_HUB_DISABLE_TELEMETRY": "1"}).items():
+            monkeypatch.setenv(name, value)
+        done = checkout.prefrepro("data", "inspect", "me/plants", "--write", "plants")
+        assert done.returncode == 0, done.stderr
+        assert "rows      300 of 300 read, 300 unique prompts\n" in done.stdout
+        assert "files     2: train.jsonl, test.jsonl" in done.stdout
+        written = (checkout.root / "config/datasets/plants.yaml").read_text(encoding="utf-8")
+        assert f"repo: me/plants\nrevision: {COMMIT}\n" in written and "splits: {train: null}" in written
+        planned = checkout.prefrepro("plan", "plants")
+        assert planned.returncode == 0, planned.stderr
+        data = planned.stdout.split("plants_")[1].split()[0]
+        made = checkout.snakemake("--cores", "1", f"results/embedded/data/plants_{data}/manifest.json")
+        assert made.returncode == 0, made.stderr
+        manifest = json.loads(next(checkout.results.glob("data/plants_*/manifest.json")).read_text(encoding="utf-8"))
+        assert manifest["rows"]["train"] + manifest["rows"]["eval"] == 300
+        gone = checkout.prefrepro("data", "inspect", "me/nothing")
+        assert gone.returncode == 2 and "me/nothing at revision main cannot be had from the hub" in gone.stderr
 
 
 @pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="../shared/data is not there")

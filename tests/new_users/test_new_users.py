@@ -27,4 +27,4 @@ def test_a_file_becomes_a_table(form: str, tmp_path: Path) -> None:
     assert shown.returncode == 0 and "Held-out accuracy" in shown.stdout
     assert time.monotonic() - begun < 300
     cells = read_csv(checkout.results / "cells.csv", "cells").set_index("row")
-    assert set(cells.index) == {"sft", "dpo"} and cells["value"].notna().all()
+    assert set(cells.index) == {"sft", "dpo"} and not cells["value"].isna().to_numpy().any()

@@ -14,7 +14,7 @@ from shared import SHARED
 
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.data.alpaca_eval import alpaca_eval_prompts
-from prefrepro.data.benchmarks import arena_hard_prompts
+from prefrepro.data.benchmarks import arena_hard_prompts, mt_bench_prompts
 from prefrepro.data.template import prompt_id
 from prefrepro.errors import UserError
 from prefrepro.files import write_json
@@ -246,6 +246,14 @@ def test_the_real_files(tmp_path: Path) -> None:
     file = SHARED / "data" / "alpaca_eval/claude-2.1_model_outputs.json"
     answers, left_out = imported(file, read_outputs(file, None)[1], prompts)
     assert (len(answers), left_out) == (805, 0)
+    mt_bench = SHARED / "data" / "mt_bench"
+    files = {"questions": str(mt_bench / "question.jsonl"), "answers": str(mt_bench / "reference_answer_gpt-4.jsonl")}
+    prompts = lines_file(tmp_path / "prompts.jsonl", mt_bench_prompts(*files.values()))
+    write_json(tmp_path / "manifest.json", {"spec": {"source": {"set": "mt_bench", "files": files}}})
+    file = mt_bench / "reference_answer_gpt-4.jsonl"
+    answers, left_out = imported(file, read_outputs(file, None)[1], prompts, ignore_missing=True)
+    assert (len(answers), left_out) == (30, 50)
+    assert all(len(one["responses"]) == 2 and "question_id" not in one for one in answers)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "jsonl"])

@@ -23,7 +23,8 @@ PARTS = {"train": 0.8, "eval": 0.2}
 """Shares that a written data set gets; held-out accuracy needs no judge's part"""
 PLACES = 3
 """First places that are shown of what is odd"""
-MOST_TURNS = 5
+MOST = 5
+"""Kinds of turns, and files, that are named"""
 LINES = 6
 """Lines that are shown of each end of a prompt, and of an answer"""
 
@@ -112,12 +113,14 @@ def as_text(found: Mapping[str, Any], width: int) -> str:
         return textwrap.wrap(visible(text), width, initial_indent=f"{label:10}", subsequent_indent=" " * 10)
 
     turns = [f"{n} turn{'s' if n > 1 else ''}: {count:,}" for n, count in found["turns"].items()]
-    if more := sum(list(found["turns"].values())[MOST_TURNS:]):
-        turns[MOST_TURNS:] = [f"more: {more:,}"]
+    if more := sum(list(found["turns"].values())[MOST:]):
+        turns[MOST:] = [f"more: {more:,}"]
     lines = [found["given"], *textwrap.wrap(found["title"], width, initial_indent="  ", subsequent_indent="  ")]
     lines += part("rows", f"{found['rows']:,} of {found['records']:,} read, {found['unique_prompts']:,} unique prompts")
     if len(found["files"]) > 1:
-        lines += part("files", f"{len(found['files'])}: {', '.join(Path(one).name for one in found['files'][:5])}, …")
+        names = [Path(one).name for one in found["files"]]
+        names[MOST:] = ["…"] if len(names) > MOST else []
+        lines += part("files", f"{len(found['files'])}: {', '.join(names)}")
     lines += part("turns", ", ".join(turns))
     lines += part("labels", ", ".join(f"{label}: {count:,}" for label, count in found["labels"].items()))
     if found["unused"]:
