@@ -127,6 +127,13 @@ def test_rows_of_no_form_are_one_message(tmp_path: Path) -> None:
     assert looked_at(path, form="pairs", columns=columns)["rows"] == 200
     with pytest.raises(UserError, match=r"outputs of one model, no preferences\. Next: prefrepro import-samples"):
         opened(file_of(tmp_path, [{"instruction": "Why?", "output": "So."}]), None, {})
+    with pytest.raises(UserError, match=r'form "pair" is unknown. Known: .* Did you mean pairs?'):
+        opened(path, "pair", {})
+    with pytest.raises(UserError, match=r"line 1: not valid JSON"):
+        (tmp_path / "broken.jsonl").write_text("{]\n{]\n", encoding="utf-8")
+        opened(str(tmp_path / "broken.jsonl"), None, {})
+    with pytest.raises(UserError, match=r"^my/none.jsonl does not exist"):
+        opened("my/none.jsonl", None, {})
     with pytest.raises(UserError, match="does not exist; expected a file, a folder or a hub id"):
         opened(str(tmp_path / "nothing.jsonl"), None, {})
 

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prefrepro.data.forms import recognise as forms
 from prefrepro.data.forms.files import files_of, first_records, records_of
 from prefrepro.data.forms.parse import parse_form
-from prefrepro.data.forms.recognise import LOOKED_AT
 from prefrepro.data.forms.settle import agreed, looked_at
 from prefrepro.data.hub import resolve
 from prefrepro.data.rows import BadRow, Counts, Note, Parse, checked_rows
 from prefrepro.data.sources import PARSERS
-from prefrepro.errors import UserError
+from prefrepro.errors import UserError, nearest
 from prefrepro.sample.outputs import FORMS
 
+SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".gz")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 KINDS = ("tldr", "tldr_judged", "qa_feedback")
 """Released data sets with a kind of their own; other kinds are forms of rows too."""
@@ -78,13 +79,17 @@ class Opened:
 
 def opened(given: str, form: str | None, columns: dict[str, str], revision: str | None = None) -> Opened:
     """The data set at a path or hub id. Raises one UserError where no form or kind fits, with the YAML that helps."""
+    if form and form not in forms.FORMS:
+        raise UserError(f'form "{form:.80}" is unknown. Known: {", ".join(forms.FORMS)}.{nearest(form, forms.FORMS)}')
     place, found = _place(given, revision)
     files = files_of(str(found), None)
     source = {key: value for key, value in (("form", form), ("columns", columns)) if value}
     try:
         said = agreed([looked_at(source, file) for file in files], files)
     except UserError:
-        first = first_records(files[0], LOOKED_AT)
+        first = first_records(files[0], forms.LOOKED_AT)
+        for _ in () if first else records_of(files[0]):
+            break  # where no line can be read, the first says why
         if of_one := next(
             (name for name, one in FORMS.items() if _all_have(first, set(one.values()) - {"prompt"})), None
         ):
@@ -106,7 +111,7 @@ def _place(given: str, revision: str | None) -> tuple[dict[str, Any], Any]:
     """(as a data set's file names it, where to read)"""
     if Path(given).exists():
         return {"files": given}, Path(given)
-    if not HUB_ID.fullmatch(given):
+    if not HUB_ID.fullmatch(given) or given.endswith(SUFFIXES):
         raise UserError(f"{given} does not exist; expected a file, a folder or a hub id such as owner/name")
     found = resolve(given, revision)
     pinned = found.record.get("commit") or revision
