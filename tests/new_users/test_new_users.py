@@ -12,8 +12,9 @@ from user_files import FORMS, write_file
 from prefrepro.csv_schema.schema import read_csv
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [form if form == "sharegpt" else pytest.param(form, marks=pytest.mark.slow) for form in FORMS]
+)
 def test_a_file_becomes_a_table(form: str, tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
     file = write_file(form, tmp_path / "my")
