@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from prefrepro.data.forms.settle import listed, with_form
 from prefrepro.data.hub import downloaded, local_files
 from prefrepro.data.package import ORIGIN
 from prefrepro.data.truncate import LIMITS
@@ -22,7 +23,7 @@ from prefrepro.specs.method import Method, hparam_problems, read_method
 from prefrepro.specs.readings import Reading, merged
 from prefrepro.specs.scale import stand_in
 from prefrepro.specs.settings import ROLLOUT_KEYS, SELECTIONS, Reference
-from prefrepro.specs.sources import read_named
+from prefrepro.specs.sources import Shape, read_named, shape_of
 from prefrepro.specs.table import Column, Row, Table
 
 HH_FILES = "hh-files"
@@ -65,7 +66,10 @@ class Trainings:
             spec["files"] = self.config.hh_files
         elif "download" in spec and not spec.get("files"):
             spec["files"] = downloaded(spec["download"], Path(self.config.data))
-        if files := local_files(spec):
+        is_rows = spec["kind"] == "rows"
+        if is_rows:
+            spec = with_form(spec, f"config/datasets/{file}.yaml")
+        if files := listed(spec) if is_rows else local_files(spec):
             spec["files_sha256"] = {show(path): content_hash(path) for path in files}
         if "parts" in spec and spec["kind"] != "world":  # a world makes as many rows of each part as are wanted
             spec["parts"] = kept(spec["parts"], (self.plan.parts or {}).get(name, set()))
@@ -76,7 +80,8 @@ class Trainings:
             "prompt_batch": self.paper["sampling"]["batch_size"],
             "order_seed": sampling["order_seed"],
         }
-        return self.plan.add("data", file, {"source": spec}, {}, dataset=file), file
+        code = ["prefrepro.data.forms.stage"] if "columns" in spec or spec["kind"] == "ultrafeedback" else []
+        return self.plan.add("data", file, {"source": spec}, {}, *code, dataset=file), file
 
     def _dataset_file(self, name: str) -> str:
         """The name in config/datasets of what stands in for a table's dataset."""
@@ -183,7 +188,10 @@ class Trainings:
         return {"init": self._sft(column, seed)}, ""
 
     def _is_ranked(self, data: str) -> bool:
-        return self.plan.nodes[data].spec["source"].get("form") == "ranked"
+        return self._shape(data) == "ranked"
+
+    def _shape(self, data: str) -> Shape:
+        return shape_of(self.plan.nodes[data].spec["source"])
 
     def _selection(self, row: Row, method: Method, data: str) -> str | None:
         """Which pairs are made of ranked data. Raises UserError where method, data and `pairs` do not fit."""

@@ -7,14 +7,13 @@ into the notation that these read.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from prefrepro.data.forms.messages import WORDS, history_of, is_messages, messages_of, unpacked
-from prefrepro.data.forms.recognise import FORMS, beside_of, label_of
+from prefrepro.data.forms.recognise import FORMS, READ_TOO, beside_of, label_of
 from prefrepro.data.hh import ASSISTANT, parse_hh
 from prefrepro.data.rows import BadRow, Note, PreferenceRow, RankedRow, column, parse_preference, parse_ranked, text
 from prefrepro.data.template import Message, prompt_id
@@ -107,7 +106,7 @@ def _answer(value: Any, name: str, asked: list[Message], note: Note) -> tuple[li
 
 
 def _pair(record: Mapping[str, Any], given: dict[str, Any], note: Note) -> PreferenceRow | None:
-    """The prompt is what both sides have before the last turn, where none is given or the answers repeat a longer one."""
+    """The prompt is what both sides have before the last turn, where none is given or the answers repeat more of it."""
     if "outputs" in given:
         outputs = unpacked(given["outputs"])
         if not isinstance(outputs, list) or len(outputs) != 2:
@@ -128,14 +127,15 @@ def _pair(record: Mapping[str, Any], given: dict[str, Any], note: Note) -> Prefe
 def _common_text(record: Mapping[str, Any], given: Mapping[str, Any], note: Note) -> PreferenceRow | None:
     """Two texts: their common beginning, up to a blank, is the prompt (TRL's `extract_prompt`)."""
     chosen, rejected = (text(given[side], side) for side in ("chosen", "rejected"))
-    end = len(os.path.commonprefix([chosen, rejected]))
+    both = zip(chosen, rejected, strict=False)
+    end = next((at for at, (one, other) in enumerate(both) if one != other), min(len(chosen), len(rejected)))
     end -= end > 0 and chosen[end - 1] == " "
     prompt = [*_before(given, note), {"role": "user", "content": chosen[:end]}]
     return _checked(record, prompt, [chosen[end:], rejected[end:]], note)
 
 
 def _checked(record: Mapping[str, Any], prompt: list[Message], answers: list[str], note: Note) -> PreferenceRow | None:
-    scores = {name: record[name] for name in ("score_chosen", "score_rejected", "metadata") if name in record}
+    scores = {name: record[name] for name in READ_TOO[:3] if name in record}
     return parse_preference({**scores, "prompt": prompt, "chosen": answers[0], "rejected": answers[1]}, note)
 
 
@@ -186,11 +186,7 @@ def _transcripts(given: Mapping[str, Any], note: Note) -> dict[str, Any]:
     if any("\r\n" in said for said in found.values()):
         note("windows_line_ends_mended")
         found = {side: said.replace("\r\n", "\n") for side, said in found.items()}
-    if all(ASSISTANT in said and said.startswith("\n\n") and not said.isspace() for said in found.values()):
-        odd = any(ODD_TAG.search(said[: said.rfind(ASSISTANT) + len(ASSISTANT) + 1]) for said in found.values())
-    else:
-        odd = True
-    if odd:
+    if any(ODD_TAG.search(said[: said.rfind(ASSISTANT) + len(ASSISTANT) + 1]) for said in found.values()):
         note("tags_mended")
         found = {side: TAG.sub(r"\n\n\1: ", said) for side, said in found.items()}
     return found

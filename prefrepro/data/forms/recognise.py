@@ -25,6 +25,10 @@ SHOWN = 12
 """Most columns that a message names"""
 TRANSCRIPT = re.compile(r"(?:^|\n)\s*Human:.*\n\s*Assistant:", re.DOTALL)
 Record = Mapping[str, Any]
+BESIDE = ("system", "history", "input")
+"""Roles that any form may have"""
+READ_TOO = ("score_chosen", "score_rejected", "metadata", "preferences")
+"""Columns that rows.py looks at, whatever the form"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ def _share(name: str, rows: Sequence[Record], given: Mapping[str, str]) -> float
 
 def _fits(name: str, row: Record, given: Mapping[str, str]) -> bool:
     form = FORMS[name]
+    if any(form["columns"].get(role, role) != role or role not in (*form["columns"], *BESIDE) for role in given):
+        return False  # what is given names the roles of another form
     columns = {role: given.get(role, column) for role, column in form["columns"].items()}
     if not all(column in row for column in columns.values()):
         return False
@@ -112,7 +118,7 @@ def _form(name: str, rows: Sequence[Record], given: Mapping[str, str]) -> Form:
     own, there = FORMS[name], list(dict.fromkeys(column for row in rows for column in row))
     beside = {role: column for role, column in beside_of(name, rows).items() if role not in given}
     read = own["columns"] | beside | dict(given)
-    unused = tuple(column for column in there if column not in read.values())
+    unused = tuple(column for column in there if column not in (*read.values(), *READ_TOO))
     asked = [column for column in unused if column in WORDS["asked"] and any(row.get(column) for row in rows)]
     lines = f"form: {name}" + (f"\ncolumns: {_flow(given)}" if given else "")
     is_certain = own.get("certain", True) and not asked
@@ -137,7 +143,9 @@ def _doubt(where: str, form: Form) -> str:
     asked = [column for column in form.unused if column in WORDS["asked"]]
     said = f"{where}: the rows look like {form.name}: {form.title}"
     if not asked:
-        return f"{said}. The columns alone do not say so for certain. If it is so, write in the data set's file: {form.yaml}"
+        return (
+            f"{said}. Columns alone do not say so for certain. If it is so, write in the data set's file: {form.yaml}"
+        )
     line = f"columns: {_flow(form.columns | {'input': asked[0]})}"
     return (
         f"{said}; but the column {asked[0]} may belong to what was asked. Write in the data set's file {line} to read "

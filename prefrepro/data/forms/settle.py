@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.forms.files import files_of, first_records
+from prefrepro.data.forms.files import OURS, files_of, first_records
 from prefrepro.data.forms.recognise import FORMS, LOOKED_AT, Form, recognise
 from prefrepro.data.hub import local_files, stand_in
 from prefrepro.errors import UserError
@@ -26,7 +27,7 @@ def listed(source: Source) -> list[Path]:
 
 def _is_read_by_names(source: Source) -> bool:
     """Whether a folder's files are told by their names, as sources.py does, and not by `datasets`."""
-    if "config" in source or source.get("form", "pairs") not in CANONICAL:
+    if "config" in source or "columns" in source or source.get("form", "pairs") not in CANONICAL:
         return False
     try:
         return bool(local_files(source))
@@ -34,7 +35,7 @@ def _is_read_by_names(source: Source) -> bool:
         return False
 
 
-def settled(source: Source, where: str) -> dict[str, Any]:
+def with_form(source: Source, where: str) -> dict[str, Any]:
     """A `kind: rows` with its `form`, and with `columns` where prefrepro/data/forms has to read it.
 
     Raises UserError where the files have another form than is said, or one that is not certain; where the form is not
@@ -48,20 +49,27 @@ def settled(source: Source, where: str) -> dict[str, Any]:
         )
     found = agreed([looked_at(source, file) for file in files], files) if files else None
     name, columns = (found.name, found.columns) if found else (str(form), dict(source.get("columns", {})))
-    is_plain = name in CANONICAL and not columns and (not files or _is_read_by_names(source)) and "config" not in source
+    is_read_alone = not files or (_is_read_by_names(source) and all(file.name.endswith(OURS) for file in files))
+    is_plain = name in CANONICAL and not columns and is_read_alone and "config" not in source
     return {**source, "form": name} if is_plain else {**source, "form": name, "columns": columns}
 
 
 def looked_at(source: Source, file: Path) -> Form:
     """The form of a file. Raises UserError where it is another than the data set's file says."""
-    rows, form, columns = first_records(file, LOOKED_AT), source.get("form"), source.get("columns")
+    columns = tuple(source.get("columns", {}).items())
+    return _looked_at(file, file.stat().st_mtime_ns, source.get("form"), columns)
+
+
+@cache
+def _looked_at(file: Path, _changed_ns: int, form: str | None, given: tuple[tuple[str, str], ...]) -> Form:
+    rows, columns = first_records(file, LOOKED_AT), dict(given)
     found = recognise(rows, str(file), form, columns)
-    if form == "pairs" and not columns:  # what also has these three columns, but means something else
-        likely = recognise(rows, str(file), None if found.is_certain else form)
+    if form == "pairs" and not columns and found.is_certain:  # others have the same columns, and mean something else
+        likely = recognise(rows, str(file))
         if likely.name != form:
             raise UserError(
                 f"{file}: the rows are {likely.title}, but the data set's file says form: {form}. Write there "
-                f"{likely.yaml} to read its turns, or columns: {{prompt: prompt}} to take each prompt as one message"
+                f"{likely.yaml}, or columns: {{prompt: prompt}} to take each prompt as one message"
             )
     return found
 
