@@ -23,6 +23,7 @@ from prefrepro.data.rows import Counts, OnBadRow, Parse, checked_rows
 from prefrepro.data.splits import eval_prompt_order, split_of
 from prefrepro.errors import UserError
 from prefrepro.specs.runtime import DEFAULT, Runtime
+from prefrepro.specs.sources import shape_of
 
 Source = Mapping[str, Any]
 
@@ -115,7 +116,7 @@ def _prompts(lines: Spool, source: Source) -> list[Line] | None:
 
     None for other rows: data/build.py draws them.
     """
-    if "label" not in next(iter(lines), {}):
+    if shape_of(source) != "unpaired":  # a look at the first line alone would close the file of a Spool
         return None
     first: dict[str, Line] = {}
     for line in lines:
