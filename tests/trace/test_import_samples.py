@@ -61,10 +61,14 @@ def test_a_row_of_samples_from_elsewhere_end_to_end(world: Checkout, tmp_path: P
     done = checkout.prefrepro(*command, "--label", "Their outputs", "--reported", "50", "--config", "seeds=2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("Next: snakemake table1 --config seeds=2\n")
+    few = ("import-samples", str(short), "--as", "rpo/table1/few", *command[4:], "--ignore-missing", "--ignore-extra")
+    left_out = checkout.prefrepro(*few, "--config", "seeds=2")
+    assert "32 answers, read as answers; they answer 31 prompts of embedded-dialogue_" in left_out.stdout
+    assert ", 1 are left out.\n" in left_out.stdout
     made = checkout.snakemake("table1", "--cores", "2", "--config", "seeds=2")
     log = made.stdout + made.stderr
     assert made.returncode == 0, log
-    assert [log.count(f"rule {rule}:\n") for rule in ("data", "sft", "align", "sample", "judge")] == [0, 0, 0, 1, 1]
+    assert [log.count(f"rule {rule}:\n") for rule in ("data", "sft", "align", "sample", "judge")] == [0, 0, 0, 2, 2]
 
     cells = read_csv(checkout.results / "cells.csv", "cells").set_index("row")
     cell = cells.loc["theirs"]
@@ -76,6 +80,8 @@ def test_a_row_of_samples_from_elsewhere_end_to_end(world: Checkout, tmp_path: P
     assert [row["response"] for row in rows_of(sample / "samples.jsonl")] == [answer for _, answer in answers]
     assert json.loads((sample / "manifest.json").read_text(encoding="utf-8"))["engine"] == "imported"
     table = (checkout.results / "tables/rpo_table1.md").read_text(encoding="utf-8")
+    assert "few, Win Rate: 1 of 32 prompts have no answer and are left out." in table
+    assert cells.loc["few"]["n"] == 31
     assert "Their outputs: samples imported from outputs.csv; not trained or sampled here." in table
     told = explain(open_results(checkout.results), "rpo/table1/theirs")
     assert {job["kind"] for job in told["jobs"].values()} == {"verdict", "import", "data"}
