@@ -12,8 +12,9 @@ from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.plan.code_digest import code_digest
+from prefrepro.plan.dataset import content_hash, refuse_pairless
 from prefrepro.plan.nodes import Node
-from prefrepro.plan.training import HUB, Hub, Trainings, computed_in, content_hash
+from prefrepro.plan.training import HUB, Hub, Trainings, computed_in
 from prefrepro.specs.evaluation import EVALUATIONS, LABELS, PREFERENCE
 from prefrepro.specs.method import read_method
 from prefrepro.specs.sources import read_named
@@ -112,6 +113,7 @@ class Expander(Trainings):
                 f"{self.where}, column {column.key}: {model['repo']} is ranked untrained, and `tokens` of its file is "
                 "not read there; rank its SFT, or save its tokenizer with these tokens in a folder and name that"
             )
+        refuse_pairless(self.plan.nodes[data].spec["source"], f"{self.where}, column {column.key}: {column.metric}")
         if column.metric == "top1_pct" and not self._is_ranked(data):
             raise UserError(
                 f"{self.where}, column {column.key}: top1_pct wants groups of responses, but the data set holds pairs; "

@@ -6,16 +6,13 @@ Imports neither torch nor Snakemake.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.forms.settle import listed, with_form
-from prefrepro.data.hub import downloaded, local_files
 from prefrepro.data.package import ORIGIN
 from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
-from prefrepro.files import sha256_file, show
+from prefrepro.plan.dataset import UNPAIRED, answers_of_others, code_of, kept, refuse_unpaired, source_of
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.adapters import settled, without
 from prefrepro.specs.files import report
@@ -64,13 +61,7 @@ class Trainings:
         spec = dict(read_named("datasets", file, self.where))
         if file == HH_FILES:
             spec["files"] = self.config.hh_files
-        elif "download" in spec and not spec.get("files"):
-            spec["files"] = downloaded(spec["download"], Path(self.config.data))
-        is_rows = spec["kind"] == "rows"
-        if is_rows:
-            spec = with_form(spec, f"config/datasets/{file}.yaml")
-        if files := listed(spec) if is_rows else local_files(spec):
-            spec["files_sha256"] = {show(path): content_hash(path) for path in files}
+        spec = source_of(spec, file, Path(self.config.data))
         if "parts" in spec and spec["kind"] != "world":  # a world makes as many rows of each part as are wanted
             spec["parts"] = kept(spec["parts"], (self.plan.parts or {}).get(name, set()))
         sampling = self.settings("sampling", self._of_prompt_set(name))
@@ -80,8 +71,7 @@ class Trainings:
             "prompt_batch": self.paper["sampling"]["batch_size"],
             "order_seed": sampling["order_seed"],
         }
-        code = ["prefrepro.data.forms.stage"] if "columns" in spec or spec["kind"] == "ultrafeedback" else []
-        return self.plan.add("data", file, {"source": spec}, {}, *code, dataset=file), file
+        return self.plan.add("data", file, {"source": spec}, {}, *code_of(spec), dataset=file), file
 
     def _dataset_file(self, name: str) -> str:
         """The name in config/datasets of what stands in for a table's dataset."""
@@ -168,6 +158,7 @@ class Trainings:
         readable = f"{method.name.replace('_', '-')}_{column.model}_{column.dataset}"
         of = {"method": method.name, "model": column.model, "dataset": column.dataset}
         code = ["prefrepro.model.rollout"] if method.needs.get("shape") == "rollout" else []
+        code += ["prefrepro.model.unpaired"] if pairs == UNPAIRED else []
         return self.plan.add(kind, readable, spec, inputs, f"methods.{method.name}", *code, **of)
 
     def _sft(self, column: Column, seed: int, base: str | None = None) -> str:
@@ -176,7 +167,7 @@ class Trainings:
         inputs, init = self._base(column, seed, base)
         training = self._training_settings(column.dataset, self.settings("sft"))
         # Of ranked data SFT takes each prompt's best response.
-        pairs = "best_vs_worst" if self._is_ranked(data) else None
+        pairs = {"ranked": "best_vs_worst", "unpaired": UNPAIRED}.get(self._shape(data))
         return self._training_run(
             "sft", read_method("sft"), column, seed, training, {}, {"data": data, **inputs}, init, pairs=pairs
         )
@@ -197,6 +188,9 @@ class Trainings:
         """Which pairs are made of ranked data. Raises UserError where method, data and `pairs` do not fit."""
         here = f"{self.where}, row {row.key}"
         ranks, is_ranked = method.needs.get("rows") == "groups", self._is_ranked(data)
+        if self._shape(data) == UNPAIRED:
+            refuse_unpaired(self.plan.nodes[data].spec["source"], method, here, row)
+            return UNPAIRED
         if ranks and not is_ranked:
             raise UserError(f"{here}: {method.name} wants groups of scored responses, but the data set holds pairs")
         if is_ranked and not ranks and row.pairs is None:
@@ -218,9 +212,10 @@ class Trainings:
     def _judging_reward_model(self, column: Column) -> str:
         """The one that stands in for a judge: of the part that no policy sees."""
         data, _ = self.dataset(column.dataset)
+        method = read_method("bradley_terry")
+        refuse_unpaired(self.plan.nodes[data].spec["source"], method, f"{self.where}, the judge of {column.key}")
         inputs, init = self._base(column, 1)
         training = self._training_settings(column.dataset, self.settings("reward_model"))
-        method = read_method("bradley_terry")
         return self._training_run(
             "reward_model", method, column, 1, training, {}, {"data": data, **inputs}, init, part="judge"
         )
@@ -290,6 +285,12 @@ class Trainings:
             of = {"model": column.model, "dataset": column.dataset}
             for role, own in self._referred(method, training, data, pairs, row.k, seed).items():
                 inputs[role] = self.plan.add("reference", readable, spec | own, {"data": data, **start}, **of)
+            if pairs == UNPAIRED and method.needs.get("mismatched"):
+                inputs["other"] = answers_of_others(self.plan, data)
+                roles = {"data": inputs["other"], **start}
+                inputs["reference_other"] = self.plan.add(
+                    "reference", readable, spec | {"parts": ["train"]}, roles, **of
+                )
         if method.needs.get("embeddings"):
             embedder = row.embedder or column.embedder
             inputs["embeddings"] = self._embeddings(row, embedder, column, data, limits, method.needs["embeddings"])
@@ -315,6 +316,8 @@ class Trainings:
         if method.needs["shape"] == "rollout":
             return {"reference": {"parts": ["eval"]}}
         source, read = self.plan.nodes[data].spec["source"], dict[str, Any]()
+        if pairs == UNPAIRED:
+            return {"reference": {"parts": ["train"]}}
         is_large = "repo" in source and "train_rows" not in source
         if is_large and training["max_steps"] is not None and not (k and pairs):
             drawn = training.get("rows") or method.needs.get("rows", "pairs")
@@ -379,23 +382,6 @@ class Trainings:
         roles["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
         of = {"model": column.model, "dataset": column.dataset}
         return self.plan.add("reference_rewards", f"sft_{column.model}_{column.dataset}", spec, roles, **of)
-
-
-def kept(shares: dict[str, float], used: set[str]) -> dict[str, float]:
-    """A data set's shares where only `train` and `used` are wanted: train takes those of the other parts, now 0."""
-    unused = {part: shares[part] for part in shares if part not in {"train", *used}}
-    train = round(shares.get("train", 0.0) + sum(unused.values()), 12)
-    return shares | dict.fromkeys(unused, 0.0) | {"train": train}
-
-
-def content_hash(path: Path) -> str:
-    """SHA-256 of a local file as it was last changed: other content is another dataset."""
-    return _sha256(path, path.stat().st_mtime_ns)
-
-
-@cache
-def _sha256(path: Path, changed_ns: int) -> str:
-    return sha256_file(path)
 
 
 def computed_in(training: dict[str, Any]) -> str:

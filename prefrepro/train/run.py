@@ -31,6 +31,7 @@ from prefrepro.model.load import save_model
 from prefrepro.model.pretrain import pretraining
 from prefrepro.model.rollout import rollout_learner
 from prefrepro.model.tokenizer import tokenizer_of
+from prefrepro.model.unpaired import unpaired_learner
 from prefrepro.provenance import code_state, versions
 from prefrepro.specs.runtime import DEFAULT, Metrics, Runtime
 from prefrepro.train.checkpoint import CheckpointStore
@@ -57,7 +58,10 @@ def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Run
     tokenizer = tokenizer_of(init, spec["init"])
     start = alignment.start(spec, inputs, init.folder, tokenizer)
     is_rollout = start.objective.needs.shape == "rollout"
-    learner = rollout_learner(start, inputs.get("reward_model")) if is_rollout else start.learner()
+    if spec["pairs"] == "unpaired":
+        learner = unpaired_learner(start, spec, inputs, tokenizer)
+    else:
+        learner = rollout_learner(start, inputs.get("reward_model")) if is_rollout else start.learner()
     _run(spec, inputs, out, learner, tokenizer, start, init.commit, runtime)
 
 

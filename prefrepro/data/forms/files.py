@@ -45,8 +45,8 @@ def _splits(folder: Path, config: str | None) -> dict[str, list[str]]:
         found: Any = datasets.load_dataset_builder(str(folder.resolve()), name=config).config.data_files
     except (OSError, ValueError, DatasetsError) as error:
         raise UserError(
-            f"{folder}: `datasets` finds no data set in it ({_first_line(error)}). Expected files named for their "
-            "split, such as train.jsonl; or name the files themselves."
+            f"{folder}: `datasets` finds no data set in it ({_reason(error)}). Expected files named for their "
+            "split, such as train.jsonl, or config: NAME of one of its configurations; or name files themselves."
         ) from error
     return {str(split): [str(file) for file in files] for split, files in found.items()}
 
@@ -68,15 +68,20 @@ def _streamed(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     number = 0
     try:
-        stream = datasets.load_dataset(str(path.parent.resolve()), data_files=path.name, split="train", streaming=True)
+        if path.suffix == ".arrow":
+            stream: Any = datasets.Dataset.from_file(str(path))
+        else:
+            stream = datasets.load_dataset(
+                str(path.parent.resolve()), data_files=path.name, split="train", streaming=True
+            )
         for number, record in enumerate(stream, start=1):
             yield number, dict(record)
     except (OSError, EOFError, ValueError, DatasetsError, pyarrow.ArrowException) as error:
         raise UserError(
-            f"{path}: `datasets` cannot read it after record {number} ({_first_line(error)}). Expected JSON, JSON "
+            f"{path}: `datasets` cannot read it after record {number} ({_reason(error)}). Expected JSON, JSON "
             "Lines, CSV, Parquet or Arrow, packed or not."
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+def _reason(error: Exception) -> str:
+    return " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])[:300]

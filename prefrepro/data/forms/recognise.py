@@ -106,6 +106,8 @@ def _fits(name: str, row: Record, given: Mapping[str, str]) -> bool:
     form = FORMS[name]
     if any(form["columns"].get(role, role) != role or role not in (*form["columns"], *BESIDE) for role in given):
         return False  # what is given names the roles of another form
+    if any(column in row for column in WORDS["near"].get(form.get("absent"), ())):
+        return False
     columns = {role: given.get(role, column) for role, column in form["columns"].items()}
     if not all(column in row for column in columns.values()):
         return False

@@ -99,45 +99,73 @@ def read(source: Source) -> sources.Built:
     shared = {f"{name}_prompts_in_train": len(ids[name] & ids["train"]) for name in sources.PARTS[1:]}
     manifest = {**counts.manifest(), "from": found.record, **shared}
     documents = _documents(parts["train"]) if source.get("pretrain", True) else []
-    return sources.Built(parts, documents, manifest, _prompts(parts["eval"], source))
+    if source["kind"] == "ultrafeedback" or shape_of(source) != "unpaired":
+        return sources.Built(parts, documents, manifest)
+    if source.get("completions") == "of_another_prompt":
+        return sources.Built(parts | {"train": _of_another_prompt(parts["train"])}, documents, manifest, [])
+    prompts = _prompts(parts["eval"], source) if shares.get("eval") != 0 else []
+    return sources.Built(parts, documents, manifest, prompts)
 
 
 def _documents(lines: Iterable[Line]) -> Iterator[Line]:
     """What a base model built here learns from: every response of the training part, good and bad alike."""
     for line in lines:
-        responses = line.get("completions") or [
-            line[name] for name in ("chosen", "rejected", "completion") if name in line
-        ]
+        responses = line["completions"] if "completions" in line else [line["chosen"], line["rejected"]]
         yield from ({"prompt": line["prompt"], "completion": text} for text in responses)
 
 
-def _prompts(lines: Spool, source: Source) -> list[Line] | None:
-    """The prompts that every model answers, of unpaired rows those with a good completion, which is the baseline.
-
-    None for other rows: data/build.py draws them.
-    """
-    if shape_of(source) != "unpaired":  # a look at the first line alone would close the file of a Spool
-        return None
+def _prompts(lines: Spool, source: Source) -> list[Line]:
+    """The prompts that every model answers: those with a good completion, which is the baseline."""
     first: dict[str, Line] = {}
     for line in lines:
-        if line["label"]:
+        if line["scores"][0]:
             first.setdefault(line["prompt_id"], line)
     good, wanted = list(first.values()), source["n_prompts"]
     batch = min(source["prompt_batch"], wanted)
     if len(good) // batch * batch < wanted:
         raise UserError(
-            f"{len(good)} unique evaluation prompts have a good completion, but {wanted} are to be sampled in batches "
-            f"of {batch}. Give more data, or lower sampling.n of the scale."
+            f"{len(good)} unique evaluation prompts have a completion that is labelled good, but {wanted} are to be "
+            f"sampled in batches of {batch}. Give more data, or lower sampling.n of the scale."
         )
     order = eval_prompt_order(len(good), wanted, batch, source["order_seed"])[:wanted]
     kept = [good[place] for place in order]
-    return [{"prompt_id": row["prompt_id"], "prompt": row["prompt"], "baseline": row["completion"]} for row in kept]
+    return [{"prompt_id": row["prompt_id"], "prompt": row["prompt"], "baseline": row["completions"][0]} for row in kept]
+
+
+def _of_another_prompt(lines: Spool) -> Spool:
+    """Each line with the completion of the next line of another prompt, the last ones with that of an earlier one.
+
+    Raises UserError where all lines have one prompt.
+    """
+    made, waiting, heads = Spool(), list[Line](), list[Line]()
+
+    def answer(other: Line) -> None:
+        for line in waiting:
+            made.append(line | {"completions": other["completions"]})
+        waiting.clear()
+
+    for line in lines:
+        if waiting and line["prompt_id"] != waiting[0]["prompt_id"]:
+            answer(line)
+        if not waiting and len(heads) < 2:
+            heads.append(line)
+        waiting.append(line)
+    others = [head for head in heads if waiting and head["prompt_id"] != waiting[0]["prompt_id"]]
+    if others:
+        answer(others[0])
+    elif waiting:
+        raise UserError(
+            f"all {len(waiting)} training rows have one prompt; expected two at least, since the method wants a "
+            "response to another prompt for each row. Give more data."
+        )
+    return made
 
 
 def line_of(row: CanonicalRow) -> Line:
     """A row as it stands in train.jsonl, eval.jsonl, dev.jsonl, judge.jsonl."""
     if isinstance(row, UnpairedRow):
-        return {"prompt_id": row.prompt_id, "prompt": row.prompt, "completion": row.completion, "label": row.label}
+        completion = {"completions": [row.completion], "scores": [float(row.label)]}  # a group of one
+        return {"prompt_id": row.prompt_id, "prompt": row.prompt, **completion}
     return sources.line_of(row)
 
 
