@@ -38,7 +38,8 @@ def inspect(arguments: argparse.Namespace) -> None:
         return
     sys.stdout.write(as_text(found, shutil.get_terminal_size((100, 24)).columns))
     if paths:
-        also = f" --config {' '.join(config.arguments())}" if config.arguments() else ""
+        chosen = [*config.arguments(), *(["judge=NAME"] if found["shape"] == "unpaired" else [])]
+        also = f" --config {' '.join(chosen)}" if chosen else ""
         sys.stdout.write(f"\nWritten: {', '.join(map(show, paths))}\nNext: snakemake {target_of(paths[-1])}{also}\n")
     elif found["rows"]:
         sys.stdout.write(f"\nNext: prefrepro data inspect {arguments.data} --write NAME\n")

@@ -161,6 +161,16 @@ def test_what_is_written_is_taken_once(checkout: Checkout, tmp_path: Path) -> No
     assert (shown["rows"], shown["written"], shown["reading"]) == (300, [], {"kind": "rows", "form": "pairs"})
 
 
+def test_one_answer_and_a_label_become_a_table_that_wants_a_judge(checkout: Checkout, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Why {n // 2}?", "completion": "So." * (n % 2), "label": bool(n % 3)} for n in range(600)]
+    found = looked_at(path := file_of(tmp_path, rows))
+    assert found["labels"] == {"true": 400, "false": 200} and set(found["characters"]) == {"prompt", "good", "bad"}
+    done = checkout.prefrepro("data", "inspect", path, "--write", "thumbs")
+    assert done.stdout.endswith("Next: snakemake thumbs --config judge=NAME\n"), done.stderr
+    planned = checkout.prefrepro("plan", "thumbs", "judge=embedded-world")
+    assert planned.returncode == 0 and "kto_" in planned.stdout, planned.stderr
+
+
 def test_a_hub_id_is_read_and_written_at_its_commit(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,8 @@ class Measure:
         self.turns, self.labels, self.marks = Counter[int](), Counter[str](), Counter[str]()
         self.characters, self.tokens = defaultdict[str, Lengths](Lengths), defaultdict[str, Lengths](Lengths)
         self.trained, self.asked = TruncationCounts(), TruncationCounts()
+        self.good = set[bytes]()
+        """Ids of prompts with a good completion, of rows with a label"""
         self.first: list[dict[str, Any]] = []
         self.refused = ""
         """What the chat template said against the first prompt that it refused"""
@@ -81,7 +83,9 @@ class Measure:
         if self.tokenizer:
             self._tokenise(row, answers, note)
         if len(self.first) < FIRST:
-            self.first.append({"prompt": self.render(row), "answers": answers})
+            of = [f", score {score:g}" for score in row.scores] if isinstance(row, RankedRow) else [""] * len(answers)
+            shown = [(side + score, text) for (side, text), score in zip(answers, of, strict=True)]
+            self.first.append({"prompt": self.render(row), "answers": shown})
 
     def render(self, row: PreferenceRow | RankedRow | UnpairedRow) -> str:
         """The prompt as a model reads it; with role tags where its template refuses it."""
@@ -93,6 +97,7 @@ class Measure:
     def _label(self, row: Any, note: Note) -> None:
         if isinstance(row, UnpairedRow):
             self.labels["true" if row.label else "false"] += 1
+            self.good |= {bytes.fromhex(row.prompt_id)} if row.label else set()
         elif isinstance(row, PreferenceRow):
             longer = len(row.chosen) - len(row.rejected)
             self.labels["chosen longer" if longer > 0 else "rejected longer" if longer else "of equal length"] += 1
@@ -145,9 +150,9 @@ class Measure:
 def answers_of(row: PreferenceRow | RankedRow | UnpairedRow) -> list[tuple[str, str]]:
     """(what it is, text) of each answer."""
     if isinstance(row, UnpairedRow):
-        return [("completion", row.completion)]
+        return [("good" if row.label else "bad", row.completion)]
     if isinstance(row, RankedRow):
-        return [("completions", text) for text in row.completions]
+        return [("response", text) for text in row.completions]
     return [("chosen", row.chosen), ("rejected", row.rejected)]
 
 

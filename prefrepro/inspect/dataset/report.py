@@ -39,7 +39,7 @@ def inspected(data: Opened, tokenizer: Any, limits: Limits, name: str | None) ->
             bar.update()
 
         counts, left_out = data.rows(seen)
-    held_out = sum(split_of(one.hex(), PARTS, SALT) == "eval" for one in counts.prompt_ids)
+    held_out = sum(split_of(one.hex(), PARTS, SALT) == "eval" for one in measure.good or counts.prompt_ids)
     return {
         "given": data.given,
         "files": list(map(str, data.files)),

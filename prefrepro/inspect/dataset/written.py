@@ -17,6 +17,18 @@ from prefrepro.specs.values import NAME
 BATCH = 32
 """Prompts that are sampled together: a multiple of them is answered, or fewer than one batch"""
 MOST = 256
+HELD_OUT = """\
+metric: accuracy_pct           # share of held-out pairs that are ranked as labelled; no judge, nothing sampled
+evaluation: held-out
+columns:
+  accuracy: {label: Held-out accuracy}
+"""
+ANSWERS = """\
+metric: win_rate_pct           # answers to held-out prompts beside good completions; wants a judge
+evaluation: [[evaluation]]
+columns:
+  win-rate: {label: Win rate}
+"""
 ROWS = {
     "pairs": "dpo: {label: DPO, method: dpo, hparams: {beta: 0.1}}",
     "ranked": "dpo: {label: DPO, method: dpo, hparams: {beta: 0.1}, pairs: best_vs_worst}",
@@ -54,7 +66,7 @@ def written(data: Opened, found: Mapping[str, Any], name: str, scale: str, value
         lines = _with_line(lines, section, line)
     write_text(dataset, _dataset(data, found))
     write_text(scale_file, lines)
-    write_text(table, _table(data, name, scale, next(iter(values["models"]))))
+    write_text(table, _table(data, name, scale, next(iter(values["models"])), paper))
     return [dataset, scale_file, table]
 
 
@@ -74,19 +86,16 @@ def _flow(value: Any) -> str:
     return text.strip().removesuffix("...").strip()
 
 
-def _table(data: Opened, name: str, scale: str, model: str) -> str:
+def _table(data: Opened, name: str, scale: str, model: str, paper: str) -> str:
+    answers = ANSWERS.replace("[[evaluation]]", "answers" if paper == "laptop" else "dialogue")
     return f"""\
 title: First look at {name}
 where: ours
 scales: [{scale}]
-metric: accuracy_pct           # share of held-out pairs that are ranked as labelled; no judge, nothing sampled
 model: {model}
 dataset: {name}
-evaluation: held-out
 baseline: sft
-columns:
-  accuracy: {{label: Held-out accuracy}}
-rows:
+{answers if data.shape == "unpaired" else HELD_OUT}rows:
   sft: {{label: SFT, method: sft}}
   {ROWS[data.shape]}
 """
