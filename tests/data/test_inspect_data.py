@@ -209,6 +209,7 @@ def test_a_hub_id_is_read_and_written_at_its_commit(
         ("ultrafeedback/ultrafeedback_binarized_eval_200.jsonl", 175, 200),
         ("tldr/tldr_ppo1.3b_vs_reference_gpt4_judged_1000.csv.gz", 1000, 1000),
         ("qa_feedback/dev_feedback.json", 500, 500),
+        ("alpaca_eval/multi_response_4models_gpt4turbo_score_200.jsonl", 200, 200),
     ],
 )
 def test_the_real_files(name: str, read: int, of: int) -> None:
