@@ -29,7 +29,8 @@ SWITCHED = {"hh": ("reading", "turns"), "tldr": ("reading",), "ultrafeedback": (
 PRETRAINING = {"dtype": "float32", "schedule": "constant"}
 """The settings of base models made here, whatever a paper says"""
 Hub = str | dict[str, Any]
-"""{repo, revision, template} of a model on the hub; empty where a node makes the model."""
+"""{repo, revision, template, tokens} of a model on the hub; empty where a node makes the model."""
+HUB = ("repo", "revision", "template", "tokens")
 
 
 class Trainings:
@@ -101,7 +102,7 @@ class Trainings:
         name = name or self.stand_in("models", column.model)
         model = read_named("models", name, self.where)
         if model["kind"] == "hub":
-            return {}, {key: model[key] for key in ("repo", "revision", "template") if key in model}
+            return {}, {key: model[key] for key in HUB if key in model}
         if model["kind"] == "package":
             return {"init": self.package(name, model)}, ""
         if model["kind"] == "instructed":  # a base model made here, tuned on the best responses of the dataset
@@ -110,7 +111,7 @@ class Trainings:
 
     def package(self, name: str, model: dict[str, Any]) -> str:
         """The weights of a package as a checkpoint; the same for every data set."""
-        spec = {key: model[key] for key in (*ORIGIN, "template") if key in model}
+        spec = {key: model[key] for key in (*ORIGIN, "template", "tokens") if key in model}
         return self.plan.add("package", name, spec, {}, model=name)
 
     def _pretrained(self, column: Column, name: str, model: dict[str, Any]) -> str:

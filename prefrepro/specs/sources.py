@@ -67,6 +67,20 @@ Forms = Literal["pairs", "ranked", "instructions", "mt_bench", "arena_hard"]
 Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard", "arena_hard_v2"]
 
 
+ADDED = ("add_bos_token", "add_eos_token")
+
+
+@with_config(CLOSED)
+class _Tokens(TypedDict, total=False):
+    eos_token: Text
+    add_bos_token: Flag
+    add_eos_token: Flag
+
+
+Tokens = Annotated[_Tokens, also(lambda given: missing(given, ADDED) if given.keys() & set(ADDED) else [])]
+"""Where a tokenizer says otherwise than its makers meant; one of `ADDED` alone would switch the other off."""
+
+
 def _placed(mapping: dict[str, Any]) -> list[Problem]:
     if any(key in mapping for key in ("repo", "files", "download")):
         return []
@@ -119,10 +133,10 @@ SHAPES: dict[str, dict[str, Any]] = {
         ),
     },
     "models": {
-        "hub": _file(**HUB, licence=Text, template=Template),
+        "hub": _file(**HUB, licence=Text, template=Template, tokens=Tokens),
         "package": _file(
             package=Required[Text], version=Required[Text], file=Required[Weights], sha256=Required[Sha256], repo=Text,
-            licence=Text, template=Required[Template],
+            licence=Text, template=Required[Template], tokens=Tokens,
         ),
         "scratch": _file(
             vocab_size=Required[Count], config=Required[Mapped], seed=Required[Seed],

@@ -196,16 +196,19 @@ def parse_scored(
     record: dict[str, Any], note: Note, *, score_field: ScoreField = "overall_score_corrected"
 ) -> RankedRow:
     """A group of UltraFeedback in any of its forms. A response without text or without a finite score is left out of
-    its group and counted, whatever stands in the place: null, NaN, nothing."""
+    its group and counted, whatever stands in the place: null, NaN, nothing. Where no response has an overall score,
+    its `score` is taken as it stands."""
     if isinstance(record.get("completions"), list):
-        kept = []
+        kept, key = [], "overall_score"
+        if not any(isinstance(one, dict) and key in one for one in record["completions"]):
+            key, score_field = "score", "overall_score"
         for one in record["completions"]:
             if not isinstance(one, dict):
                 raise BadRow(f'"completions" holds {one!r:.40}; expected objects with "response"')
             if not isinstance(one.get("response"), str):
                 note("response_missing")
             else:
-                kept.append(one | {"overall_score": _score(one.get("overall_score"))})
+                kept.append(one | {"overall_score": _score(one.get(key))})
         record = record | {"completions": kept}
     return parse_ultrafeedback(record, note, score_field=score_field)
 
