@@ -1,8 +1,9 @@
-"""Does the embedded world tell methods apart, and does no method degenerate in it?
+"""Does the embedded world tell methods apart, is it stable over seeds, and does no method degenerate in it?
 
 `python -m bench.embedded_world [TABLE …] [KEY=VALUE …]` reads what `snakemake TABLE …` (by default
-embedded_world and table1) left behind for the same config, prints one line per row and seed, and exits with 1 where a
-bound of docs/embedded-world.md is broken. It trains nothing.
+embedded_world and table1) left behind for the same config, prints one line per table, column and row (means over seeds
+and the spread between them; `--seeds` one line per seed), and exits with 1 where a bound of docs/embedded-world.md is
+broken. It trains nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from itertools import pairwise
+from statistics import mean, stdev
 from typing import Any
 
 from tabulate import tabulate
@@ -36,6 +38,13 @@ LENGTH = (0.4, 1.6)
 DEFAULT_TABLES = ["embedded_world", "table1"]
 DISTINCT_2 = 0.9
 """mean share of distinct word pairs in a response, as a multiple of the chosen responses', at least"""
+SPREAD = 2.5
+"""Points: standard deviation of a row's win rate between training seeds, at most, where there are three or more"""
+SEEDS = 3
+"""from which the spread is held to its bound"""
+
+
+MEASURED = ("known_reward", "win_rate", "reward_accuracy", "words", "words_ratio", "distinct_2_ratio")
 
 
 def words(texts: list[str]) -> float:
@@ -74,14 +83,30 @@ def measure(plan: Plan, verdict: Node) -> dict[str, Any]:
     }
 
 
-def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
-    """One sentence for each bound that a line of the report breaks."""
-    broken = []
-    sft = {line["seed"]: line for line in lines if line["method"] == "sft"}
+def averaged(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line for each row of a table's column: means over seeds, `seeds`, and `spread` between their win rates."""
+    rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for line in lines:
-        who = f"{line['row']}, seed {line['seed']}"
-        if line["method"] == CONTROL and line["seed"] in sft:
-            base = sft[line["seed"]]
+        rows.setdefault((line["column"], line["row"], line["method"]), []).append(line)
+    return [
+        {
+            **dict(zip(("column", "row", "method"), row, strict=True)),
+            "seeds": len(found),
+            **{key: mean(line[key] for line in found) for key in MEASURED},
+            "spread": stdev(line["win_rate"] for line in found) if len(found) > 1 else None,
+        }
+        for row, found in rows.items()
+    ]
+
+
+def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
+    """One sentence for each bound that a row, or the same row of one seed, breaks."""
+    broken = []
+    sft = {(line["column"], line["seed"]): line for line in lines if line["method"] == "sft"}
+    for line in lines:
+        who = f"{line['column']}, {line['row']}, seed {line['seed']}"
+        base = sft.get((line["column"], line["seed"]))
+        if line["method"] == CONTROL and base:
             if line["win_rate"] - base["win_rate"] < WIN_RATE_GAIN or line["ci_low"] <= base["ci_high"]:
                 broken.append(f"{who}: {line['win_rate']:.1f} is not clear of SFT's {base['win_rate']:.1f}")
             if line["reward_accuracy"] < REWARD_ACCURACY:
@@ -90,20 +115,29 @@ def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
             broken.append(f"{who}: responses are {line['words_ratio']:.2f} times as long as the data's")
         if line["distinct_2_ratio"] < DISTINCT_2:
             broken.append(f"{who}: distinct-2 is {line['distinct_2_ratio']:.2f} of the data's")
+    for row in averaged(lines):
+        if row["seeds"] >= SEEDS and row["spread"] > SPREAD:
+            who = f"{row['column']}, {row['row']}"
+            broken.append(f"{who}: its {row['seeds']} seeds spread by {row['spread']:.1f} points")
     return broken
 
 
 def main() -> None:
     """Print the report; exit 1 where a bound is broken."""
-    tables = [word for word in sys.argv[1:] if "=" not in word]
-    plan = make_plan(parse_config([word for word in sys.argv[1:] if "=" in word]))
-    for table in tables:
-        plan.table_named(table)
-    chosen = tables or [table for table in DEFAULT_TABLES if table in plan.tables]
-    cells = [cell for table in chosen for cell in plan.tables[table].spec["cells"]]
-    rows = {verdict: cell["row"] for cell in cells for verdict in cell["verdict_ids"]}  # what tables share comes once
-    lines = [{"row": row, **measure(plan, plan.node(verdict))} for verdict, row in rows.items()]
-    sys.stdout.write(tabulate(lines, headers="keys", tablefmt="github", floatfmt=".3f") + "\n")
+    words = [word for word in sys.argv[1:] if word != "--seeds"]
+    tables = [word for word in words if "=" not in word]
+    plan = make_plan(parse_config([word for word in words if "=" in word]))
+    chosen = [plan.table_named(table) for table in tables or DEFAULT_TABLES]
+    cells = [
+        (f"{table.name}, {cell['column']}", cell["row"], verdict)
+        for table in chosen
+        for cell in table.spec["cells"]
+        for verdict in cell["verdict_ids"]
+        if plan.node(verdict).spec["evaluation"] == "pairwise"
+    ]
+    lines = [{"column": column, "row": row, **measure(plan, plan.node(verdict))} for column, row, verdict in cells]
+    shown = lines if "--seeds" in sys.argv else averaged(lines)
+    sys.stdout.write(tabulate(shown, headers="keys", tablefmt="github", floatfmt=".3f") + "\n")
     if broken := broken_bounds(lines):
         sys.stdout.write("\n".join(["Broken:", *broken]) + "\n")
         sys.exit(1)

@@ -79,6 +79,12 @@ class Expander(Trainings):
         data = data or self.dataset(prompts or column.dataset)[0]
         sampling = self.cuts(prompts or column.dataset)
         sampling |= self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
+        if sampling["max_prompt_length"] >= sampling["max_length"]:
+            raise UserError(
+                f"{self.where}, column {column.key}: sampling cuts prompts to {sampling['max_prompt_length']} tokens, "
+                f"and max_length is {sampling['max_length']}: no token is left for an answer. Raise max_length "
+                "under `sampling` in the scale's file, the paper's or the column's"
+            )
         if sampling.get("generations") and (most := self.scale["max_draws"]):
             sampling["generations"] = [[t, min(draws, most)] for t, draws in sampling["generations"]]
         spec = {"sampling": sampling, "seed": seed, "model": model or ""}
