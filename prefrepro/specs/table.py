@@ -51,7 +51,7 @@ class Row(_Entry):
     untrained: Flag = False
     """The column's model as it is, before any training"""
     samples: dict[str, dict[str, Any]] = Field(default={}, validation_alias=READER)
-    """Column -> {file, map, ignore_extra}: answers made elsewhere in place of a training (imported_rows.py)"""
+    """Column -> {file, map, …} (imported_rows.py): answers made elsewhere in place of a training"""
     evaluate: Flag = True
     """False: named in the paper without a number; trained, neither sampled nor judged, and no cell"""
     reported: Annotated[dict[str, Reported], names_of("columns")] = {}

@@ -58,7 +58,12 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
         write_settings(spec["settings"], settings_meta(spec), tables)
     else:
         title = f"{spec['where']}: {spec['title']}"
-        notes = [*spec["notes"], *cut_prompts(planned, results), *held_out(spec, results, verdicts)]
+        notes = [
+            *spec["notes"],
+            *unanswered(planned, results),
+            *cut_prompts(planned, results),
+            *held_out(spec, results, verdicts),
+        ]
         write_table(cells, table_meta(planned, title, notes, spec["switches"]), tables)
     write_csv(cells, tables / f"{spec['paper']}_{spec['table']}.cells.csv", "cells")
     pairs = build_pairs(planned, spec["compare"], verdicts)
@@ -103,6 +108,18 @@ def held_out(spec: Mapping[str, Any], results: Path, verdicts: Callable[[str], V
             f"{check['column_label']}: the reward model that judges this column ranks {pairs:,} held-out labelled "
             f"pairs right in {found.value:.2f} % [{found.ci_low:.2f}, {found.ci_high:.2f}]."
         )
+    return said
+
+
+def unanswered(cells: Sequence[Mapping[str, Any]], results: Path) -> list[str]:
+    """What a table says of prompts that a file of answers from elsewhere does not answer."""
+    said = []
+    for cell in cells:
+        for sample in cell["sample_ids"] if cell.get("samples_from") else ():
+            manifest = json.loads((results / "samples" / sample / "manifest.json").read_text(encoding="utf-8"))
+            if left_out := manifest.get("unanswered"):
+                of = f"{left_out:,} of {left_out + manifest['n']:,} prompts"
+                said.append(f"{cell['row_label']}, {cell['column_label']}: {of} have no answer and are left out.")
     return said
 
 

@@ -12,9 +12,9 @@ from prefrepro.data.truncate import LIMITS
 from prefrepro.model.batches import step_rows, steps_per_epoch
 from prefrepro.model.training import needs_in, training_of
 from prefrepro.plan.build import make_plan
+from prefrepro.plan.dataset import kept
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
-from prefrepro.plan.training import kept
 from prefrepro.specs.method import read_method
 
 PROMPTS = [f"p{number}" for number in range(3000)]

@@ -146,13 +146,18 @@ def table_files(target):
 
 
 def prepare(jobs):
-    """Refuse judging over the budget, without a key or by a judge that ended, and packages that are not there.
-
-    Write the jobs' plan.
-    """
+    """Refuse what would stop a job later: judging over the budget, without a key or by a judge that ended, a package
+    that is not there, a chat template that cannot take the data. Write the jobs' plan."""
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
     packages = [
         PLAN.node(job.wildcards.id) for job in jobs if job.rule.name == "package"
+    ]
+    from prefrepro.inspect.chats import refuse_chats  # once, in the main process
+
+    nodes = [
+        PLAN.nodes[job.wildcards.id]
+        for job in jobs
+        if getattr(job.wildcards, "id", None) in PLAN.nodes
     ]
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
@@ -161,6 +166,7 @@ def prepare(jobs):
             sys.stderr.write(f"warning: {warning}\n")
         for node in packages:
             package_file(node.spec)
+        refuse_chats(PLAN, nodes)
         judges = [PLAN.node(node_id).spec["judge"] for node_id in judged]
         for name, judge in {judge["name"]: judge for judge in judges}.items():
             if judge["kind"] == "api":
