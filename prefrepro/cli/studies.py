@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prefrepro.cli.parser import plan_of, recorded
 from prefrepro.files import ROOT, write_text
+from prefrepro.specs.variant import variant_of
 
 
 def audit(arguments: argparse.Namespace) -> None:
@@ -17,10 +18,11 @@ def audit(arguments: argparse.Namespace) -> None:
     from prefrepro.studies.audit.page import page
     from prefrepro.studies.audit.printed import read_printed
 
-    results = plan_of(arguments.config).results
+    plan = plan_of(arguments.config)
+    results = plan.results
     with recorded(results, "audit", ["audit.csv", "audit.md", "audit_claims.csv"]):
         printed = read_printed()
-        audited, judged = audit.audit(printed), claims.judge(printed, claims.ours_of(results))
+        audited, judged = audit.audit(printed), claims.judge(printed, claims.ours_of(results, variant_of(plan.config)))
         audit.write(audited, results / "audit.csv")
         claims.write(judged, results / "audit_claims.csv")
         write_text(results / "audit.md", page(audited) + "\n" + claims.section(judged))

@@ -1,4 +1,4 @@
-"""Prompt sets of MT-Bench and of Arena-Hard v0.1 and v2.0, from the released files: at a path, or from the hub.
+"""Prompt sets of MT-Bench and Arena-Hard v0.1, from the released files: at a path, or from the hub.
 
 Rows are those of a data node's prompts.jsonl, in the question file's order. The question files hold no answers of a
 model: FastChat keeps MT-Bench's reference answers, Arena-Hard its baseline's answers, in files of their own.
@@ -30,13 +30,6 @@ OTHER_TEMPERATURE = 0.7
 """Temperature in any other category (FastChat llm_judge/gen_model_answer.py)."""
 REFERENCE_CATEGORIES = ("math", "reasoning", "coding")
 """Whose judge is shown reference answers (FastChat llm_judge/common.py, NEED_REF_CATS)."""
-ARENA_V2 = {
-    "hard_prompt": "o3-mini-2025-01-31",
-    "coding": "o3-mini-2025-01-31",
-    "math": "o3-mini-2025-01-31",
-    "creative_writing": "gemini-2.0-flash-001",
-}
-"""Category of an Arena-Hard v2.0 question -> whose answer it is held against (utils/judge_utils.py, JUDGE_SETTINGS)."""
 TURNS = 2
 Parsed = TypeVar("Parsed")
 
@@ -75,49 +68,17 @@ def arena_hard_prompts(questions: str | Path, baseline: str | Path) -> list[dict
 
     Both released forms are read: of 2024 (question_id, turns; choices) and of 2025 (uid, prompt; messages). `category`
     is the question's cluster. Raises UserError for a malformed line, a question that is there twice or unanswered,
-    answers of more than one model, and v2.0's questions.
+    and answers of more than one model.
     """
     answers = _baseline_answers(Path(baseline))
     seen: set[str] = set()
 
     def row(record: dict[str, Any]) -> dict[str, Any]:
         name = _identity(record, "uid" if "uid" in record else "question_id")
-        if record.get("category") in ARENA_V2:
-            raise BadRow(
-                f"question {name} is of Arena-Hard v2.0 (category {record['category']}), whose baseline goes by "
-                "category; expected v0.1. Next: set: arena_hard_v2 in the data set's file (arena-hard-v2-hub is one)"
-            )
         if name not in answers:
             raise BadRow(f"question {name} has no answer in {baseline}; expected one for each question")
         key = "cluster" if "cluster" in record else "category"
         return _row(_question(record), seen) | {"category": text(column(record, key), key), "references": answers[name]}
-
-    return list(_parsed(Path(questions), row))
-
-
-def arena_hard_v2_prompts(questions: str | Path, *baselines: str | Path) -> list[dict[str, Any]]:
-    """{prompt_id, prompt, category, references: {the category's baseline: its answer}} of v2.0's question.jsonl.
-
-    `baselines`: a file of answers for each model of ARENA_V2. Raises UserError for a malformed line, a question that is
-    there twice, of another version, or not answered by its category's baseline.
-    """
-    answers: dict[str, dict[str, str]] = {}
-    for path in baselines:
-        for name, answer in _baseline_answers(Path(path)).items():
-            answers.setdefault(name, {}).update(answer)
-    seen: set[str] = set()
-
-    def row(record: dict[str, Any]) -> dict[str, Any]:
-        name, category = _identity(record, "uid"), text(column(record, "category"), "category")
-        if category not in ARENA_V2:
-            raise BadRow(
-                f"question {name} has category {category}; expected {', '.join(ARENA_V2)} of Arena-Hard v2.0. "
-                "Next: set: arena_hard for v0.1"
-            )
-        model = ARENA_V2[category]
-        if model not in answers.get(name, {}):
-            raise BadRow(f"question {name} ({category}) has no answer of {model} in {', '.join(map(str, baselines))}")
-        return _row(_question(record), seen) | {"category": category, "references": {model: answers[name][model]}}
 
     return list(_parsed(Path(questions), row))
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from prefrepro.data.alpaca_eval import alpaca_eval_prompts, prompt_order
-from prefrepro.data.benchmarks import arena_hard_prompts, arena_hard_v2_prompts, mt_bench_prompts
+from prefrepro.data.benchmarks import arena_hard_prompts, mt_bench_prompts
 from prefrepro.data.hh import parse_hh
 from prefrepro.data.hub import Resolved, named_files, resolve
 from prefrepro.data.jsonl import Line, Spool
@@ -191,22 +191,16 @@ def _documents(lines: Iterable[Line]) -> Iterator[Line]:
 def _instructions(source: Source) -> Built:
     if source["set"] == "alpaca_eval":
         return _prompts_only(*alpaca_eval_prompts(source))
-    wanted, read_set = BENCHMARKS[source["set"]]
-    names = {name: source.get(name, name) for name in wanted}
+    names = {name: source.get(name, name) for name in ("questions", "answers")}
     paths, record = named_files(source, names)
     if missing := [name for name in names if name not in paths]:
         raise UserError(f"files of {source['set']} name no {missing[0]}; expected {' and '.join(names)}: path")
-    rows = read_set(*(paths[name] for name in wanted))
+    read_set = {"mt_bench": mt_bench_prompts, "arena_hard": arena_hard_prompts}[source["set"]]
+    rows = read_set(paths["questions"], paths["answers"])
     kept = sorted(prompt_order(len(rows), source["n_prompts"]))
     return _prompts_only([rows[place] for place in kept], {"from": record, "left_out": len(rows) - len(kept)})
 
 
-BENCHMARKS: dict[str, tuple[tuple[str, ...], Callable[..., list[dict[str, Any]]]]] = {
-    "mt_bench": (("questions", "answers"), mt_bench_prompts),
-    "arena_hard": (("questions", "answers"), arena_hard_prompts),
-    "arena_hard_v2": (("questions", "answers", "creative_answers"), arena_hard_v2_prompts),
-}
-"""Set of questions -> its files, and what reads them"""
 BUILDERS: dict[str, Callable[[Source], Built]] = {
     "world": _world,
     "instructions": _instructions,

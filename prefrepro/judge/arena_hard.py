@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from prefrepro.data.benchmarks import ARENA_V2
+from prefrepro.data.arena_hard import BASELINES
 from prefrepro.errors import UserError
 from prefrepro.judge.arena_style import style_controlled
 from prefrepro.judge.asking import Question, ask_until_read, judge_all
@@ -74,7 +74,7 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
     category = spec.get("category")
     year = str(spec.get("verdict_regex", "2025" if category else "2024"))
     prompt = arena_hard_prompt(spec.get("judge_prompts"), category)
-    reference = spec.get("reference") or (ARENA_V2[category] if category else BASELINE)
+    reference = spec.get("reference") or (BASELINES[category] if category else BASELINE)
     play, config, most = PLAYS[year], client.config, MAX_TOKENS_V2 if category else MAX_TOKENS
     judged = [row for row in canonical_rows(rows) if category is None or row.get("category") == category]
     if not judged:

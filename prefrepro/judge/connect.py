@@ -36,7 +36,10 @@ def judge_client(
     """
     scorer = scorer or config.scorer
     if scorer == "reward-model":
-        raise UserError(f'judge "{config.name}": scorer reward-model wants the folder of a trained reward model.')
+        raise UserError(
+            f'judge "{config.name}": scorer reward-model wants the folder of a trained reward model, which a table '
+            "trains. Next: a judge file with scorer: classifier and weights: results/<scale>/runs/<id>/model."
+        )
     if scorer == "classifier":
         from prefrepro.judge.classifier import located  # torch takes seconds to import
 

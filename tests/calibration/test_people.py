@@ -14,6 +14,7 @@ from shared import SHARED
 
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
+from prefrepro.files import ROOT
 from prefrepro.stats.clusters import clustered_difference, clustered_mean
 from prefrepro.stats.intervals import wilson
 from prefrepro.studies.calibration.cells import safe_differences
@@ -205,6 +206,21 @@ def test_released_human_labels() -> None:
     assert found["pandalm"].people is not None and found["pandalm"].people.agreement > 0.9
     assert found["tulu"].people is not None and 0.5 < found["tulu"].people.agreement < 1
     assert found["llmbar/natural"].people is None
+
+
+@needs_data
+def test_the_documented_figures_of_the_longer_one(tmp_path: Path) -> None:
+    """docs/judging.md#published-verdicts, from the released files through the real server."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "human_eval").symlink_to(SHARED / "data" / "human_eval")
+    frame = calibrate(tmp_path / "data", tmp_path / "out", judges=["longer"], protocol="paper")
+    own = frame.loc[frame["judge"] == "longer"].set_index("published_set")["agreement_pct"].astype(float)
+    people = frame.loc[frame["judge"] == "people"].set_index("published_set")["agreement_pct"].astype(float)
+    misled = own[own.index.str.contains("adversarial")]
+    told = [*own[["pandalm", "mt_bench/people", "tulu", "llmbar/natural"]], misled.min(), *people[["pandalm", "tulu"]]]
+    page = (ROOT / "docs" / "judging.md").read_text(encoding="utf-8")
+    assert not [figure for figure in told if f"{figure:.1f} %" not in page and f"{figure:.1f} to" not in page]
+    assert f"to {misled.max():.1f} %" in page
 
 
 @needs_data

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from judge_helpers import make_config
 
-from prefrepro.data.benchmarks import ARENA_V2, arena_hard_prompts, arena_hard_v2_prompts
-from prefrepro.data.sources import read
+from prefrepro.data.arena_hard import BASELINES, arena_hard_v2_prompts
+from prefrepro.data.forms.stage import sources
 from prefrepro.errors import UserError
 from prefrepro.judge.arena_hard import evaluate
 from prefrepro.judge.arena_style import features, style_controlled
@@ -58,14 +58,17 @@ def test_a_data_set_of_local_files(files: tuple[Path, Path, Path]) -> None:
     named = dict(zip(("questions", "answers", "creative_answers"), map(str, files), strict=True))
     source = {key: value for key, value in read_named("datasets", "arena-hard-v2-hub", "x").items() if key != "repo"}
     check_named("datasets", "x", source | {"files": named})
-    built = read(source | {"files": named, "n_prompts": 6})
+    built = sources.read(source | {"files": named, "n_prompts": 6})
     assert built.prompts is not None and len(built.prompts) == 6
 
 
 def test_v2_under_v01s_name_is_refused_by_name_and_the_other_way_round(files: tuple[Path, Path, Path]) -> None:
     """Once 750 questions were accepted, creative writing held against the wrong baseline."""
-    with pytest.raises(UserError, match=r"u0 is of Arena-Hard v2\.0 \(category hard_prompt\).*set: arena_hard_v2"):
-        arena_hard_prompts(files[0], files[1])
+    named = {"questions": str(files[0]), "answers": str(files[1])}
+    with pytest.raises(
+        UserError, match=r"line 1: a question of Arena-Hard v2\.0 \(category hard_prompt\).*set: arena_hard_v2"
+    ):
+        sources.read({"kind": "instructions", "set": "arena_hard", "files": named, "n_prompts": 6})
     old = write(files[0], [question(0, "arena-hard-v0.1")])
     with pytest.raises(UserError, match=r"category arena-hard-v0\.1; expected hard_prompt.*set: arena_hard for v0\.1"):
         arena_hard_v2_prompts(old, *files[1:])
@@ -110,7 +113,7 @@ def test_tokens_are_the_releases(files: tuple[Path, Path, Path], tmp_path: Path)
     with client, pytest.raises(UserError, match="heard enough"):
         evaluate(rows, client, {"protocol": "paper", "category": "hard_prompt"})
     assert asked[0]["max_tokens"] == 16_000 and "seed" not in asked[0]
-    assert set(ARENA_V2.values()) == {HARD, CREATIVE}
+    assert set(BASELINES.values()) == {HARD, CREATIVE}
 
 
 def test_style_features_by_hand() -> None:

@@ -23,6 +23,7 @@ from prefrepro.judge.connect import judge_client
 from prefrepro.judge.pairwise import judge_items
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.judges import of_judges
+from prefrepro.plan.resources import ScaleResources
 from prefrepro.specs.judge import judge_config
 
 TEMPLATE = (
@@ -157,6 +158,7 @@ def test_it_stands_in_for_an_api_at_scale_pocket_but_rates_nothing() -> None:
     assert not plan.broken
     judged = [node for node in plan.nodes.values() if node.kind == "verdict"]
     assert {node.spec["evaluation"] for node in judged} == {"pairwise", "alpaca_eval", "arena_hard", "mt_bench"}
+    assert {ScaleResources(plan).of(node).gpus for node in judged} == {1}, "on the scale's card"
     assert not of_judges(plan, [node for node in judged if node.spec["evaluation"] != "mt_bench"])
     with pytest.raises(UserError, match="no scale of 1 to 10, but MT-Bench wants ratings"):
         of_judges(plan, judged)

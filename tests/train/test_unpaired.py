@@ -88,7 +88,7 @@ def test_a_training_that_does_not_move_has_the_references_log_probs(
 @pytest.mark.parametrize(("name", "steps"), [("kto_zero", (M + N) // 8), ("kto_simple", N // 8), ("sft", 21 // 8)])
 def test_an_epoch_takes_every_response_once(name: str, steps: int, inputs: dict[str, Path]) -> None:
     spec = spec_of("run", name) | {"pairs": "unpaired"}
-    spec["training"]["max_steps"] = None
+    spec |= {"training": settings(max_steps=None)}
     folder, tokenizer = inputs["init"] / "model", load_tokenizer(inputs["init"] / "model")
     learner = unpaired_learner(start(spec, inputs, folder, tokenizer), spec, inputs, tokenizer)
     assert learner.steps == steps

@@ -37,8 +37,26 @@ RESULTS = str(PLAN.results)
 LOGS = f"{RESULTS}/logs"
 TIMES = f"{RESULTS}/benchmarks"
 PLAN_FILE = f"{RESULTS}/{FILE}"
-TABLE_SUFFIXES = ("csv", "md", "tex", "html", "cells.csv", "pairs.csv")
+TABLE_SUFFIXES = (
+    "csv",
+    "md",
+    "tex",
+    "html",
+    "cells.csv",
+    "cell_seeds.csv",
+    "pairs.csv",
+)
 TABLE_OF = {node.name: target for target, node in PLAN.tables.items()}
+# What a table may be called: its target, rpo_table1 and rpo/table1.
+TABLE_RULES = {
+    word: target
+    for target, node in PLAN.tables.items()
+    for word in (
+        f"{node.spec['paper']}_{node.spec['table']}",
+        f"{node.spec['paper']}/{node.spec['table']}",
+        target,
+    )
+}
 
 
 def ids(*kinds):
@@ -125,7 +143,7 @@ def broken(target):
 def no_target(wildcards):
     """An input that says which target is near one that there is not."""
     rules = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-    known = [name for name in rules if name not in TABLE_OF]
+    known = [name for name in rules if name not in TABLE_RULES]
     try:
         PLAN.table_named(wildcards.target, *known)
     except UserError as error:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from prefrepro.data import arena_hard, sources
 from prefrepro.data import build as plain
-from prefrepro.data import sources
 from prefrepro.data.forms.files import files_of, first_records, records_of
 from prefrepro.data.forms.parse import CanonicalRow, UnpairedRow, parse_form, parse_scored
 from prefrepro.data.forms.recognise import FORMS, LOOKED_AT, recognise
@@ -68,7 +68,8 @@ def read(source: Source) -> sources.Built:
         parse: Parse[Any] = functools.partial(parse_scored, **keys)
     else:
         form, columns = source["form"], source["columns"]
-        for file in files_of(found.paths, splits["train"], config):
+        wanted = [splits["train"], *([] if "eval" in source["parts"] else [splits["eval"]])]
+        for file in dict.fromkeys(file for split in wanted for file in files_of(found.paths, split, config)):
             recognise(first_records(file, LOOKED_AT), str(file), form, columns)
         parse = functools.partial(parse_form, form=form, columns=columns)
     counts = Counts()
@@ -200,4 +201,4 @@ def _dispatched(source: Source) -> sources.Built:
     return _READ[source["kind"]](source)
 
 
-sources.BUILDERS.update(dict.fromkeys(_READ, _dispatched))
+sources.BUILDERS.update({**dict.fromkeys(_READ, _dispatched), "instructions": arena_hard.read})

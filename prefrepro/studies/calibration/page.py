@@ -1,4 +1,7 @@
-"""calibration.md: one page from the rows of calibration.csv and calibration_cells.csv. Its text is a template."""
+"""calibration.md: one page from the rows of calibration.csv and calibration_cells.csv.
+
+Its text is templates/calibration.md, the columns of its tables stand in page.yaml.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from prefrepro.studies.calibration.cells import Safe, safe_differences
+from prefrepro.specs.files import read_mapping
+from prefrepro.studies.calibration.cells import safe_differences
 from prefrepro.tables.template import fill_template
 
 TEMPLATE = Path(__file__).parent / "templates" / "calibration.md"
+COLUMNS = Path(__file__).with_name("page.yaml")
 Row = Mapping[str, Any]
 HUMAN = ("people", "labels")
 PEOPLE = "people"
@@ -24,18 +29,28 @@ def page(rows: Sequence[Row], moved: Sequence[dict[str, Any]], judged_by: Mappin
     among = {row["published_set"]: row for row in human if row["judge"] == PEOPLE}
     known = {row["published_set"]: row for row in human if row["status"] == "published"}
     judged = [row for row in human if row["judge"] != PEOPLE and row["status"] == "measured"]
-    published = [row for row in measured if row["published_judge"] == judged_by[row["published_set"]]]
-    mutual = [row for row in measured if row["published_judge"] != judged_by[row["published_set"]]]
-    values = {
-        "with_people": [_with_people(row, among, known) for row in judged],
-        "bias": [_bias(row) for row in judged],
-        "with_published": [_with_published(row) for row in published if row["published_judge"] not in HUMAN],
-        "each_other": [_each_other(row) for row in mutual],
-        "cells": [_cell(row) for row in moved if row["judge"] != "replay"],
-        "safe": [_safe(one) for one in safe_differences(row for row in moved if row["judge"] != "replay")],
-        "refused": sorted({f"{row['judge']}: {row['note']}" for row in rows if row["status"] == "refused"}),
+    moved = [row for row in moved if row["judge"] != "replay"]
+    tables = {
+        "with_people": [
+            _beside(row, among.get(row["published_set"]), known.get(row["published_set"])) for row in judged
+        ],
+        "bias": judged,
+        "each_other": [row for row in measured if row["published_judge"] != judged_by[row["published_set"]]],
+        "with_published": [
+            row
+            for row in measured
+            if row["published_judge"] == judged_by[row["published_set"]] and row["published_judge"] not in HUMAN
+        ],
+        "cells": moved,
+        "safe": [one._asdict() for one in safe_differences(moved)],
     }
-    return fill_template(TEMPLATE, values)
+    columns = read_mapping(COLUMNS)
+    values = {
+        name: {"head": list(columns[name]), "rows": [_line(row, columns[name].values()) for row in own]}
+        for name, own in tables.items()
+    }
+    refused = sorted({f"{row['judge']}: {row['note']}" for row in rows if row["status"] == "refused"})
+    return fill_template(TEMPLATE, {**values, "refused": refused})
 
 
 def may_stand_in(row: Row, people: Row | None, known: Row | None) -> str:
@@ -56,91 +71,30 @@ def may_stand_in(row: Row, people: Row | None, known: Row | None) -> str:
     return f"yes: as {who}"
 
 
-def _with_people(row: Row, among: Mapping[str, Row], known: Mapping[str, Row]) -> list[str]:
-    name = row["published_set"]
-    people, printed = among.get(name), known.get(name)
-    return [
-        name,
-        row["judge"],
-        _number(row["n"], "d"),
-        _ends(row, "agreement_pct", "agreement"),
-        _ends(row, "kappa", "kappa", ".2f"),
-        _ends(row, "over_longer_pp", "over_longer", "+.1f"),
-        "" if people is None else _ends(people, "agreement_pct", "agreement"),
-        "" if printed is None else _number(printed["agreement_pct"]),
-        may_stand_in(row, people, printed),
-    ]
+def _beside(row: Row, people: Row | None, known: Row | None) -> dict[str, Any]:
+    """A row with what people and GPT-4 reach on its set, each name after `people.` or `known.`, and the conclusion."""
+    ends = ("agreement_pct", "agreement_ci_low", "agreement_ci_high")
+    others = {
+        f"{who}.{name}": (one or {}).get(name) for who, one in (("people", people), ("known", known)) for name in ends
+    }
+    return {**row, **others, "may_stand_in": may_stand_in(row, people, known)}
 
 
-def _bias(row: Row) -> list[str]:
-    return [
-        row["published_set"],
-        row["judge"],
-        _ends(row, "first_shown_pct", "first_shown"),
-        _number(row["first_shown_null_pct"]),
-        _number(row["n_tie"], "d"),
-        _ends(row, "longer_won_pct", "longer_won"),
-        _number(row["published_longer_won_pct"]),
-        _ends(row, "longer_shift_pp", "longer_shift", "+.1f"),
-    ]
+def _line(row: Row, columns: Any) -> list[str]:
+    return [_text(row, *column.split()) for column in columns]
 
 
-def _with_published(row: Row) -> list[str]:
-    return [
-        row["published_set"],
-        row["judge"],
-        _number(row["n"], "d"),
-        _ends(row, "agreement_pct", "agreement"),
-        _ends(row, "kappa", "kappa", ".2f"),
-        _number(row["win_rate_pct"]),
-        _number(row["published_win_rate_pct"]),
-        _ends(row, "shift_pp", "shift", "+.1f"),
-        _ends(row, "first_shown_pct", "first_shown"),
-        _number(row["first_shown_null_pct"]),
-    ]
-
-
-def _each_other(row: Row) -> list[str]:
-    agreement, k = _ends(row, "agreement_pct", "agreement"), _ends(row, "kappa", "kappa", ".2f")
-    return [row["published_set"], row["judge"], row["published_judge"], _number(row["n"], "d"), agreement, k]
-
-
-def _cell(row: Row) -> list[str]:
-    return [
-        row["published_set"],
-        f"{row['candidate']} over {row['baseline']}",
-        row["judge"],
-        row["other"],
-        _number(row["n"], "d"),
-        _number(row["win_rate_pct"]),
-        _number(row["other_win_rate_pct"]),
-        _number(row["printed_pct"]),
-        _ends(row, "shift_pp", "shift", "+.1f"),
-    ]
-
-
-def _safe(one: Safe) -> list[str]:
-    return [
-        one.family,
-        one.judge,
-        one.other,
-        str(one.n),
-        f"{one.mean_shift_pp:+.1f}",
-        f"{one.spread_pp:.1f}",
-        f"{one.safe_pp:.1f}",
-        f"{one.swapped} of {one.pairs}",
-        f"{one.largest_swapped_pp:.1f}" if one.swapped else "",
-    ]
-
-
-def _ends(row: Row, value: str, prefix: str, form: str = ".1f") -> str:
-    if pd.isna(row[value]):
+def _text(row: Row, name: str, form: str = "", prefix: str = "") -> str:
+    """A value, with its interval where it has one; nothing where it is missing."""
+    if pd.isna(row[name]):
         return ""
-    low, high = (_number(row[f"{prefix}_ci_{end}"], form) for end in ("low", "high"))
-    return f"{_number(row[value], form)} [{low}, {high}]" if low else _number(row[value], form)
+    who = name.rpartition(".")[0]
+    own = f"{who}.{prefix}" if who else prefix
+    ends = [_number(row[f"{own}_ci_{end}"], form) for end in ("low", "high")] if prefix else []
+    return _number(row[name], form) + (f" [{', '.join(ends)}]" if all(ends) and ends else "")
 
 
-def _number(value: Any, form: str = ".1f") -> str:
-    if pd.isna(value):
-        return ""
+def _number(value: Any, form: str) -> str:
+    if not form or pd.isna(value):
+        return "" if pd.isna(value) else str(value)
     return f"{int(value)}" if form == "d" else format(round(float(value), 2) + 0.0, form)  # + 0.0: no «-0.0»
