@@ -3,24 +3,30 @@
 `python -m bench.embedded_world [TABLE …] [KEY=VALUE …]` reads what `snakemake TABLE …` (by default
 embedded_world and table1) left behind for the same config, prints one line per table, column and row (means over seeds
 and the spread between them; `--seeds` one line per seed), and exits with 1 where a bound of docs/embedded-world.md is
-broken. It trains nothing.
+broken. `--write PAGE` puts it between the page's marks. It trains nothing.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
+import re
 import sys
 from itertools import pairwise
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from tabulate import tabulate
 
+from bench.stamp import stamp
 from prefrepro.cli.parser import parse_config
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.data.template import render_history
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.files import write_text
 from prefrepro.model.examples import read_rows
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.nodes import Node
@@ -28,7 +34,8 @@ from prefrepro.plan.plan import Plan
 from prefrepro.stats.metrics import VerdictSet, summarise
 
 CONTROL = "dpo"
-"""The method that must stand clear of SFT: the world was fixed on the two of them."""
+CONTROL_DATA = "hh"
+"""The method that must stand clear of SFT, and where: on summaries SFT leaves nothing to gain"""
 WIN_RATE_GAIN = 10.0
 """DPO over SFT, in points, with disjoint 95 % intervals"""
 REWARD_ACCURACY = 0.65
@@ -44,6 +51,7 @@ SEEDS = 3
 """from which the spread is held to its bound"""
 
 
+MARKED = re.compile(r"(<!-- measured -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 MEASURED = ("known_reward", "win_rate", "reward_accuracy", "words", "words_ratio", "distinct_2_ratio")
 
 
@@ -71,6 +79,7 @@ def measure(plan: Plan, verdict: Node) -> dict[str, Any]:
     manifest = json.loads((plan.results / run.done).read_text(encoding="utf-8"))["row"]
     return {
         "method": run.spec["method"],
+        "dataset": run.dataset,
         "seed": run.spec["seed"],
         "known_reward": sum(reward(render_history(row["prompt"]), row["response"]) for row in rows) / len(rows),
         "win_rate": rate.value,
@@ -92,11 +101,16 @@ def averaged(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             **dict(zip(("column", "row", "method"), row, strict=True)),
             "seeds": len(found),
-            **{key: mean(line[key] for line in found) for key in MEASURED},
+            **{key: _mean([line[key] for line in found]) for key in MEASURED},
             "spread": stdev(line["win_rate"] for line in found) if len(found) > 1 else None,
         }
         for row, found in rows.items()
     ]
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None  # SFT has no reward accuracy
 
 
 def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
@@ -106,7 +120,7 @@ def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
     for line in lines:
         who = f"{line['column']}, {line['row']}, seed {line['seed']}"
         base = sft.get((line["column"], line["seed"]))
-        if line["method"] == CONTROL and base:
+        if line["method"] == CONTROL and line["dataset"] == CONTROL_DATA and base:
             if line["win_rate"] - base["win_rate"] < WIN_RATE_GAIN or line["ci_low"] <= base["ci_high"]:
                 broken.append(f"{who}: {line['win_rate']:.1f} is not clear of SFT's {base['win_rate']:.1f}")
             if line["reward_accuracy"] < REWARD_ACCURACY:
@@ -123,24 +137,71 @@ def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
 
 
 def main() -> None:
-    """Print the report; exit 1 where a bound is broken."""
-    words = [word for word in sys.argv[1:] if word != "--seeds"]
-    tables = [word for word in words if "=" not in word]
-    plan = make_plan(parse_config([word for word in words if "=" in word]))
-    chosen = [plan.table_named(table) for table in tables or DEFAULT_TABLES]
-    cells = [
-        (f"{table.name}, {cell['column']}", cell["row"], verdict)
-        for table in chosen
-        for cell in table.spec["cells"]
-        for verdict in cell["verdict_ids"]
-        if plan.node(verdict).spec["evaluation"] == "pairwise"
+    """Print the report, or put it into a page; exit 1 where a bound is broken."""
+    parser = argparse.ArgumentParser(prog="python -m bench.embedded_world", description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="TABLE | KEY=VALUE", help=f"default: {' '.join(DEFAULT_TABLES)}")
+    parser.add_argument("--seeds", action="store_true", help="a line for each seed")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the report between the marks of this page")
+    arguments = parser.parse_intermixed_args()
+    tables = [word for word in arguments.words if "=" not in word] or DEFAULT_TABLES
+    plan = make_plan(parse_config([word for word in arguments.words if "=" in word]))
+    lines = [
+        {"column": column, "row": row, **measure(plan, plan.node(verdict))}
+        for column, row, verdict in verdicts_of(plan, tables)
     ]
-    lines = [{"column": column, "row": row, **measure(plan, plan.node(verdict))} for column, row, verdict in cells]
-    shown = lines if "--seeds" in sys.argv else averaged(lines)
-    sys.stdout.write(tabulate(shown, headers="keys", tablefmt="github", floatfmt=".3f") + "\n")
+    if arguments.write:
+        into_page(arguments.write, report(plan, tables, averaged(lines)))
+    else:
+        shown = lines if arguments.seeds else averaged(lines)
+        sys.stdout.write(tabulate(shown, headers="keys", tablefmt="github", floatfmt=".3f") + "\n")
     if broken := broken_bounds(lines):
         sys.stdout.write("\n".join(["Broken:", *broken]) + "\n")
         sys.exit(1)
+
+
+def verdicts_of(plan: Plan, tables: list[str]) -> list[tuple[str, str, str]]:
+    """Column, row and verdict set of every number that a judge of pairs gave; of one training's answers each."""
+    nodes = [plan.table_named(table) for table in tables]
+    return [
+        (f"{node.name.partition('__')[0]}, {cell['column']}", cell["row"], verdict)
+        for node in nodes
+        for cell in node.spec["cells"]
+        for verdict in cell["verdict_ids"]
+        if plan.node(verdict).kind == "verdict" and "sample" in plan.node(verdict).inputs
+    ]
+
+
+def report(plan: Plan, tables: list[str], rows: list[dict[str, Any]]) -> str:
+    """What a page shows, and whose numbers these are: `answers` changes where any of their trainings would."""
+    of_page = {
+        "column": "table, column", "row": "row", "seeds": "seeds", "win_rate": "win rate, %", "spread": "spread",
+        "known_reward": "true reward", "reward_accuracy": "reward accuracy", "words_ratio": "words × data's",
+        "distinct_2_ratio": "distinct-2 × data's",
+    }  # fmt: skip
+    shown = [{head: row[key] for key, head in of_page.items()} for row in rows]
+    formats = ("", "", "", ".1f", ".1f", ".2f", ".3f", ".2f", ".2f")
+    found = stamp("torch", "transformers")
+    return "\n".join([
+        f"<!-- answers: {digest_of(plan, tables)} -->",
+        f"`python -m bench.embedded_world {' '.join(tables)} seeds={plan.config.seeds}` at commit {found['commit']}, "
+        f"{found['machine']}, {found['versions']}:",
+        "",
+        tabulate(shown, headers="keys", tablefmt="github", floatfmt=formats),
+    ])  # fmt: skip
+
+
+def digest_of(plan: Plan, tables: list[str]) -> str:
+    """Of the ids of all answers that the tables rest on: other code, data or settings of a training give others."""
+    answers = sorted(plan.node(verdict).inputs["sample"] for _, _, verdict in verdicts_of(plan, tables))
+    return hashlib.sha256(" ".join(answers).encode()).hexdigest()[:16]
+
+
+def into_page(page: Path, text: str) -> None:
+    """Put it between the page's marks. Raises UserError where it has none."""
+    old = page.read_text(encoding="utf-8")
+    if not MARKED.search(old):
+        raise UserError(f"{page} has no <!-- measured --> … <!-- end -->: where is the report to stand?")
+    write_text(page, MARKED.sub(lambda found: f"{found[1]}{text}\n{found[3]}", old))
 
 
 if __name__ == "__main__":

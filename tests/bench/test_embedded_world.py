@@ -12,7 +12,8 @@ from bench.embedded_world import averaged, broken_bounds, distinct_2, words
 def line(method: str, **changes: Any) -> dict[str, Any]:
     low = {"sft": 45.0, "dpo": 65.0}[method]
     values = {
-        "column": "table1, win-rate", "row": method, "method": method, "seed": 1, "win_rate": low + 6, "ci_low": low, "ci_high": low + 12,
+        "column": "table1, win-rate", "row": method, "method": method, "dataset": "hh", "seed": 1,
+        "win_rate": low + 6, "ci_low": low, "ci_high": low + 12,
         "known_reward": 1.0, "reward_accuracy": 0.7, "words": 20.0, "words_ratio": 0.6, "distinct_2_ratio": 1.0,
     }  # fmt: skip
     return values | changes

@@ -49,7 +49,8 @@ def test_intervals_are_students_over_seeds() -> None:
 def points() -> pd.DataFrame:
     rows = [
         {"table": "t", "column": "c", "row": row, "label": row.upper(), "seed": seed, "run_id": f"{row}{seed}",
-         "step": step, "kl": kl * (1 + 0.1 * seed), "kl_se": 0.1, "accuracy": 0.5 + gain, "reward": None}
+         "step": step, "kl": kl * (1 + 0.1 * seed), "kl_se": 0.1, "accuracy": 0.5 + gain, "reward": None,
+         "chosen": -far, "rejected": -2 * far}
         for row, far in (("dpo", 1.0), ("rpo", 2.0))
         for seed in (1, 2)
         for step, kl, gain in ((0, 0.0, 0.0), (4, far / 2, 0.05), (8, far, 0.1))
@@ -59,8 +60,11 @@ def points() -> pd.DataFrame:
 
 def test_the_page_says_the_gain_at_equal_kl_and_where_each_method_ends(tmp_path: Path) -> None:
     text = page(points())
-    assert "| method | accuracy at 0.28 nats | accuracy at 0.55 nats | accuracy at 1.10 nats | final KL |" in text
-    assert "| DPO |" in text and "| RPO |" in text and "2.30 ± 0.07" in text
+    assert (
+        "| method | accuracy at 0.28 nats | accuracy at 0.55 nats | accuracy at 1.10 nats | final KL | chosen | rejected |"
+        in text
+    )
+    assert "| DPO |" in text and "| RPO |" in text and "2.30 ± 0.07 | -2.00 | -4.00 |" in text
     assert list(paths_of(points(), "accuracy")) == ["DPO", "RPO"]
     draw(points(), "accuracy", tmp_path / "frontier.svg")
     draw(points(), "accuracy", tmp_path / "again.svg")

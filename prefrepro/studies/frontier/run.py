@@ -115,21 +115,24 @@ def paths_of(points: Any, gain: str) -> dict[str, list[list[tuple[float, float]]
 
 
 def page(points: Any) -> str:
-    """Markdown: for each column of each table, the gain at equal KL and how far the final models stand."""
+    """Markdown: for each column of each table, the gain at equal KL, and of the final models KL and drift."""
     gain = gain_of(points)
     scale, unit = (100.0, " %") if gain == "accuracy" else (1.0, "")
     lines = []
     for (table, column), own in points.groupby(["table", "column"], sort=False):
         equal = at_equal_kl(paths_of(own, gain))
         heads = [f"{gain} at {one.kl:.2f} nats" for one in next(iter(equal.values()))]
-        lines += [f"## {table}, {column}", "", "| method | " + " | ".join([*heads, "final KL"]) + " |"]
-        lines.append("|---|" + "---:|" * (len(heads) + 1))
+        heads += ["final KL", "chosen", "rejected"]
+        lines += [f"## {table}, {column}", "", "| method | " + " | ".join(heads) + " |"]
+        lines.append("|---|" + "---:|" * len(heads))
         final = own.sort_values("step").groupby(["label", "seed"], sort=False).tail(1)
         for label, found in equal.items():
             last = final[final["label"] == label]
             error = float((last["kl_se"] ** 2).sum()) ** 0.5 / len(last)
             cells = [_shown(scale, one, unit) for one in found]
-            lines.append(f"| {label} | " + " | ".join(cells) + f" | {last['kl'].mean():.2f} ± {error:.2f} |")
+            cells.append(f"{last['kl'].mean():.2f} ± {error:.2f}")
+            cells += [f"{last[side].mean():+.2f}" for side in ("chosen", "rejected")]
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
 
