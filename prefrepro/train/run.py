@@ -58,7 +58,7 @@ def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Run
     tokenizer = tokenizer_of(init, spec["init"])
     start = alignment.start(spec, inputs, init.folder, tokenizer)
     is_rollout = start.objective.needs.shape == "rollout"
-    if spec["pairs"] == "unpaired":
+    if spec.get("pairs") == "unpaired":
         learner = unpaired_learner(start, spec, inputs, tokenizer)
     else:
         learner = rollout_learner(start, inputs.get("reward_model")) if is_rollout else start.learner()

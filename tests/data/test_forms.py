@@ -8,23 +8,32 @@ import csv
 import functools
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import pyarrow
 import pytest
 from form_rows import ASKED, BAD, GOOD, OTHER, PAIR, READ, SHORT, TALK, USER, said
+from hub_server import COMMIT, hub
 from pyarrow import parquet
 from shared import SHARED
 
+from prefrepro.data.build import build as plain_build
 from prefrepro.data.forms.files import files_of, first_records
 from prefrepro.data.forms.parse import parse_form
 from prefrepro.data.forms.recognise import FORMS, Form, recognise
+from prefrepro.data.forms.stage import build as stage_build
 from prefrepro.data.forms.stage import load
 from prefrepro.data.hh import parse_hh
 from prefrepro.data.local import load_rows, read_records
 from prefrepro.data.rows import Counts, OnBadRow, PreferenceRow, RankedRow, parse_preference
 from prefrepro.errors import UserError
+from prefrepro.files import ROOT
+from prefrepro.plan.code_digest import code_files
+from prefrepro.plan.dataset import code_of, source_of
 from prefrepro.specs import sources as specs
 
 
@@ -219,3 +228,112 @@ def test_real_files_give_the_rows_that_they_gave(name: str) -> None:
     assert rows == before
     assert now["rows"] + now["left_out"] == len(list(read_records(path)))
     assert {name: n for name, n in now.by_name.items() if name != "left_out"} == counts.by_name
+
+
+CASES: dict[str, tuple[str, str]] = {
+    "01_implicit_prompt/rows.jsonl": ("implicit", "rows: 2"),
+    "01_implicit_prompt/text.jsonl": ("", "form: implicit_text"),
+    "02_transcript_as_prompt/rows.jsonl": ("hh_prompt", "rows: 2, transcript_as_prompt: 2"),
+    "03_sharegpt/rows.json": ("sharegpt", "rows: 1"),
+    "13_hh_oddities/assistant_first.jsonl": ("hh", "first_turn_not_human: 1, rows: 1"),
+    "13_hh_oddities/code_in_answer.jsonl": ("hh", "rows: 1"),
+    "13_hh_oddities/crlf.jsonl": ("hh", "rows: 1, windows_line_ends_mended: 1"),
+    "13_hh_oddities/diverges_early.jsonl": ("hh", "rejected_prompt_mismatch"),
+    "13_hh_oddities/emoji_rtl.jsonl": ("hh", "rows: 1"),
+    "13_hh_oddities/empty_rejected.jsonl": ("hh", "empty_rejected: 1, rows: 1"),
+    "13_hh_oddities/ends_with_human.jsonl": ("hh", '"chosen" ends with a Human turn'),
+    "13_hh_oddities/nbsp_after_tag.jsonl": ("hh", "rows: 1, tags_mended: 1"),
+    "13_hh_oddities/no_blank_after_tag.jsonl": ("hh", "rows: 1, tags_mended: 1"),
+    "13_hh_oddities/no_leading_newlines.jsonl": ("hh", "rows: 1, tags_mended: 1"),
+    "13_hh_oddities/null_rejected.jsonl": ("hh", '"rejected" holds null; expected text'),
+    "13_hh_oddities/rejected_longer.jsonl": ("hh", "rows: 1, several_turns_in_rejected: 1"),
+    "13_hh_oddities/single_newline.jsonl": ("hh", "rows: 1, tags_mended: 1"),
+    "13_hh_oddities/tag_in_text.jsonl": ("hh", "rows: 1, turns_not_alternating: 1"),
+    "14_ultrafeedback_oddities/all_equal.jsonl": ("ultrafeedback", "all_scores_equal: 1, rows: 1"),
+    "14_ultrafeedback_oddities/annotations_as_lists.jsonl": ("ultrafeedback", "rows: 1, score_undecided: 1"),
+    "14_ultrafeedback_oddities/no_completions.jsonl": ("ultrafeedback", "0 usable responses"),
+    "14_ultrafeedback_oddities/null_response.jsonl": ("ultrafeedback", "response_missing: 1, rows: 1"),
+    "14_ultrafeedback_oddities/one_with_nan_score.jsonl": ("ultrafeedback", "rows: 1, score_missing: 1"),
+    "14_ultrafeedback_oddities/one_with_null_score.jsonl": ("ultrafeedback", "rows: 1, score_missing: 1"),
+    "14_ultrafeedback_oddities/one_without_score_key.jsonl": ("ultrafeedback", "rows: 1, score_missing: 1"),
+    "14_ultrafeedback_oddities/rating_float_text.jsonl": ("ultrafeedback", "Rating is '4.5'"),
+    "14_ultrafeedback_oddities/score_as_text.jsonl": ("ultrafeedback", "rows: 1"),
+    "60_import_crash/answers.jsonl": ("", "A preference has two answers"),
+    "63_context_columns_ignored/rows.jsonl": ("pairs", "history_column_read: 1, rows: 1, system_column_read: 1"),
+}
+"""Case of the field -> its form, and what is counted, or what the refusal says"""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_case_of_the_field_is_read_and_counted_or_refused_for_its_cause(case: str) -> None:
+    path = SHARED / "cases" / case
+    if not path.is_file():
+        pytest.skip(f"{path} is absent: the cases are not shipped with the code")
+    name, expected = CASES[case]
+    try:
+        form = recognise(first_records(path, 100), str(path))
+        assert form.name == name
+        _, counts = rows_of(path, form)
+        said_of = ", ".join(f"{cause}: {n}" for cause, n in sorted(counts.by_name.items()))
+        assert said_of == expected
+    except UserError as error:
+        assert path.name in str(error)
+        assert expected in str(error)
+
+
+def test_no_case_of_the_field_is_forgotten() -> None:
+    folder = SHARED / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent: the cases are not shipped with the code")
+    assert {str(path.relative_to(folder)) for path in folder.glob("*/*.json*")} == set(CASES)
+
+
+@pytest.mark.parametrize("name", ["hh-laptop", "ultrafeedback-laptop"])
+def test_data_sets_that_are_here_keep_their_code_and_bytes(name: str, tmp_path: Path) -> None:
+    """Their code digest is in the id of every training on them."""
+    assert not [file for file in code_files("prefrepro.data.build") if file.parent.name == "forms"]
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"{SHARED / 'data'} is absent: released data are not shipped with the code")
+    source = source_of(specs.read_named("datasets", name, "a test"), name, SHARED / "data")
+    assert code_of(source) == []
+    drawn = {"n_prompts": 8, "prompt_batch": 8, "order_seed": 1}
+    for folder, build in (("plain", plain_build), ("forms", stage_build)):
+        build({"source": source | drawn}, {}, tmp_path / folder)
+    for file in sorted((tmp_path / "plain").iterdir()):
+        assert file.read_bytes() == (tmp_path / "forms" / file.name).read_bytes()
+
+
+READ_FROM_HUB = """
+import json, sys
+from prefrepro.data.forms.stage import build
+from pathlib import Path
+build({"source": json.loads(sys.argv[1])}, {}, Path(sys.argv[2]))
+"""
+
+
+def test_a_hub_id_is_read_by_the_configurations_of_its_card(tmp_path: Path) -> None:
+    """The real client of the hub and the real `datasets`, against a hub of our own."""
+    repo = tmp_path / "hub/datasets/o/pairs"
+    repo.mkdir(parents=True)
+    record = next(case[2] for case in READ if case[1] == "sharegpt")
+    for name in ("a", "b"):
+        (repo / f"{name}.json").write_text(json.dumps([record] * (3 if name == "a" else 5)))
+    (repo / "README.md").write_text(
+        "---\nconfigs:\n- config_name: a\n  data_files: a.json\n- config_name: b\n  data_files: b.json\n---\n"
+    )
+    source = {
+        "kind": "rows", "form": "sharegpt", "columns": {}, "repo": "o/pairs", "revision": COMMIT, "config": "b",
+        "on_bad_row": "stop", "parts": {"train": 1.0, "eval": 0.0}, "n_prompts": 1, "prompt_batch": 1, "order_seed": 1,
+    }  # fmt: skip
+    with hub(tmp_path / "hub") as address:
+        settings = {
+            "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(ROOT),
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", READ_FROM_HUB, json.dumps(source), str(tmp_path / "out")],
+            env={**os.environ, **settings}, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert (manifest["counts"]["rows"], manifest["from"]["commit"]) == (5, COMMIT)

@@ -38,7 +38,12 @@ Columns = Mapping[str, str] | None
 
 
 def parse_form(
-    record: dict[str, Any], note: Note, *, form: str, columns: Columns = None, score_field: ScoreField | None = None
+    record: dict[str, Any],
+    note: Note,
+    *,
+    form: str,
+    columns: Columns = None,
+    score_field: ScoreField = "overall_score_corrected",
 ) -> CanonicalRow | None:
     """The row of a record of `form`; None where it is left out, which is counted by its cause and as `left_out`.
 
@@ -46,7 +51,7 @@ def parse_form(
     """
     given = roles_of(record, form, columns or {})
     if form.startswith("ultrafeedback"):
-        row = parse_scored(record | given, note, **({"score_field": score_field} if score_field else {}))
+        row = parse_scored(record | given, note, score_field=score_field)
     elif form in ("hh", "hh_prompt"):
         row = parse_hh(_transcripts(given, note), note)
     else:

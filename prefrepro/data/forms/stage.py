@@ -68,7 +68,8 @@ def read(source: Source) -> sources.Built:
         parse: Parse[Any] = functools.partial(parse_scored, **keys)
     else:
         form, columns = source["form"], source["columns"]
-        for file in files_of(found.paths, splits["train"], config):
+        wanted = [splits["train"], *([] if "eval" in source["parts"] else [splits["eval"]])]
+        for file in dict.fromkeys(file for split in wanted for file in files_of(found.paths, split, config)):
             recognise(first_records(file, LOOKED_AT), str(file), form, columns)
         parse = functools.partial(parse_form, form=form, columns=columns)
     counts = Counts()
