@@ -70,9 +70,7 @@ def first_batch(plan: Graph, node: Node, n: int) -> dict[str, Any]:
     if node.kind == "base":
         raise UserError(f"{node.id} learns whole texts from nothing; expected SFT, a reward model or an alignment run")
     if node.spec.get("pairs") == "unpaired":
-        raise UserError(
-            f"{node.id} learns from single completions with a label; show-batch shows pairs and groups"
-        )
+        raise UserError(f"{node.id} learns from single completions with a label; show-batch shows pairs and groups")
     spec, data = node.spec, _made(plan, plan.nodes[node.inputs["data"]])
     tokenizer = _tokenizer(plan, node)
     training, method = training_of(spec["training"]), importlib.import_module(f"methods.{spec['method']}")

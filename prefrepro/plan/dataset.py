@@ -33,6 +33,8 @@ def source_of(spec: dict[str, Any], file: str, folder: Path) -> dict[str, Any]:
 
 def code_of(spec: dict[str, Any]) -> list[str]:
     """The modules that a data node of this source runs through beside its kind's."""
+    if spec.get("set") == "arena_hard_v2":
+        return ["prefrepro.data.arena_hard"]
     return [FORMS] if "columns" in spec or spec["kind"] == "ultrafeedback" else []
 
 

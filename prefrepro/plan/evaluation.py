@@ -13,6 +13,7 @@ from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.plan.code_digest import code_digest
 from prefrepro.plan.dataset import content_hash, refuse_pairless
+from prefrepro.plan.judges import DATES
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.training import HUB, Hub, Trainings, computed_in
 from prefrepro.specs.evaluation import EVALUATIONS, LABELS, PREFERENCE
@@ -180,7 +181,7 @@ class Expander(Trainings):
     def verdict(self, sample: str, column: Column) -> str:
         """The verdicts on a sample set."""
         name = self.judge_name(column)
-        judge = read_named("judges", name, self.where)
+        judge = {key: value for key, value in read_named("judges", name, self.where).items() if key not in DATES}
         if self.config.repeat:
             judge = judge | {"repeat": self.config.repeat}
         evaluation = {k: v for k, v in self.evaluation(column).items() if k not in ("judge", "prompts")}

@@ -6,6 +6,7 @@ Knows nothing of HTTP and reads no environment: a key is named here (`api_key_en
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ def _is_endpoint(url: str) -> bool:
 
 
 Url = Annotated[Text, must(_is_endpoint), expecting("http(s)://host/v1 without user, password or query")]
+Day = Annotated[Text, must(date.fromisoformat), expecting("a date, YYYY-MM-DD")]
 Variable = Annotated[Text, must(str.isidentifier), expecting("an environment variable's name")]
 Positive = Annotated[Finite, Field(ge=0.001), expecting("a number > 0")]
 
@@ -66,8 +68,12 @@ class JudgeConfig:
     kind: Literal["local", "api"]
     """"local": a server that prefrepro starts; "api": any OpenAI-compatible endpoint."""
     model: Text
-    scorer: Literal["world", "reward-model", "length", "nonsense", "replay"] | None = None
+    scorer: Literal["world", "reward-model", "classifier", "length", "longer", "nonsense", "replay"] | None = None
     """What a local judge scores with."""
+    weights: Text | None = None
+    """The model of scorer `classifier`: a folder or a hub id."""
+    revision: Text | None = None
+    """Its commit in the hub."""
     base_url: Url | None = None
     api_key_env: Variable | None = None
     """Environment variable that holds the key; none where the endpoint wants no key."""
@@ -76,7 +82,12 @@ class JudgeConfig:
     served_as: Text | None = None
     """What replies call the model, where that is neither its name nor a dated snapshot of it."""
     note: Annotated[str, Strict(), expecting("text")] = ""
-    temperature: Annotated[Finite, Field(ge=0, le=2), expecting("a number from 0 to 2")] = 0.0  # compare.py:229-235
+    ends: Day | None = None
+    """When the model is shut down: planning warns from 90 days before and refuses afterwards (plan/judges.py)."""
+    successor: Text | None = None
+    """The judge, of config/judges, that takes its place."""
+    temperature: Annotated[Finite | None, Field(ge=0, le=2), expecting("a number from 0 to 2")] = 0.0
+    """null: not sent. The default is that of compare.py:229-235, as are the next one's and seed's."""
     max_tokens: Count = 10  # compare.py:229-235
     token_limit_field: TokenLimitField = "max_tokens"
     """What the judge calls max_tokens; OpenAI's models from gpt-5 on know max_completion_tokens only."""
@@ -105,6 +116,8 @@ def _of_kind(judge: dict[str, Any]) -> Iterator[Problem]:
     kind, given = str(judge.get("kind")), [key for key, value in judge.items() if value is not None]
     yield from missing(given, WANTED.get(kind, ()))
     yield from (((key,), problem(f"does not belong to kind {kind}")) for key in FOREIGN.get(kind, ()) if key in given)
+    if (judge.get("scorer") == "classifier") != ("weights" in given):
+        yield ("weights",), problem("belongs to scorer classifier, which wants it: a folder or a hub id")
     if judge.get("scorer") == "replay":
         yield ("scorer",), problem("found 'replay', which belongs to `prefrepro calibration` alone")
     if "api_key_env" in given and "api_key_file" in given:

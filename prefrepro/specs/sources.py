@@ -64,7 +64,7 @@ Columns = Annotated[
     expecting("{prompt: COLUMN, chosen: COLUMN, rejected: COLUMN}, or other roles of the form"),
 ]  # fmt: skip
 Forms = Literal["pairs", "ranked", "instructions", "mt_bench", "arena_hard"]
-Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard"]
+Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard", "arena_hard_v2"]
 
 
 ADDED = ("add_bos_token", "add_eos_token")
@@ -128,7 +128,9 @@ SHAPES: dict[str, dict[str, Any]] = {
         "tldr_judged": _rows(),
         "qa_feedback": _rows(form=Required[Literal["ranked"]], prompt=Literal["question", "passages"]),
         "rows": _rows(form=Form, columns=Columns, config=Text),
-        "instructions": _from_files(set=Required[Benchmark], n=Count, questions=Text, answers=Text),
+        "instructions": _from_files(
+            set=Required[Benchmark], n=Count, **dict.fromkeys(("questions", "answers", "creative_answers"), Text)
+        ),
     },
     "models": {
         "hub": _file(**HUB, licence=Text, template=Template, tokens=Tokens),

@@ -1,4 +1,4 @@
-"""The table node of the DAG: cells of one table, its files in every format, and the five CSVs of the folder."""
+"""The table node of the DAG: cells of one table, its files in every format, and the six CSVs of the folder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.errors import UserError
 from prefrepro.specs.evaluation import PREFERENCE
 from prefrepro.specs.runtime import DEFAULT, Runtime
+from prefrepro.specs.variant import table_name
 from prefrepro.stats.metrics import VerdictSet, summarise
-from prefrepro.tables.cells import build_cells, missing
+from prefrepro.tables.cells import build_cell_seeds, build_cells, missing
 from prefrepro.tables.collect import collect
 from prefrepro.tables.pairs import build_pairs
 from prefrepro.tables.render import settings_meta, table_meta, write_settings, write_shown, write_table
@@ -21,7 +22,10 @@ from prefrepro.tables.shown import read_shown
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
-    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv,pairs.csv}, then the five CSVs. Raises UserError."""
+    """Write the table's files (.csv, .md, .tex, .html, .cells.csv, .cell_seeds.csv, .pairs.csv), then the six CSVs.
+
+    Raises UserError.
+    """
     write(spec, out.parent.parent, out.parent)
     collect(out.parent.parent)
 
@@ -65,9 +69,10 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
             *held_out(spec, results, verdicts),
         ]
         write_table(cells, table_meta(planned, title, notes, spec["switches"]), tables)
-    write_csv(cells, tables / f"{spec['paper']}_{spec['table']}.cells.csv", "cells")
     pairs = build_pairs(planned, spec["compare"], verdicts)
-    write_csv(pairs, tables / f"{spec['paper']}_{spec['table']}.pairs.csv", "pairs")
+    tidy = {"cells": cells, "cell_seeds": build_cell_seeds(planned, verdicts), "pairs": pairs}
+    for name, frame in tidy.items():
+        write_csv(frame, tables / f"{table_name(spec)}.{name}.csv", name)
 
 
 RANKED_BY = {

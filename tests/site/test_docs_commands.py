@@ -197,7 +197,7 @@ def test_every_module_that_is_run_has_a_help() -> None:
 
 def test_the_quick_starts_pandas_reads_cells_of_several_seeds(world: Checkout) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/quickstart.md").read_text(encoding="utf-8"), re.DOTALL)
-    done = world.python("-c", code.replace("print(", "print(len(cells), ").rstrip(")\n") + ".isna().sum().to_dict())")
+    done = world.python("-c", code.replace("print(", "print(len(joined), ").rstrip(")\n") + ".isna().sum().to_dict())")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{2 * CONFIG['seeds']} "), done.stdout
     assert "'reward_accuracy': 0" in done.stdout

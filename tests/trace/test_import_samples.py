@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from checkout import Checkout
+from checkout import ROOT, Checkout
 from shared import SHARED
 
 from prefrepro.csv_schema.schema import read_csv
@@ -38,6 +39,16 @@ def write_csv_file(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def pages_pandas_joins(checkout: Checkout) -> None:
+    """The lines that results/README.md and the quick start show, with two seeds and a row that was imported."""
+    for page in ("results/README.md", "docs/quickstart.md"):
+        (code,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+        shown = "joined.groupby('row', dropna=False)[['seed', 'hparams']].count().to_dict('list')"
+        done = checkout.python("-c", f"{code}\nprint({shown}, len(joined))")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("{'seed': [2, 2, 0], 'hparams': [2, 2, 0]} 5\n"), (page, done.stdout)
 
 
 def test_a_row_of_samples_from_elsewhere_end_to_end(world: Checkout, tmp_path: Path) -> None:
@@ -79,10 +90,11 @@ def test_a_row_of_samples_from_elsewhere_end_to_end(world: Checkout, tmp_path: P
     sample = checkout.results / "samples" / str(cell["sample_id"])
     assert [row["response"] for row in rows_of(sample / "samples.jsonl")] == [answer for _, answer in answers]
     assert json.loads((sample / "manifest.json").read_text(encoding="utf-8"))["engine"] == "imported"
-    table = (checkout.results / "tables/rpo_table1.md").read_text(encoding="utf-8")
+    table = (checkout.results / "tables/rpo_table1__seeds-2.md").read_text(encoding="utf-8")
     assert "few, Win Rate: 1 of 32 prompts have no answer and are left out." in table
     assert cells.loc["few"]["n"] == 31
     assert "Their outputs: samples imported from outputs.csv; not trained or sampled here." in table
+    pages_pandas_joins(checkout)
     told = explain(open_results(checkout.results), "rpo/table1/theirs")
     assert {job["kind"] for job in told["jobs"].values()} == {"verdict", "import", "data"}
     assert verify(open_results(checkout.results)).is_whole

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from prefrepro.data import arena_hard, sources
 from prefrepro.data import build as plain
-from prefrepro.data import sources
 from prefrepro.data.forms.files import files_of, first_records, records_of
 from prefrepro.data.forms.parse import CanonicalRow, UnpairedRow, parse_form, parse_scored
 from prefrepro.data.forms.recognise import FORMS, LOOKED_AT, recognise
@@ -201,4 +201,4 @@ def _dispatched(source: Source) -> sources.Built:
     return _READ[source["kind"]](source)
 
 
-sources.BUILDERS.update(dict.fromkeys(_READ, _dispatched))
+sources.BUILDERS.update({**dict.fromkeys(_READ, _dispatched), "instructions": arena_hard.read})

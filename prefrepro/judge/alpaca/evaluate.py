@@ -82,7 +82,7 @@ def _judge(draw: int, items: Sequence[Item], client: JudgeClient, kind: str, bar
     asked = comparisons(annotator, pairs)
     route = Route(client, single(annotator), bar)
     try:
-        if kind == "weighted":
+        if kind.startswith("weighted"):
             differing = (one.request for item, one in zip(items, asked, strict=True) if item.response != item.reference)
             _check_logprobs(next(differing, None), route, client)
         preferences = annotate(annotator, pairs, route, config.concurrency)

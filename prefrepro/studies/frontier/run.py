@@ -46,7 +46,7 @@ def collected(plan: Plan) -> Any:
                 if path is None or not path.is_file():
                     continue
                 place = {
-                    "table": table.name,
+                    "table": f"{cell['paper']}_{cell['table']}",
                     "column": cell["column"],
                     "row": cell["row"],
                     "label": cell["row_label"],
