@@ -42,13 +42,13 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def pages_pandas_joins(checkout: Checkout) -> None:
-    """The lines that results/README.md and the quick start show, with two seeds and a row that was imported."""
+    """The lines that results/README.md and the quick start show, with two seeds and two rows that were imported."""
     for page in ("results/README.md", "docs/quickstart.md"):
         (code,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
         shown = "joined.groupby('row', dropna=False)[['seed', 'hparams']].count().to_dict('list')"
         done = checkout.python("-c", f"{code}\nprint({shown}, len(joined))")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith("{'seed': [2, 2, 0], 'hparams': [2, 2, 0]} 5\n"), (page, done.stdout)
+        assert done.stdout.endswith("{'seed': [2, 0, 2, 0], 'hparams': [2, 0, 2, 0]} 6\n"), (page, done.stdout)
 
 
 def test_a_row_of_samples_from_elsewhere_end_to_end(world: Checkout, tmp_path: Path) -> None:
