@@ -192,7 +192,7 @@ def _config_problems(config: JudgeConfig, found: dict[str, bool], works: str) ->
     problems = []
     if works != config.token_limit_field:
         problems.append(f"{config.token_limit_field} is refused; write token_limit_field: {works}")
-    if config.temperature != 1 and not found["temperature_0"]:
+    if config.temperature not in (None, 1) and not found["temperature_0"]:
         problems.append(f"temperature {config.temperature:g} is refused; write temperature: 1")
     if config.seed is not None and not found["seed"]:
         problems.append("seed is refused; write seed: null")

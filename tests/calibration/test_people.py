@@ -162,7 +162,7 @@ def test_judges_beside_people_and_the_gpt4_of_2023(tmp_path: Path, protocol: str
     assert (cell["candidate"], cell["judge"], cell["win_rate_pct"], cell["n"]) == ("x", "longer", 0, 12)
     assert cell["shift_pp"] == pytest.approx(-100 * 4 / 12)
     page = (out / "calibration.md").read_text(encoding="utf-8")
-    assert "no: not shown to be better than «the longer one»" in page and "95.5" in page
+    assert "no: not shown to be better than a coin" in page and "95.5" in page
 
 
 def row(low: float, high: float, over: float) -> dict[str, float]:
@@ -172,8 +172,10 @@ def row(low: float, high: float, over: float) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("own", "people", "said"),
     [
-        (row(65, 75, 2), {"agreement_pct": 74.0}, "yes: as people"),
+        (row(65, 75, 2), {"agreement_pct": 70.0}, "yes: within 5 points of people"),
+        (row(65, 75, 2), {"agreement_pct": 70.1}, "not known: too few pairs"),
         (row(65, 75, 2), {"agreement_pct": 75.1}, "no: below people"),
+        (row(50, 90, 40), {"agreement_pct": 74.0}, "no: not shown to be better than a coin"),
         (row(65, 75, 0), {"agreement_pct": 74.0}, "no: not shown to be better"),
         (row(65, 75, 2), None, "not known"),
     ],

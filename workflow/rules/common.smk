@@ -165,7 +165,8 @@ def table_files(target):
 
 def prepare(jobs):
     """Refuse what would stop a job later: judging over the budget, without a key or by a judge that ended, a package
-    that is not there, a chat template that cannot take the data. Write the jobs' plan."""
+    that is not there, a chat template that cannot take the data. Write the jobs' plan.
+    """
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
     packages = [
         PLAN.node(job.wildcards.id) for job in jobs if job.rule.name == "package"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefrepro.data.forms.messages import WORDS, history_of, is_messages, messages_of, unpacked
-from prefrepro.data.forms.recognise import FORMS, READ_TOO, beside_of, label_of
+from prefrepro.data.forms.recognise import BESIDE, FORMS, READ_TOO, TRANSCRIPT, beside_of, label_of
 from prefrepro.data.hh import ASSISTANT, parse_hh
 from prefrepro.data.rows import BadRow, Note, PreferenceRow, RankedRow, column, parse_preference, parse_ranked, text
 from prefrepro.data.template import Message, prompt_id
@@ -67,7 +67,7 @@ def roles_of(record: Mapping[str, Any], form: str, columns: Mapping[str, str]) -
     Raises BadRow where one is missing, or where a column holds what no text can stand for.
     """
     named = FORMS[form]["columns"] | dict(columns)
-    given = {role: column(dict(record), name) for role, name in named.items()}
+    given = {role: column(dict(record), name) for role, name in named.items() if name in record or role not in BESIDE}
     given = {role: record[name] for role, name in beside_of(form, [record]).items()} | given
     for name in WORDS["no_text"]:
         if unpacked(record.get(name)):
@@ -118,6 +118,8 @@ def _pair(record: Mapping[str, Any], given: dict[str, Any], note: Note) -> Prefe
             raise BadRow(f'"output" holds {outputs!r:.40}; expected two answers, the better one first')
         given = given | dict(zip(("chosen", "rejected"), outputs, strict=True))
     asked = _prompt(given, note) if "prompt" in given else []
+    if asked and TRANSCRIPT.search(asked[-1]["content"]):
+        note("transcript_as_prompt")
     if not asked and not any(is_messages(given[side]) for side in ("chosen", "rejected")):
         return _common_text(record, given, note)
     sides = [_answer(given[side], side, asked, note) for side in ("chosen", "rejected")]

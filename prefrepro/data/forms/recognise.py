@@ -122,22 +122,33 @@ def _form(name: str, rows: Sequence[Record], given: Mapping[str, str]) -> Form:
     read = own["columns"] | beside | dict(given)
     unused = tuple(column for column in there if column not in (*read.values(), *READ_TOO))
     asked = [column for column in unused if column in WORDS["asked"] and any(row.get(column) for row in rows)]
-    lines = f"form: {name}" + (f"\ncolumns: {_flow(given)}" if given else "")
+    lines = f"form: {name}" + (f"\ncolumns: {flow(given)}" if given else "")
     is_certain = own.get("certain", True) and not asked
     fitting = sum(_fits(name, row, given) for row in rows)
-    columns = {role: column for role, column in read.items() if column != own["columns"].get(role)}
+    columns = {
+        role: column
+        for role, column in read.items()
+        if column != own["columns"].get(role) and (column in there or role not in BESIDE)
+    }
     return Form(name, own["shape"], own["title"], lines, is_certain, columns, unused, (fitting, len(rows)))
 
 
-def beside_of(name: str, rows: Iterable[Record]) -> dict[str, str]:
-    """Role -> column of what belongs to the prompt and is filled in one of the rows: system, history, input."""
+def beside_of(name: str, rows: Sequence[Record]) -> dict[str, str]:
+    """Role -> column of what belongs to the prompt and stands in one of the rows: system, history, input. Of several
+    columns for one role that which is filled."""
     own, named = FORMS[name], set(FORMS[name]["columns"].values())
-    pairs = [*own.get("beside", {}).items(), *((role, c) for role, names in WORDS["context"].items() for c in names)]
+    there = {column for row in rows for column in row} - named
     filled = {column for row in rows for column, value in row.items() if value}
-    return {role: column for role, column in reversed(pairs) if column in filled - named}
+    found: dict[str, str] = {}
+    pairs = [*own.get("beside", {}).items(), *((role, c) for role, names in WORDS["context"].items() for c in names)]
+    for role, column in pairs:
+        if column in there and (role not in found or (column in filled and found[role] not in filled)):
+            found[role] = column
+    return found
 
 
-def _flow(columns: Mapping[str, str]) -> str:
+def flow(columns: Mapping[str, str]) -> str:
+    """A mapping as one writes it in one line of YAML."""
     return yaml.safe_dump(dict(columns), default_flow_style=True, sort_keys=False, width=1000).strip()
 
 
@@ -148,7 +159,7 @@ def _doubt(where: str, form: Form) -> str:
         return (
             f"{said}. Columns alone do not say so for certain. If it is so, write in the data set's file: {form.yaml}"
         )
-    line = f"columns: {_flow(form.columns | {'input': asked[0]})}"
+    line = f"columns: {flow(form.columns | {'input': asked[0]})}"
     return (
         f"{said}; but the column {asked[0]} may belong to what was asked. Write in the data set's file {line} to read "
         f"it after the prompt, or {form.yaml} to leave it out"
@@ -174,7 +185,7 @@ def _other_form(where: str, rows: Sequence[Record], form: str | None, given: Map
         near = {role: next((c for c in WORDS["near"][role] if c in there), None) for role in roles}
         if all(near.values()):
             renamed = {role: str(column) for role, column in near.items() if column != role}
-            line = f"form: {name}" + (f", columns: {_flow(renamed)}" if renamed else "")
+            line = f"form: {name}" + (f", columns: {flow(renamed)}" if renamed else "")
             return f"{said}. If these are {FORMS[name]['title']}, write in the data set's file {line}"
     return (
         f"{said}. A preference has two answers, or one and a label, or several and their scores. Write in the data "

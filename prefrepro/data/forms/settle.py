@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from prefrepro.data.forms.files import OURS, files_of, first_records
-from prefrepro.data.forms.recognise import FORMS, LOOKED_AT, Form, recognise
+from prefrepro.data.forms.recognise import BESIDE, FORMS, LOOKED_AT, Form, recognise
 from prefrepro.data.hub import local_files, stand_in
 from prefrepro.errors import UserError
 
@@ -50,7 +51,12 @@ def with_form(source: Source, where: str) -> dict[str, Any]:
     found = agreed([looked_at(source, file) for file in files], files) if files else None
     name, columns = (found.name, found.columns) if found else (str(form), dict(source.get("columns", {})))
     is_read_alone = not files or (_is_read_by_names(source) and all(file.name.endswith(OURS) for file in files))
-    is_plain = name in CANONICAL and not columns and is_read_alone and "config" not in source
+    if lost := [c for role, c in source.get("columns", {}).items() if found and role in BESIDE and role not in columns]:
+        raise UserError(
+            f"{where}: `columns` names {', '.join(lost)}, which no row of the first {LOOKED_AT} of any file has. "
+            "Name a column that is there, or leave it out"
+        )
+    is_plain = name in CANONICAL and not columns and is_read_alone and not {"config", "columns"} & source.keys()
     return {**source, "form": name} if is_plain else {**source, "form": name, "columns": columns}
 
 
@@ -75,12 +81,13 @@ def _looked_at(file: Path, _changed_ns: int, form: str | None, given: tuple[tupl
 
 
 def agreed(forms: list[Form], files: list[Path]) -> Form:
-    """The one form of several files. Raises UserError where they differ."""
+    """The one form of several files, with what any has beside the prompt. Raises UserError where they differ."""
     first = forms[0]
     for number, other in enumerate(forms):
-        if (other.name, other.columns) != (first.name, first.columns):
+        if other.name != first.name:
             raise UserError(
-                f"{files[number]}: form {other.name} {other.columns or ''}, but {files[0]} has form {first.name} "
-                f"{first.columns or ''}. Name files of one form, or say which: {first.yaml}"
+                f"{files[number]}: form {other.name}, but {files[0]} has form {first.name}. Name files of one form, or "
+                f"say which: {first.yaml}"
             )
-    return first
+    columns = {role: column for form in reversed(forms) for role, column in form.columns.items()}
+    return replace(first, columns=columns)

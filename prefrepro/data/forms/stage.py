@@ -15,7 +15,7 @@ from prefrepro.data import arena_hard, sources
 from prefrepro.data import build as plain
 from prefrepro.data.forms.files import files_of, first_records, records_of
 from prefrepro.data.forms.parse import CanonicalRow, UnpairedRow, parse_form, parse_scored
-from prefrepro.data.forms.recognise import FORMS, LOOKED_AT, recognise
+from prefrepro.data.forms.recognise import FORMS, LOOKED_AT, flow, recognise
 from prefrepro.data.hub import resolve
 from prefrepro.data.jsonl import Line, Spool
 from prefrepro.data.local import Paths, data_files
@@ -187,7 +187,7 @@ def refuse_other_form(source: Source) -> None:
     )
     raise UserError(
         f"{file}: {what}; the data set's file says kind: {source['kind']}, which reads {FORMS[wanted]['title']}. Write "
-        f"there kind: rows, {form.yaml}"
+        f"there kind: rows, {form.yaml}" + (f", columns: {flow(form.columns)}" if form.columns else "")
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from prefrepro.specs.files import read_mapping
+from prefrepro.specs.paper import EQUIVALENCE_MARGIN
 from prefrepro.studies.calibration.cells import safe_differences
 from prefrepro.tables.template import fill_template
 
@@ -20,6 +21,8 @@ COLUMNS = Path(__file__).with_name("page.yaml")
 Row = Mapping[str, Any]
 HUMAN = ("people", "labels")
 PEOPLE = "people"
+COIN = 50.0
+MARGIN = EQUIVALENCE_MARGIN
 
 
 def page(rows: Sequence[Row], moved: Sequence[dict[str, Any]], judged_by: Mapping[str, str]) -> str:
@@ -56,11 +59,14 @@ def page(rows: Sequence[Row], moved: Sequence[dict[str, Any]], judged_by: Mappin
 def may_stand_in(row: Row, people: Row | None, known: Row | None) -> str:
     """Whether a judge may stand in for people on a set, and why not.
 
-    Its agreement must be above that of «the longer one» beyond chance, and not below that of people among themselves
-    (else of GPT-4 in 2023, where the set has one label a pair) by more than its own interval.
+    Its agreement must be above a coin's and above that of «the longer one» beyond chance, and shown to be at most
+    MARGIN points below that of people among themselves (of GPT-4 in 2023, where the set has one label a pair): few
+    pairs show nothing.
     """
     if pd.isna(row["agreement_pct"]):
         return "no: nothing decided"
+    if row["agreement_ci_low"] <= COIN:
+        return "no: not shown to be better than a coin"
     if row["over_longer_ci_low"] <= 0:
         return "no: not shown to be better than «the longer one»"
     bar, who = (people, "people") if people is not None else (known, "GPT-4 of 2023")
@@ -68,7 +74,9 @@ def may_stand_in(row: Row, people: Row | None, known: Row | None) -> str:
         return "not known: nothing to compare with"
     if row["agreement_ci_high"] < bar["agreement_pct"]:
         return f"no: below {who}"
-    return f"yes: as {who}"
+    if row["agreement_ci_low"] < bar["agreement_pct"] - MARGIN:
+        return "not known: too few pairs"
+    return f"yes: within {MARGIN:.0f} points of {who}"
 
 
 def _beside(row: Row, people: Row | None, known: Row | None) -> dict[str, Any]:

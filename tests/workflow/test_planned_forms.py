@@ -67,6 +67,35 @@ def test_columns_beside_the_prompt_are_read_with_it(tmp_path: Path) -> None:
     assert [message["role"] for message in prompt] == ["system", "user"]
 
 
+def test_a_column_that_some_rows_alone_have_is_read_where_it_is(tmp_path: Path) -> None:
+    """Absent in a row, empty in the first hundred, or absent from a whole file: each row has what it holds itself."""
+    pair = {"chosen": "a", "rejected": "b"}
+    some = [{"prompt": f"Q{n}", **pair, **({"system": "Be short."} if n % 2 else {})} for n in range(10)]
+    late = [{"prompt": f"L{n}", **pair, "system": "Be short." if n > 149 else ""} for n in range(160)]
+    none = [{"prompt": f"N{n}", **pair} for n in range(3)]
+    named = (("some", some), ("late", late), ("none", none))
+    files = [write(tmp_path / f"{name}.jsonl", rows) for name, rows in named]
+    source = source_of(COMMON | {"files": files, "parts": {"train": 1.0, "eval": 0.0}}, "mine", tmp_path)
+    build({"source": source | DRAWN}, {}, tmp_path / "out")
+    roles = [
+        "".join(message["role"][0] for message in row["prompt"]) for row in read_rows(tmp_path / "out/train.jsonl")
+    ]
+    assert (len(roles), roles.count("su")) == (173, 15)
+
+
+def test_a_transcript_is_one_message_where_that_is_said_and_counted(tmp_path: Path) -> None:
+    source = settled(tmp_path, rows_of("hh_prompt"), form="pairs", columns={"prompt": "prompt"})
+    build({"source": source | DRAWN}, {}, tmp_path / "out")
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert (manifest["counts"]["rows"], manifest["counts"]["transcript_as_prompt"]) == (40, 40)
+    assert len(read_rows(tmp_path / "out/train.jsonl")[0]["prompt"]) == 1
+
+
+def test_a_named_column_that_no_file_has_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="`columns` names sytem, which no row of the first 100 of any file has"):
+        settled(tmp_path, rows_of("pairs"), columns={"system": "sytem"})
+
+
 @pytest.mark.parametrize(
     ("form", "changes", "expected"),
     [
