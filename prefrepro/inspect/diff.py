@@ -94,7 +94,8 @@ def diff(a: Results, b: Results, variants: tuple[str, str] = (DEFAULT, DEFAULT))
     sides = [[_settings(side, cell) for cell in rows.values()] for side, rows in ((a, first), (b, second))]
     values = {key: [_distinct(one[key] for one in side) for side in sides] for key in SETTINGS}
     return Compared(
-        *(f"{side.path} {variant}".removesuffix(f" {DEFAULT}") for side, variant in zip((a, b), variants, strict=True)),
+        f"{a.path} {variants[0]}".removesuffix(f" {DEFAULT}"),
+        f"{b.path} {variants[1]}".removesuffix(f" {DEFAULT}"),
         cells,
         sorted("/".join(name[:4]) for name in first.keys() - second.keys()),
         sorted("/".join(name[:4]) for name in second.keys() - first.keys()),
