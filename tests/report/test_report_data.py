@@ -22,6 +22,7 @@ from prefrepro.inspect.report.folder import Folder, read_folder
 from prefrepro.inspect.report.jobs import jobs
 from prefrepro.inspect.report.markdown import blocks
 from prefrepro.inspect.report.page import document, render
+from prefrepro.inspect.report.signs import signs
 from prefrepro.inspect.results import open_results, seeds_of
 from prefrepro.inspect.verify import verify
 from prefrepro.plan.plan import Plan
@@ -291,3 +292,32 @@ def test_the_command_writes_the_page_and_names_what_it_does_not_find(results: Pa
     lost = checkout.prefrepro("report", str(results / "runs"))
     assert lost.returncode == 2
     assert "holds no results" in lost.stderr and "snakemake table1" in lost.stderr
+
+
+def logged(**columns: list[float]) -> list[dict[str, str]]:
+    return [dict(zip(columns, map(str, row), strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+HEALTHY = {
+    "loss": [0.69, 0.65, 0.6, 0.58],
+    "rewards/margins": [0.0, 0.1, 0.2, 0.3],
+    "logps/chosen": [-8.0, -8.5, -8.8, -9.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({}, None),
+        ({"rewards/margins": [0.0, 0.1, 0.0, -0.1]}, "chosen responses gain nothing"),
+        ({"loss": [0.69, 0.6, 0.7, 0.8]}, "above its start of 0.69"),
+        ({"logps/chosen": [-8.0, -9.0, -11.0, -12.1]}, "fell from -8.0 to -12.1 nats"),
+    ],
+)
+def test_a_training_whose_curves_are_not_healthy_says_so(odd: dict[str, list[float]], said: str | None) -> None:
+    found = signs(logged(**HEALTHY | odd))
+    assert found == [] if said is None else said in found[0] and len(found) == 1
+
+
+def test_a_run_that_logged_nothing_has_no_signs() -> None:
+    assert signs([]) == [] == signs([{"loss": "", "step": "1"}])
