@@ -215,14 +215,6 @@ def test_a_contrast_larger_than_a_batch_is_refused(checkout: Checkout) -> None:
     assert "row rpo-gathered: contrast_size 17 is more than batch_size 16" in done.stderr
 
 
-def test_an_answer_has_room_beside_its_prompt(checkout: Checkout) -> None:
-    """At scale embedded, answers to the groups' own prompts once had none, which the job alone noticed."""
-    checkout.edit_yaml("config/scales/embedded.yaml", {"sampling": {"max_length": 512}})
-    done = checkout.prefrepro("plan", "swepo_embedded_methods")
-    assert done.returncode != 0
-    assert "column win-rate: sampling cuts prompts to 512 tokens, and max_length is 512" in done.stderr
-
-
 @pytest.mark.parametrize(("method", "said"), [("rpo_unpaired", "embeddings"), ("kto", "mismatched")])
 def test_what_is_made_of_pairs_is_refused_for_groups(checkout: Checkout, method: str, said: str) -> None:
     row = {"label": "x", "method": method, "pairs": "best_vs_worst", "embedder": "all-MiniLM-L6-v2"}
