@@ -16,6 +16,9 @@ def draw(points: Any, gain: str, path: Path) -> None:
     from matplotlib import colormaps, rc_context
     from matplotlib.figure import Figure
 
+    if gain == "reward":  # from that of the training's own reference
+        trainings = points.sort_values("step").groupby(["table", "column", "label", "seed"])[gain]
+        points = points.assign(reward=points[gain] - trainings.transform("first"))
     panels = list(points.groupby(["table", "column"], sort=False))
     width = min(COLUMNS, len(panels))
     labels = list(dict.fromkeys(points["label"]))
@@ -34,7 +37,8 @@ def draw(points: Any, gain: str, path: Path) -> None:
                 if row["seed"].nunique() > 1:
                     low, high = scale * steps[gain].min(), scale * steps[gain].max()
                     axes.fill_between(kl, low, high, color=colours[label], alpha=0.15, linewidth=0)
-            unit = "held-out accuracy, %" if gain == "accuracy" else "reward"
+            unit = "held-out accuracy, %" if gain == "accuracy" else "reward gained"
+            axes.set_xscale("symlog", linthresh=0.1)  # a collapsed model is a hundred times further than others
             axes.set(title=f"{table}, {column}", xlabel="KL to the reference, nats a response", ylabel=unit)
         handles, names = grid.flat[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7)

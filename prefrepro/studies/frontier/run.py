@@ -13,7 +13,7 @@ from scipy.stats import t as student
 
 from prefrepro.errors import UserError
 from prefrepro.files import replacing
-from prefrepro.plan.frontier import FOLDER, distance_of
+from prefrepro.plan.frontier import FOLDER, distance_of, tables_of
 from prefrepro.plan.plan import Plan
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.studies.frontier.plot import draw
@@ -39,7 +39,7 @@ def write(plan: Plan) -> None:
 def collected(plan: Plan) -> Any:
     """Every measured point, as a frame: table, column, row, label, seed, and the columns of distance.csv."""
     distances, frames = distance_of(plan), []
-    for table in plan.tables.values():
+    for table in tables_of(plan):
         for cell in table.spec.get("cells", ()):
             for run in cell["run_ids"]:
                 path = plan.results / distances[run].folder / "distance.csv" if run in distances else None
@@ -107,17 +107,22 @@ def _equal(paths: Sequence[Sequence[tuple[float, float]]], level: float) -> Equa
 
 
 def paths_of(points: Any, gain: str) -> dict[str, list[list[tuple[float, float]]]]:
-    """Row's label -> the (KL, gain) path of each training, of the points of one column."""
+    """Row's label -> the (KL, gain) path of each training, of the points of one column.
+
+    A reward counts from that of the training's own reference: seeds start from different models.
+    """
     found: dict[str, list[list[tuple[float, float]]]] = {}
     for (label, _), own in points.sort_values("step").groupby(["label", "seed"], sort=False):
-        found.setdefault(label, []).append(list(zip(own["kl"], own[gain], strict=True)))
+        start = own[gain].iloc[0] if gain == "reward" else 0.0
+        found.setdefault(label, []).append(list(zip(own["kl"], own[gain] - start, strict=True)))
     return {label: found[label] for label in dict.fromkeys(points["label"])}
 
 
 def page(points: Any) -> str:
     """Markdown: for each column of each table, the gain at equal KL, and of the final models KL and drift."""
     gain = gain_of(points)
-    scale, unit = (100.0, " %") if gain == "accuracy" else (1.0, "")
+    shown = "{:.1f} %" if gain == "accuracy" else "{:+.2f}"
+    scale = 100.0 if gain == "accuracy" else 1.0
     lines = []
     for (table, column), own in points.groupby(["table", "column"], sort=False):
         equal = at_equal_kl(paths_of(own, gain))
@@ -129,7 +134,7 @@ def page(points: Any) -> str:
         for label, found in equal.items():
             last = final[final["label"] == label]
             error = float((last["kl_se"] ** 2).sum()) ** 0.5 / len(last)
-            cells = [_shown(scale, one, unit) for one in found]
+            cells = [_shown(scale, one, shown) for one in found]
             cells.append(f"{last['kl'].mean():.2f} ± {error:.2f}")
             cells += [f"{last[side].mean():+.2f}" for side in ("chosen", "rejected")]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
@@ -137,8 +142,9 @@ def page(points: Any) -> str:
     return "\n".join(lines)
 
 
-def _shown(scale: float, one: Equal, unit: str) -> str:
+def _shown(scale: float, one: Equal, form: str) -> str:
     if math.isnan(one.gain):
         return "not reached"
-    value = f"{scale * one.gain:.1f}{unit}"
-    return value if math.isnan(one.low) else f"{value} [{scale * one.low:.1f}, {scale * one.high:.1f}]"
+    value = form.format(scale * one.gain)
+    low, high = (form.format(scale * end).removesuffix(" %") for end in (one.low, one.high))
+    return value if math.isnan(one.low) else f"{value} [{low}, {high}]"
