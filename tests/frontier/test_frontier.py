@@ -73,7 +73,7 @@ def test_a_reward_counts_from_that_of_the_trainings_own_reference() -> None:
     """Seeds start from different SFT models, whose rewards differ by more than any training gains."""
     starts = points().assign(reward=points()["accuracy"] + 10 * points()["seed"])
     assert [path[-1][1] for path in paths_of(starts, "reward")["DPO"]] == pytest.approx([0.1, 0.1])
-    assert "| +0.10 [+0.10, +0.10] |" in page(starts)
+    assert "| RPO | +0.01 [+0.01, +0.02] |" in page(starts)
 
 
 def test_the_trainings_of_the_scales_tables_are_measured_and_no_table_waits_for_it() -> None:

@@ -58,7 +58,7 @@ def collected(plan: Plan) -> Any:
             f"no distance is measured in {plan.results}. Expected tables under `frontier` in the scale's file, and "
             "their distances. To make them: snakemake frontier"
         )
-    points = pd.concat(frames)
+    points = pd.concat(frames, ignore_index=True)
     return points[[*PLACE, "seed", *(name for name in points if name not in {*PLACE, "seed"})]].drop_duplicates()
 
 
