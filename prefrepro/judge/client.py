@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError
 from prefrepro.judge.cache import OverBudgetError, ReplyCache, Row, cache_key, canonical
+from prefrepro.judge.completion import without_thoughts
 from prefrepro.judge.endpoint import Endpoint, JudgeFailedError
 from prefrepro.specs.judge import JudgeConfig, Price
 
@@ -249,7 +250,7 @@ def _reply(row: Row, request: dict[str, Any], key: str, cached: bool) -> Reply:
     prompt_tokens, completion_tokens = _tokens(body.get("usage") or {})
     return Reply(
         status="ok",
-        text=choice["message"].get("content") or choice["message"].get("refusal") or "",
+        text=without_thoughts(choice["message"].get("content") or choice["message"].get("refusal") or ""),
         body=row.body,
         judge_asked=request["model"],
         judge_served=str(body.get("model") or ""),

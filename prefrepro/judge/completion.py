@@ -7,6 +7,7 @@ so that a reply that was paid for would be refused, and takes `true` and -5 for 
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
@@ -65,6 +66,23 @@ class Completion(BaseModel):
     model: str | None = None
     system_fingerprint: str | None = None
     usage: _Usage | None = None
+
+
+THOUGHT = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL)
+TAGS = re.compile(r"<(/?)think(?:ing)?>")
+
+
+def without_thoughts(text: str) -> str:
+    """`text` less what a judge thought aloud before it answered; nothing of a thought that never ends.
+
+    A block whose opening tag stands in the chat template, and so not in the reply, ends with its closing tag.
+    """
+    tags = list(TAGS.finditer(text))
+    if tags and tags[0][1]:
+        return text[tags[0].end() :].lstrip()
+    if not tags or text[: tags[0].start()].strip():
+        return text
+    return THOUGHT.sub("", text, count=1) if any(tag[1] for tag in tags) else ""
 
 
 def parse_completion(text: str) -> Completion:

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 LONG_WAITS = 3
 """How often a Retry-After that openai refuses to wait for (over 2 minutes) is waited for here."""
 LONGEST_WAIT_S = 3600.0
+NO_CREDIT = 402
+OF_ONE_PROMPT = re.compile(r"content.?(filter|policy|management)|moderation|flagged", re.IGNORECASE)
+"""Words of a 403 that refuse one prompt and not the key."""
 FAILURES_IN_A_ROW = 20
 """After so many failures with no success between, the judge is called broken."""
 
@@ -136,7 +139,12 @@ class Transport:
                 break
             except openai.APIConnectionError as error:
                 raise self._unreachable(error) from error
-            except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+            except openai.PermissionDeniedError as error:
+                cause, status = self._cause(error), error.status_code
+                if not OF_ONE_PROMPT.search(cause):
+                    raise self._denied(error) from error
+                raise JudgeFailedError(cause, status) from error
+            except openai.AuthenticationError as error:
                 raise self._denied(error) from error
             except openai.NotFoundError as error:
                 raise UserError(
@@ -146,6 +154,8 @@ class Transport:
                 ) from error
             except openai.APIStatusError as error:
                 cause, status = self._cause(error), error.status_code
+                if status == NO_CREDIT:
+                    raise self._denied(error) from error
                 break
             except ValueError as error:
                 cause = f"malformed answer: {error}"
@@ -155,12 +165,13 @@ class Transport:
         raise JudgeFailedError(cause, status)
 
     def _check_served(self, request: dict[str, Any], served: str) -> None:
-        """Raise ValueError for a reply of another model: it is no verdict of this judge."""
+        """Raise UserError for a reply of another model: it is no verdict of this judge, and the next would be none."""
         asked = self._config.served_as or request["model"]
         if served and not is_model(asked, served):
-            raise ValueError(
-                f"it is of model {served!r}, {asked!r} was asked; where they are one, say so with served_as in "
-                f"config/judges/{self._config.name}.yaml"
+            raise UserError(
+                f'judge "{self._config.name}" at {self._endpoint.base_url} answers as model {served!r}, and {asked!r} '
+                f"was asked. Next: where they are one, write `served_as: {served}` in "
+                f"config/judges/{self._config.name}.yaml; otherwise name the model that you want, and run again."
             )
 
     def _count_failure(self, cause: str) -> None:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from prefrepro.judge.alpaca.shield import unshield
 from prefrepro.judge.cache import canonical
 from prefrepro.judge.client import JudgeClient, Reply, chat_request
+from prefrepro.judge.completion import without_thoughts
 from prefrepro.specs.judge import JudgeConfig
 
 TOKENS = ("m", "M")
@@ -149,7 +150,7 @@ def _completion(body: dict[str, Any]) -> ChatCompletion:
                     "finish_reason": "stop",  # the package does not look at it
                     "message": {
                         "role": "assistant",
-                        "content": message.get("content"),
+                        "content": without_thoughts(message.get("content") or "") or None,
                         "tool_calls": [{"id": "", **call, "type": "function"} for call in calls] or None,
                     },
                     "logprobs": choice.get("logprobs"),
