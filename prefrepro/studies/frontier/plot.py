@@ -8,7 +8,7 @@ from typing import Any
 from prefrepro.files import replacing
 from prefrepro.studies.contrast.plot import STYLE
 
-COLUMNS = 3
+COLUMNS = 2
 
 
 def draw(points: Any, gain: str, path: Path) -> None:
@@ -25,7 +25,7 @@ def draw(points: Any, gain: str, path: Path) -> None:
     colours = {label: colormaps["tab20"](number % 20) for number, label in enumerate(labels)}
     scale = 100.0 if gain == "accuracy" else 1.0
     with rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * width, 3.6 * -(-len(panels) // width) + 0.8), layout="constrained")
+        figure = Figure(figsize=(5 * width, 5 * -(-len(panels) // width)), layout="constrained")
         grid = figure.subplots(-(-len(panels) // width), width, squeeze=False)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
@@ -36,11 +36,10 @@ def draw(points: Any, gain: str, path: Path) -> None:
                 axes.plot(kl, values, marker="o", markersize=2.5, linewidth=1, color=colours[label], label=label)
                 if row["seed"].nunique() > 1:
                     low, high = scale * steps[gain].min(), scale * steps[gain].max()
-                    axes.fill_between(kl, low, high, color=colours[label], alpha=0.15, linewidth=0)
+                    axes.fill_between(kl, low, high, color=colours[label], alpha=0.06, linewidth=0)
             unit = "held-out accuracy, %" if gain == "accuracy" else "reward gained"
             axes.set_xscale("symlog", linthresh=0.1)  # a collapsed model is a hundred times further than others
             axes.set(title=f"{table}, {column}", xlabel="KL to the reference, nats a response", ylabel=unit)
-        handles, names = grid.flat[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7)
+            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, fontsize=7, frameon=False)
         with replacing(path) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None})
