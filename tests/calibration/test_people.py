@@ -200,7 +200,7 @@ def test_the_safe_difference_by_hand() -> None:
 
 @needs_data
 def test_released_human_labels() -> None:
-    """../shared/data/SOURCES.md: 999, 1,150 verdicts on 996 pairs, 419 and 200; people agree with each other."""
+    """the sources of the shared data: 999, 1,150 verdicts on 996 pairs, 419 and 200; people agree with each other."""
     found = {one.name: one for one in human_sets(SHARED / "data")}
     sizes = {name: len(one.pairs) + one.n_left_out for name, one in found.items()}
     llmbar = sum(size for name, size in sizes.items() if name.startswith("llmbar/"))
