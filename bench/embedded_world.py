@@ -9,9 +9,8 @@ broken. `--write PAGE` puts it between the page's marks. It trains nothing.
 from __future__ import annotations
 
 import argparse
-import hashlib
+import csv
 import json
-import re
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -20,13 +19,16 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench.stamp import stamp
+from bench.page import with_block
+from bench.stamp import digest, stamp
 from prefrepro.cli.parser import parse_config
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.data.template import render_history
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.files import write_text
+from prefrepro.inspect.report.curves import beta_of
+from prefrepro.inspect.report.signs import fall_of
 from prefrepro.model.examples import read_rows
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.nodes import Node
@@ -51,8 +53,7 @@ SEEDS = 3
 """from which the spread is held to its bound"""
 
 
-MARKED = re.compile(r"(<!-- measured -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-MEASURED = ("known_reward", "win_rate", "reward_accuracy", "words", "words_ratio", "distinct_2_ratio")
+MEASURED = ("known_reward", "win_rate", "reward_accuracy", "chosen_fall", "words", "words_ratio", "distinct_2_ratio")
 
 
 def words(texts: list[str]) -> float:
@@ -75,6 +76,8 @@ def measure(plan: Plan, verdict: Node) -> dict[str, Any]:
     verdicts = read_csv(plan.results / verdict.folder / "verdicts.csv", "verdicts")
     rate = summarise("win_rate_pct", [VerdictSet(verdicts, {})], plan.config.protocol)
     rows = read_rows(plan.results / sample.folder / "samples.jsonl")
+    with (plan.results / run.folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        logged = list(csv.DictReader(file))
     ours, data = [row["response"] for row in rows], [row["baseline"] for row in rows]
     manifest = json.loads((plan.results / run.done).read_text(encoding="utf-8"))["row"]
     return {
@@ -86,6 +89,7 @@ def measure(plan: Plan, verdict: Node) -> dict[str, Any]:
         "ci_low": rate.ci_low,
         "ci_high": rate.ci_high,
         "reward_accuracy": manifest["reward_accuracy"],
+        "chosen_fall": fall_of(logged, beta_of(manifest)),
         "words": words(ours),
         "words_ratio": words(ours) / words(data),
         "distinct_2_ratio": distinct_2(ours) / distinct_2(data),
@@ -110,7 +114,7 @@ def averaged(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return mean(known) if known else None  # SFT has no reward accuracy
+    return mean(known) if known else None  # SFT has no rewards
 
 
 def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
@@ -150,7 +154,8 @@ def main() -> None:
         for column, row, verdict in verdicts_of(plan, tables)
     ]
     if arguments.write:
-        into_page(arguments.write, report(plan, tables, averaged(lines)))
+        page = arguments.write.read_text(encoding="utf-8")
+        write_text(arguments.write, with_block(page, "embedded_world", report(plan, tables, averaged(lines))))
     else:
         shown = lines if arguments.seeds else averaged(lines)
         sys.stdout.write(tabulate(shown, headers="keys", tablefmt="github", floatfmt=".3f") + "\n")
@@ -176,10 +181,10 @@ def report(plan: Plan, tables: list[str], rows: list[dict[str, Any]]) -> str:
     of_page = {
         "column": "table, column", "row": "row", "seeds": "seeds", "win_rate": "win rate, %", "spread": "spread",
         "known_reward": "true reward", "reward_accuracy": "reward accuracy", "words_ratio": "words × data's",
-        "distinct_2_ratio": "distinct-2 × data's",
+        "distinct_2_ratio": "distinct-2 × data's", "chosen_fall": "chosen log-prob lost",
     }  # fmt: skip
     shown = [{head: row[key] for key, head in of_page.items()} for row in rows]
-    formats = ("", "", "", ".1f", ".1f", ".2f", ".3f", ".2f", ".2f")
+    formats = ("", "", "", ".1f", ".1f", ".2f", ".3f", ".2f", ".2f", ".0%")
     found = stamp("torch", "transformers")
     return "\n".join([
         f"<!-- answers: {digest_of(plan, tables)} -->",
@@ -191,17 +196,8 @@ def report(plan: Plan, tables: list[str], rows: list[dict[str, Any]]) -> str:
 
 
 def digest_of(plan: Plan, tables: list[str]) -> str:
-    """Of the ids of all answers that the tables rest on: other code, data or settings of a training give others."""
-    answers = sorted(plan.node(verdict).inputs["sample"] for _, _, verdict in verdicts_of(plan, tables))
-    return hashlib.sha256(" ".join(answers).encode()).hexdigest()[:16]
-
-
-def into_page(page: Path, text: str) -> None:
-    """Put it between the page's marks. Raises UserError where it has none."""
-    old = page.read_text(encoding="utf-8")
-    if not MARKED.search(old):
-        raise UserError(f"{page} has no <!-- measured --> … <!-- end -->: where is the report to stand?")
-    write_text(page, MARKED.sub(lambda found: f"{found[1]}{text}\n{found[3]}", old))
+    """Names the answers that the tables rest on."""
+    return digest(plan.node(verdict).inputs["sample"] for _, _, verdict in verdicts_of(plan, tables))
 
 
 if __name__ == "__main__":

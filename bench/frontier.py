@@ -6,23 +6,22 @@ The tables stand between the page's marks, the picture beside the page. It compu
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 from pathlib import Path
 
-from bench.embedded_world import into_page
-from bench.stamp import stamp
+from bench.page import with_block
+from bench.stamp import digest, stamp
 from prefrepro.cli.parser import parse_config
 from prefrepro.errors import UserError, exit_on_user_error
+from prefrepro.files import write_text
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.frontier import FOLDER, distance_of
 from prefrepro.plan.plan import Plan
 
 
 def digest_of(plan: Plan) -> str:
-    """Of the trainings and the way their distance is measured: changes where any number of the page would."""
-    ids = sorted(node.id for node in distance_of(plan).values())
-    return hashlib.sha256(" ".join(ids).encode()).hexdigest()[:16]
+    """Names the trainings and the way their distance is measured."""
+    return digest(node.id for node in distance_of(plan).values())
 
 
 def main() -> None:
@@ -37,11 +36,13 @@ def main() -> None:
         raise UserError(f"{made}/frontier.md is not there. Next: snakemake frontier, with the same --config")
     shutil.copyfile(made / "frontier.svg", arguments.write.with_suffix(".svg"))
     found = stamp("torch", "transformers")
-    into_page(
-        arguments.write,
+    tables = (made / "frontier.md").read_text(encoding="utf-8").strip()
+    page = arguments.write.read_text(encoding="utf-8")
+    block = (
         f"<!-- distances: {digest_of(plan)} -->\n`snakemake frontier --config {' '.join(arguments.config)}` at commit "
-        f"{found['commit']}, {found['machine']}, {found['versions']}:\n\n{(made / 'frontier.md').read_text('utf-8')}",
+        f"{found['commit']}, {found['machine']}, {found['versions']}:\n\n{tables}"
     )
+    write_text(arguments.write, with_block(page, "frontier", block))
 
 
 if __name__ == "__main__":

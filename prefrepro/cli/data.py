@@ -48,7 +48,7 @@ def inspect(arguments: argparse.Namespace) -> None:
 
 
 def _tokenizer(name: str) -> Any:
-    """Of a folder, a model of config/models or a hub id. Raises UserError where it has none."""
+    """The tokenizer of a folder, a model of config/models or a hub id. Raises UserError where it has none."""
     from prefrepro.data.hub import Checkpoint, checkpoint_of  # torch
     from prefrepro.data.package import package_file
     from prefrepro.model.load import load_tokenizer

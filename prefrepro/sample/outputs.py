@@ -191,7 +191,7 @@ def answers_to(
 
 
 def _answer(row: dict[str, Any], turns: int) -> dict[str, Any]:
-    """Of a prompt with so many turns (0: it says nothing of turns); empty where the answer is null.
+    """The answer to a prompt with so many turns (0: it says nothing of turns); empty where it is null.
 
     Raises ValueError.
     """
@@ -267,7 +267,7 @@ def _called(prompt: Any) -> list[str]:
 
 
 def _text(messages: Sequence[dict[str, str]]) -> str:
-    """Of messages; a conversation of several is its history with role tags."""
+    """The text of one message; that of several is their history with role tags."""
     return messages[0]["content"] if len(messages) == 1 else render_history(list(messages))
 
 

@@ -32,3 +32,11 @@ def test_the_figures_of_the_frontier_are_of_todays_trainings() -> None:
 def test_another_setting_of_a_training_is_another_digest() -> None:
     usual, halved = make_plan({"seeds": 1}), make_plan({"seeds": 1, "reading": "code"})
     assert embedded_world.digest_of(usual, ["table1"]) != embedded_world.digest_of(halved, ["table1"])
+
+
+def test_every_gain_in_a_sentence_stands_in_a_table_that_a_command_wrote() -> None:
+    page = (ROOT / "docs/frontier.md").read_text(encoding="utf-8")
+    _, made, rest = re.split(r"<!-- (?:end )?frontier -->", page)
+    for text in (rest, (ROOT / "docs/learning-rate.md").read_text(encoding="utf-8")):
+        said = re.findall(r"[+]\d\.\d\d", text)
+        assert len(said) >= 4 and [one for one in said if one not in made] == []

@@ -14,7 +14,8 @@ def line(method: str, **changes: Any) -> dict[str, Any]:
     values = {
         "column": "table1, win-rate", "row": method, "method": method, "dataset": "hh", "seed": 1,
         "win_rate": low + 6, "ci_low": low, "ci_high": low + 12,
-        "known_reward": 1.0, "reward_accuracy": 0.7, "words": 20.0, "words_ratio": 0.6, "distinct_2_ratio": 1.0,
+        "known_reward": 1.0, "reward_accuracy": 0.7, "chosen_fall": 0.1,
+        "words": 20.0, "words_ratio": 0.6, "distinct_2_ratio": 1.0,
     }  # fmt: skip
     return values | changes
 

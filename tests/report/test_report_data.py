@@ -22,7 +22,7 @@ from prefrepro.inspect.report.folder import Folder, read_folder
 from prefrepro.inspect.report.jobs import jobs
 from prefrepro.inspect.report.markdown import blocks
 from prefrepro.inspect.report.page import document, render
-from prefrepro.inspect.report.signs import signs
+from prefrepro.inspect.report.signs import fall_of, signs
 from prefrepro.inspect.results import open_results, seeds_of
 from prefrepro.inspect.verify import verify
 from prefrepro.plan.plan import Plan
@@ -301,8 +301,10 @@ def logged(**columns: list[float]) -> list[dict[str, str]]:
 HEALTHY = {
     "loss": [0.69, 0.65, 0.6, 0.58],
     "rewards/margins": [0.0, 0.1, 0.2, 0.3],
-    "logps/chosen": [-8.0, -8.5, -8.8, -9.0],
+    "rewards/chosen": [0.0, -0.1, -0.1, -0.2],
+    "logps/chosen": [-8.0, -8.5, -14.0, -10.0],
 }
+"""β = 0.1: at the end 2 of the reference's 8 nats are lost; the batch before it had longer responses."""
 
 
 @pytest.mark.parametrize(
@@ -310,14 +312,16 @@ HEALTHY = {
     [
         ({}, None),
         ({"rewards/margins": [0.0, 0.1, 0.0, -0.1]}, "chosen responses gain nothing"),
-        ({"loss": [0.69, 0.6, 0.7, 0.8]}, "above its start of 0.69"),
-        ({"logps/chosen": [-8.0, -9.0, -11.0, -12.1]}, "fell from -8.0 to -12.1 nats"),
+        ({"rewards/chosen": [0.0, -0.1, -0.3, -0.6]}, "fell by 150 % of the reference's"),
+        ({"loss": [0.69, 0.8, 0.9, 1.2]}, None),  # PPO's and Swepo's losses do not fall from step to step
     ],
 )
 def test_a_training_whose_curves_are_not_healthy_says_so(odd: dict[str, list[float]], said: str | None) -> None:
-    found = signs(logged(**HEALTHY | odd))
+    found = signs(logged(**HEALTHY | odd), 0.1)
     assert found == [] if said is None else said in found[0] and len(found) == 1
 
 
-def test_a_run_that_logged_nothing_has_no_signs() -> None:
-    assert signs([]) == [] == signs([{"loss": "", "step": "1"}])
+def test_where_a_reward_is_no_log_ratio_no_fall_is_told() -> None:
+    assert fall_of(logged(**HEALTHY), 0.1) == pytest.approx(2 / 8)
+    assert fall_of(logged(**HEALTHY), None) is None
+    assert signs([], 0.1) == [] == signs([{"loss": "", "step": "1"}], 0.1)

@@ -129,7 +129,7 @@ class Measure:
         self._rows.add(own)
 
     def _tokenise(self, row: Any, answers: Sequence[tuple[str, str]], note: Note) -> None:
-        """As model/examples.py encodes a row and sample/answers.py a prompt: cut by the same rule."""
+        """Count a row's tokens and cuts, encoded as model/examples.py encodes rows and sample/answers.py prompts."""
         try:
             prompt = self.tokenizer(render_for(self.tokenizer, row.prompt))["input_ids"]
         except UserError as error:

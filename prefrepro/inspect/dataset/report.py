@@ -101,7 +101,7 @@ def _odd(counts: Counts, files: list[str]) -> list[dict[str, Any]]:
 
 
 def _place(where: str, files: list[str]) -> str:
-    """Of the only file, the line alone."""
+    """A place without the file's name where there is one file."""
     return where.removeprefix(f"{files[0]}, ") if len(files) == 1 else where
 
 

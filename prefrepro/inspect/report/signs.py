@@ -6,30 +6,46 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 
 FALL = 0.5
-"""How far the chosen log-prob may fall, as a share of its first value: healthy rows of the embedded world fell by 0.03
-to 0.22 of it."""
+"""How far the chosen log-prob may fall, as a share of the reference's. A limit of our own; docs/methods-embedded.md
+shows which rows are beyond it."""
 PART = 4
-"""The last quarter of what was logged stands for the end."""
+"""The last quarter of what was logged stands for the end: one batch alone says little."""
 
 
-def signs(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """One sentence for each sign of trouble in the rows of a metrics.csv; none where nothing is odd."""
+def signs(rows: Sequence[Mapping[str, str]], beta: float | None) -> list[str]:
+    """One sentence for each sign of trouble in the rows of a metrics.csv; none where nothing is odd.
+
+    `beta`: of the method, whose rewards are β times the log-ratio; None where it has none.
+    """
     found = []
-    values = {name: [float(row[name]) for row in rows if row.get(name)] for name in (rows[0] if rows else ())}
-    end = {name: mean(each[-max(1, len(each) // PART) :]) for name, each in values.items() if each}
-    if end.get("rewards/margins", 1.0) <= 0:
+    margin = _end(rows, "rewards/margins")
+    if margin is not None and margin <= 0:
         found.append(
-            f"The reward margin ends at {end['rewards/margins']:.3g}: chosen responses gain nothing on rejected ones. "
-            "Either nothing is learnt (learning rate, steps), or the sides are exchanged."
+            f"The reward margin ends at {margin:.3g}: chosen responses gain nothing on rejected ones. Either nothing "
+            "is learnt (learning rate, steps), or the sides are exchanged."
         )
-    if "loss" in end and end["loss"] > values["loss"][0]:
+    fall = fall_of(rows, beta)
+    if fall is not None and fall > FALL:
         found.append(
-            f"The loss ends at {end['loss']:.3g}, above its start of {values['loss'][0]:.3g}: lower the learning rate."
-        )
-    chosen = values.get("logps/chosen", [])
-    if chosen and chosen[0] < 0 and chosen[0] - end["logps/chosen"] > FALL * -chosen[0]:
-        found.append(
-            f"The chosen log-prob fell from {chosen[0]:.1f} to {end['logps/chosen']:.1f} nats. A fall is usual, one of "
-            "more than half is not: read samples, and compare a lower learning rate or a higher β at equal KL."
+            f"The chosen log-prob fell by {100 * fall:.0f} % of the reference's. A fall is usual, one of more than "
+            "half is not: read samples, and compare a lower learning rate or a higher β at equal KL."
         )
     return found
+
+
+def fall_of(rows: Sequence[Mapping[str, str]], beta: float | None) -> float | None:
+    """By how much the chosen log-prob ends below the reference's of the same responses, as a share of that.
+
+    Against the reference, because log-probs of two batches differ by more than a training moves them. None where a
+    reward is no log-ratio, or nothing was logged.
+    """
+    reward, logp = _end(rows, "rewards/chosen"), _end(rows, "logps/chosen")
+    if not beta or reward is None or logp is None:
+        return None
+    ratio = reward / beta
+    return ratio / (logp - ratio) if logp - ratio < 0 else None
+
+
+def _end(rows: Sequence[Mapping[str, str]], name: str) -> float | None:
+    values = [float(row[name]) for row in rows if row.get(name)]
+    return mean(values[-max(1, len(values) // PART) :]) if values else None

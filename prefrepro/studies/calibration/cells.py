@@ -78,7 +78,7 @@ def printed_rates(folder: Path) -> dict[str, float]:
 
 
 def safe_differences(rows: Iterable[dict[str, Any]]) -> list[Safe]:
-    """Of each family and judge with at least three candidates: how far two of them can be apart and change places.
+    """For each family and judge with three candidates or more: how far two of them can be apart and change places.
 
     The shift of a candidate is taken for a draw of a normal distribution: two candidates' shifts differ by less than
     t(k - 1) · s · √2 in 95 %, with s over k candidates.

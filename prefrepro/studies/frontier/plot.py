@@ -16,9 +16,6 @@ def draw(points: Any, gain: str, path: Path) -> None:
     from matplotlib import colormaps, rc_context
     from matplotlib.figure import Figure
 
-    if gain == "reward":  # from that of the training's own reference
-        trainings = points.sort_values("step").groupby(["table", "column", "label", "seed"])[gain]
-        points = points.assign(reward=points[gain] - trainings.transform("first"))
     panels = list(points.groupby(["table", "column"], sort=False))
     width = min(COLUMNS, len(panels))
     scale = 100.0 if gain == "accuracy" else 1.0
@@ -31,10 +28,10 @@ def draw(points: Any, gain: str, path: Path) -> None:
             for number, (label, row) in enumerate(own.groupby("label", sort=False)):
                 colour = colormaps["tab20"](number % 20)
                 steps = row.groupby("step")
-                kl, values = steps["kl"].mean(), scale * steps[gain].mean()
+                kl, values = steps["kl"].mean(), scale * steps["gain"].mean()
                 axes.plot(kl, values, marker="o", markersize=2.5, linewidth=1, color=colour, label=label)
                 if row["seed"].nunique() > 1:
-                    low, high = scale * steps[gain].min(), scale * steps[gain].max()
+                    low, high = scale * steps["gain"].min(), scale * steps["gain"].max()
                     axes.fill_between(kl, low, high, color=colour, alpha=0.06, linewidth=0)
             unit = "held-out accuracy, %" if gain == "accuracy" else "reward gained"
             axes.set_xscale("symlog", linthresh=0.1)  # a collapsed model is a hundred times further than others

@@ -33,7 +33,7 @@ def write(plan: Plan) -> None:
         points.to_csv(path, index=False, lineterminator="\n")
     with replacing(folder / "frontier.md") as path:
         path.write_text(page(points), encoding="utf-8")
-    draw(points, gain_of(points), folder / "frontier.svg")
+    draw(with_gain(points), gain_of(points), folder / "frontier.svg")
 
 
 def collected(plan: Plan) -> Any:
@@ -65,6 +65,14 @@ def collected(plan: Plan) -> Any:
 def gain_of(points: Any) -> str:
     """What is gained: the known reward in the embedded world, held-out accuracy elsewhere."""
     return "reward" if points["reward"].notna().all() else "accuracy"
+
+
+def with_gain(points: Any) -> Any:
+    """`points` with `gain`: held-out accuracy, or the reward above that of the training's own reference, since seeds
+    start from different models."""
+    name = gain_of(points)
+    trainings = points.sort_values("step").groupby([*PLACE, "seed"])[name]
+    return points.assign(gain=points[name] - (trainings.transform("first") if name == "reward" else 0.0))
 
 
 def at(path: Sequence[tuple[float, float]], level: float) -> float:
@@ -106,15 +114,11 @@ def _equal(paths: Sequence[Sequence[tuple[float, float]]], level: float) -> Equa
     return Equal(level, mean, mean - half, mean + half)
 
 
-def paths_of(points: Any, gain: str) -> dict[str, list[list[tuple[float, float]]]]:
-    """Row's label -> the (KL, gain) path of each training, of the points of one column.
-
-    A reward counts from that of the training's own reference: seeds start from different models.
-    """
+def paths_of(points: Any) -> dict[str, list[list[tuple[float, float]]]]:
+    """Row's label -> the (KL, gain) path of each training, of the points of one column."""
     found: dict[str, list[list[tuple[float, float]]]] = {}
     for (label, _), own in points.sort_values("step").groupby(["label", "seed"], sort=False):
-        start = own[gain].iloc[0] if gain == "reward" else 0.0
-        found.setdefault(label, []).append(list(zip(own["kl"], own[gain] - start, strict=True)))
+        found.setdefault(label, []).append(list(zip(own["kl"], own["gain"], strict=True)))
     return {label: found[label] for label in dict.fromkeys(points["label"])}
 
 
@@ -124,8 +128,8 @@ def page(points: Any) -> str:
     shown = "{:.1f} %" if gain == "accuracy" else "{:+.2f}"
     scale = 100.0 if gain == "accuracy" else 1.0
     lines = []
-    for (table, column), own in points.groupby(["table", "column"], sort=False):
-        equal = at_equal_kl(paths_of(own, gain))
+    for (table, column), own in with_gain(points).groupby(["table", "column"], sort=False):
+        equal = at_equal_kl(paths_of(own))
         heads = [f"{gain} at {one.kl:.2f} nats" for one in next(iter(equal.values()))]
         heads += ["final KL", "chosen", "rejected"]
         lines += [f"## {table}, {column}", "", "| method | " + " | ".join(heads) + " |"]
