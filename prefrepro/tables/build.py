@@ -103,7 +103,7 @@ def held_out(spec: Mapping[str, Any], results: Path, verdicts: Callable[[str], V
         rows: dict[str, list[str]] = {}
         for row_label, one in own:
             by = "score" if one["spec"]["output"] == "score" else one["spec"]["by"]
-            without = ", without a reference" if by == "logp" and "reward" not in one["won_pct"] else ""
+            without = ", without a reference" if by.startswith("logp") and "reward" not in one["won_pct"] else ""
             rows.setdefault(RANKED_BY[by] + without, []).append(row_label)
         of = own[0][1]
         by_what = "; ".join(f"{', '.join(labels)} by {what}" for what, labels in rows.items())
