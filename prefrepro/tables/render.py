@@ -228,7 +228,7 @@ def _csv(grid: Mapping[tuple[str, str], Mapping[str, Any]], meta: TableMeta) -> 
         "reading": meta.reading,
         "protocol": meta.protocol,
         "judge": ", ".join(dict.fromkeys(meta.judges.values())),
-        "note": " ".join(filter(None, [meta.caution(), *meta.alarms])),
+        "note": " ".join(filter(None, [meta.caution(), *(f"Alarm. {alarm}" for alarm in meta.alarms)])),
     }
     head = ["row", *(f"{label}: {part}" for label in labels.values() for part in CSV_PARTS), *provenance]
     lines = [head]

@@ -112,4 +112,4 @@ def test_every_format_shows_them_below_the_cells(make_cell, make_verdicts, tmp_p
     assert "<b>Alarm.</b> HH: &lt;b&gt; 95 % &amp; more." in texts[".html"].partition("</table>")[2]
     assert r"\textbf{Alarm.} HH: \textless{}b\textgreater{} 95 \% \& more." in texts[".tex"].partition("tabular}")[2]
     (row,) = csv.DictReader(texts[".csv"].splitlines())
-    assert row["note"] == "HH: <b> 95 % & more."
+    assert row["note"] == "Alarm. HH: <b> 95 % & more."

@@ -50,7 +50,7 @@ function allPairs(table) {
     const name = (pair, side) => label(pair.compared, pair[side]);
     return [
       h("h3", {}, at.split("\n")[0]),
-      h("p", {}, `${apart || "None"} of ${counted(pairs.length, "pair")} ${apart === 1 ? "is" : "are"} told apart. Ranks: `,
+      h("p", {}, `Told apart: ${apart || "none"} of ${counted(pairs.length, "pair")}. Ranks: `,
         [...ranks].map(([key, rank]) => `${label(pairs[0].compared, key)} ${rank}`).join("; "), "."),
       h("details", { open: pairs.length <= 10 }, h("summary", {}, "All differences"),
         plainTable(["first", "second", "first − second", "low", "high", "p", "p (Holm, table)", "p (Holm, paper)", "interval"],
