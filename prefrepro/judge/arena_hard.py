@@ -60,8 +60,8 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
 
     `spec`: `reference` (the key of the baseline's answer in a row's `references`, default gpt-4-0314), `verdict_regex`
     ("2024", the default, or "2025"), `judge_prompts` (paths of released judge configs; without any our own wording
-    asks), `protocol`. The judge's config holds but for max_tokens and seed, which are the release's: 4096 and none;
-    its temperature, 0, is the config's default. An unreadable game is played again `reasks` times, which neither
+    asks), `protocol`. The judge's config holds but for seed and max_tokens, which are the release's: none and 4096, unless
+    its `limits` say otherwise; its temperature, 0, is the config's default. An unreadable game is played again `reasks` times, which neither
     release does: with 0 it is theirs. Under "2025" both games of a response are invalid where one is, and neither
     counts. Raises UserError.
     """
@@ -102,10 +102,12 @@ def _play_2024(client: JudgeClient, request: dict[str, Any]) -> tuple[Share | No
         replies.append(client.ask(request, repeat))
         judgment = replies[-1].text
         if replies[-1].status == "ok" and not LABEL.search(judgment):
+            if replies[-1].is_cut:
+                break
             turns = [{"role": "assistant", "content": judgment}, {"role": "user", "content": CONTINUE}]
             replies.append(client.ask(request | {"messages": [*request["messages"], *turns]}, repeat))
             judgment += "\n" + replies[-1].text
-        if replies[-1].status == "error":
+        if replies[-1].status != "ok":
             break
         if share := read_2024(judgment):
             return share, replies
@@ -141,7 +143,8 @@ def _game(
         "order": "candidate_first" if candidate_first else "baseline_first",
         "prompt_sha256": prompt.sha256,
     }
-    return Question(chat_request(config, messages, max_tokens=MAX_TOKENS, seed=None), columns)
+    limit = (config.limits or {}).get("arena_hard", MAX_TOKENS)
+    return Question(chat_request(config, messages, max_tokens=limit, seed=None), columns)
 
 
 def _verdict(share: Share | None, candidate_first: bool) -> dict[str, Any]:

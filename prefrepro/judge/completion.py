@@ -7,11 +7,24 @@ so that a reply that was paid for would be refused, and takes `true` and -5 for 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+SPOKEN = ("text", "output_text")
+"""Parts of a message that are its text; others are thoughts, say."""
+_TAGS = r"think|thinking|thought|thoughts|seed:think"
+_PAIRS = ((rf"<(?P<tag>{_TAGS})>", r"</(?P=tag)>"), (r"\[THINK\]", r"\[/THINK\]"), ("◁think▷", "◁/think▷"))
+_HARMONY = r"<\|channel\|>analysis.*?<\|channel\|>final<\|message\|>"
+_UNQUOTED = r"(?<![`'\"])"
+_BLOCK = re.compile(
+    _UNQUOTED + "(" + "|".join(f"{begin}.*?{end}" for begin, end in _PAIRS) + f"|{_HARMONY})", re.DOTALL | re.IGNORECASE
+)
+_CLOSED = re.compile(rf"{_UNQUOTED}(</(?:{_TAGS})>|\[/THINK\]|◁/think▷)", re.IGNORECASE)
+_OPEN = re.compile(rf"^\s*(<(?:{_TAGS})>|\[THINK\]|◁think▷|<\|channel\|>analysis)", re.IGNORECASE | re.MULTILINE)
+_SIGN = re.compile(rf"<(?:{_TAGS}|\|channel\|)|</|\[/?THINK|◁", re.IGNORECASE)
 
 
 class _Function(BaseModel):
@@ -30,8 +43,13 @@ class _Call(BaseModel):
         return self
 
 
+class _Part(BaseModel):
+    type: str
+    text: str | None = None
+
+
 class _Message(BaseModel):
-    content: str | None = None
+    content: str | list[_Part] | None = None
     refusal: str | None = None
     tool_calls: list[_Call] | None = None
 
@@ -81,3 +99,34 @@ def parse_completion(text: str) -> Completion:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the answer"
         raise ValueError(f"{place}: {first['msg']}; found {first['input']!r:.80}") from None
+
+
+def answer_in(message: dict[str, Any]) -> str:
+    """The text of a message that is the answer: its parts joined, without thoughts; else the words of a refusal."""
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(part.get("text") or "" for part in content if part["type"] in SPOKEN)
+    return without_thoughts(content or message.get("refusal") or "")
+
+
+def without_thoughts(text: str) -> str:
+    """`text` less what a judge thought aloud in `<think>…</think>` or another server's tags.
+
+    A block whose beginning stands in the chat template ends with its tag alone. One that opens a line and never ends
+    leaves no answer. A tag within a sentence is a word about it.
+    """
+    if not _SIGN.search(text):
+        return text
+    rest = _BLOCK.sub("", text)
+    for end in reversed(list(_CLOSED.finditer(rest))):
+        return rest[end.end() :]
+    return "" if _OPEN.search(rest) else rest
+
+
+def is_model(asked: str, served: str) -> bool:
+    """Whether a reply of model `served` answers for `asked`: itself, with or without an owner, or a dated snapshot.
+
+    gpt-4 may be answered by openai/gpt-4 and by gpt-4-0613, not by gpt-4-mini.
+    """
+    asked, served = (name.lower().rstrip("/").rpartition("/")[2] for name in (asked, served))
+    return re.fullmatch(re.escape(asked) + r"(-\d{4}|-\d{8}|-\d{4}-\d\d-\d\d)?", served) is not None

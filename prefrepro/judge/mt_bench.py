@@ -34,8 +34,8 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
 
     `rows` have `turns`, `responses` (two each), `category` and, where there are any, `reference_answers`.
     `spec["judge_prompts"]` is the path of a released judge_prompts.jsonl; without it our own wording asks. The
-    judge's config holds but for max_tokens and seed, which are FastChat's: 2048 and none; its temperature, too, is
-    the config's default. Raises UserError.
+    judge's config holds but for seed and max_tokens, which are FastChat's: none and 2048, unless its `limits` say
+    otherwise; its temperature, too, is the config's default. Raises UserError.
     """
     config, prompts = client.config, mt_bench_prompts(spec.get("judge_prompts"))
     ordered = canonical_rows(rows)
@@ -62,7 +62,8 @@ def _question(row: Mapping[str, Any], turn: int, prompts: Mapping[str, JudgeProm
     name = ("single-math-v1" if has_reference else "single-v1") + ("-multi-turn" if turn == TURNS else "")
     if turn == 1:
         texts |= {"question": texts["question_1"], "answer": texts["answer_1"]}
-    request = chat_request(config, prompts[name].messages(**texts), max_tokens=MAX_TOKENS, seed=None)
+    limit = (config.limits or {}).get("mt_bench", MAX_TOKENS)
+    request = chat_request(config, prompts[name].messages(**texts), max_tokens=limit, seed=None)
     about = {"prompt_id": row["prompt_id"], "draw": row.get("draw", 0), "order": f"turn_{turn}"}
     return Question(request, about | {"prompt_sha256": prompts[name].sha256})
 

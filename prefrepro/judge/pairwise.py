@@ -24,7 +24,7 @@ SCORES = {"win": 1.0, "loss": 0.0, "tie": 0.5, "invalid": None}
 
 
 def clean_response(text: str) -> str:
-    """Cut what follows the last . ! or ? (compare.py:92-100); without any, the text stays."""
+    """Cut what follows the last . ! or ? (compare.py:92-100); without any, the text stays. Of protocol `paper` alone."""
     end = max(text.rfind(mark) for mark in ".!?")
     return text[: end + 1] if end >= 0 else text
 
@@ -134,7 +134,9 @@ def _questions(
     questions = []
     for item, shown_first in zip(items, orders, strict=True):
         for first in shown_first:
-            shown = [clean_response(item["response"]), clean_response(item["baseline"])]
+            shown = [item["response"], item["baseline"]]
+            if protocol == "paper":
+                shown = list(map(clean_response, shown))
             messages = compose(template, protocol, item["history"], *(shown if first else reversed(shown)))
             columns = {
                 "prompt_id": item["prompt_id"],

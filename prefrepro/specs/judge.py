@@ -21,6 +21,8 @@ from prefrepro.specs.values import CLOSED, Amount, Count, Finite, Seed, Share, T
 
 TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
 TOKEN_LIMIT_FIELDS = get_args(TokenLimitField)
+LeftOut = Literal["temperature", "top_p", "seed", "tool_choice"]
+Limited = Literal["alpaca_eval", "mt_bench", "arena_hard"]
 
 
 def _is_endpoint(url: str) -> bool:
@@ -76,10 +78,20 @@ class JudgeConfig:
     served_as: Text | None = None
     """What replies call the model, where that is neither its name nor a dated snapshot of it."""
     note: Annotated[str, Strict(), expecting("text")] = ""
-    temperature: Annotated[Finite, Field(ge=0, le=2), expecting("a number from 0 to 2")] = 0.0  # compare.py:229-235
+    temperature: Annotated[Finite, Field(ge=0, le=2), expecting("a number from 0 to 2")] | None = (
+        0.0  # compare.py:229-235
+    )
+    """null: no request holds one, AlpacaEval's neither."""
     max_tokens: Count = 10  # compare.py:229-235
     token_limit_field: TokenLimitField = "max_tokens"
     """What the judge calls max_tokens; OpenAI's models from gpt-5 on know max_completion_tokens only."""
+    limits: dict[Limited, Count] | None = None
+    """Evaluation -> its limit of tokens in place of the release's (MT-Bench 2048, Arena-Hard 4096, AlpacaEval's text and
+    tool call 50 to 100), for a judge that thinks before it answers. Pairwise judging has max_tokens."""
+    leave_out: tuple[LeftOut, ...] = ()
+    """Fields that no request holds, since the judge refuses them."""
+    join_messages: Literal["users", "all"] | None = None
+    """"users": messages of one role in a row are sent as one; "all": the system message, too, goes before the user's."""
     reasoning_effort: Text | None = None
     """Sent where given; gpt-5.6 and gpt-6 take tools only with "none" (docs/judging.md#prices)."""
     seed: Seed | None = 0  # compare.py:229-235

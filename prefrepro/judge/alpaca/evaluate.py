@@ -21,7 +21,7 @@ from prefrepro.judge.alpaca.items import Item, read_draws
 from prefrepro.judge.alpaca.length_control import REPLICATES, length_controlled
 from prefrepro.judge.alpaca.package import annotate, comparisons, open_annotator, quiet, single
 from prefrepro.judge.alpaca.shield import shield
-from prefrepro.judge.asking import check_invalid, out_of_budget, reply_columns
+from prefrepro.judge.asking import check_finished, out_of_budget, reply_columns
 from prefrepro.judge.cache import cache_key
 from prefrepro.judge.client import BudgetError, JudgeClient, utc_now
 from prefrepro.specs.evaluation import Evaluation
@@ -54,7 +54,7 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
     with tqdm(total=len(rows), desc="judging", unit="verdict", disable=None) as bar, quiet():
         frames = [_judge(draw, items, client, how["annotator"], bar) for draw, items in draws.items()]
     frame = pd.concat(frames, ignore_index=True)
-    check_invalid(frame, client.config)
+    check_finished(frame, client)
     if not how["length_controlled"]:
         return Evaluation(frame, {})
     return Evaluation(frame, {"lc_wr": _length_controlled(list(draws.values()), frames, gamed, how)})
@@ -119,7 +119,7 @@ def _check_logprobs(request: dict[str, Any] | None, route: Route, client: JudgeC
         return
     route.ask(request)
     replies = route.replies(request)
-    refused = replies[-1].status == "error" and "logprobs" in replies[-1].text
+    refused = replies[-1].status != "ok" and "logprobs" in replies[-1].text
     silent = replies[-1].status == "ok" and not any(map(has_logprobs, replies))
     if refused or silent:
         raise UserError(
