@@ -80,7 +80,7 @@ def with_block(page: str, name: str, block: str) -> str:
     """The page with what stands between the marks of `name` replaced. Raises UserError where it has no such marks."""
     marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
     if not marked.search(page):
-        raise UserError(f"{PAGE} has no <!-- {name} --> … <!-- end {name} -->: where are its figures to stand?")
+        raise UserError(f"the page has no <!-- {name} --> … <!-- end {name} -->: where are its figures to stand?")
     return marked.sub(lambda found: f"{found[1]}\n{block}\n\n{found[2]}", page)
 
 

@@ -43,10 +43,10 @@ KEYS_LEFT_OUT = {*CODE, "commit", "dirty", "wall_s", "train_s", "gpu_h", "peak_m
 """Of every JSON file. `asked` and `cached` say which of two jobs asked first; the pairing has compared `spec`."""
 FILES_LEFT_OUT = {"README.md"}
 """A model card: words, and numbers that stand elsewhere."""
-JOINED = ("cells.csv", "pairs.csv", "runs.csv", "verdicts.csv", "judging.csv")
+JOINED = ("cells.csv", "cell_seeds.csv", "pairs.csv", "runs.csv", "verdicts.csv", "judging.csv")
 ORDERED_BY_ID = {"runs.csv", "verdicts.csv", "judging.csv"}
 """Other ids, another order of the rows: these are sorted before they are compared."""
-TABLE_SUFFIXES = (".cells.csv", ".pairs.csv", ".csv", ".md", ".tex")
+TABLE_SUFFIXES = (".cells.csv", ".cell_seeds.csv", ".pairs.csv", ".csv", ".md", ".tex")
 """A table's HTML page has the same numbers again."""
 ID = re.compile(r"[A-Za-z0-9._-]+_[0-9a-f]{8}(?![0-9a-f])")
 SHOWN = 20

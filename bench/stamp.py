@@ -6,6 +6,7 @@ Imports nothing heavy: a process that starts others must not lend them its memor
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,11 @@ def stamp(*packages: str, machine: str | None = None) -> dict[str, str]:
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "commit": state["commit"][:10] + ("+" if state["dirty"] else ""),
     }
+
+
+def digest(ids: Iterable[str]) -> str:
+    """Short name of a set of nodes: another one where the code, data or settings of any of them would be others."""
+    return hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:16]
 
 
 def cpu() -> str:

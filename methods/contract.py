@@ -62,7 +62,7 @@ class PairedBatch:
     ref_rejected_logps: Tensor
     """(B,)"""
     chosen_lengths: Tensor
-    """(B,) completion tokens"""
+    """(B,) completion tokens, with the one that ends the response (EOS): those that the log-probs are summed over"""
     rejected_lengths: Tensor
     """(B,)"""
     embeddings: Tensor | None = None
@@ -91,7 +91,7 @@ class UnpairedBatch:
     ref_rejected_logps: Tensor
     """(N,)"""
     chosen_lengths: Tensor
-    """(M,)"""
+    """(M,) with EOS, as in PairedBatch"""
     rejected_lengths: Tensor
     """(N,)"""
     chosen_embeddings: Tensor | None = None
@@ -131,7 +131,7 @@ class RankedBatch:
     mask: Tensor
     """(B, K) bool: False where a prompt has fewer than K responses"""
     lengths: Tensor
-    """(B, K) completion tokens"""
+    """(B, K) completion tokens, with EOS as in PairedBatch"""
 
     def __post_init__(self) -> None:
         """Raises ValueError where shapes do not fit, a prompt has no response or a score is no finite number."""

@@ -67,10 +67,10 @@ LIGHT = {
 """What a Snakefile, parsed again in every job, or a help page loads."""
 FILE = re.compile(r"[a-z_/]+\.py\b")
 FILES_OF_OTHERS = {
-    "common.py", "compare.py", "data_utils.py", "dataloader.py", "decoders/openai.py", "distributed/run.py", "eval.py",
-    "fix_overall_score_issue.py", "gen_judgment.py", "gen_model_answer.py", "glm_winrate.py", "judge_utils.py",
-    "models.py", "my_dpo.py", "preference_trainer.py", "processors.py", "reward_trainer.py", "show_result.py",
-    "trainers.py", "utils.py", "x.py",
+    "add_markdown_info.py", "common.py", "compare.py", "compute_metrics.py", "data_utils.py", "dataloader.py",
+    "decoders/openai.py", "distributed/run.py", "eval.py", "fix_overall_score_issue.py", "gen_judgment.py",
+    "gen_model_answer.py", "glm_winrate.py", "judge_utils.py", "models.py", "my_dpo.py", "preference_trainer.py",
+    "processors.py", "reward_trainer.py", "show_result.py", "trainers.py", "utils.py", "x.py",
 }  # fmt: skip
 """Files of released code that comments point at, and names of examples."""
 HEAVY = {"torch", "transformers", "pandas", "pandera", "scipy", "matplotlib"}

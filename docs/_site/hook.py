@@ -26,7 +26,8 @@ SECTIONS = {
         "pocket.md", "lora.md", "cluster.md", "sampling.md", "share.md",
     ],
     "Results": [
-        "real.md", "results.md", "report.md", "provenance.md", "statistics.md", "frontier.md",
+        "real.md", "results.md", "report.md", "provenance.md", "statistics.md", "frontier.md", "learning-rate.md",
+        "log-probs.md",
         "embedded-world.md", "methods-embedded.md", "reliability.md", "performance.md",
     ],
 }  # fmt: skip

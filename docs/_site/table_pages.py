@@ -15,6 +15,7 @@ METRICS = {
     "lc_wr": "AlpacaEval length-controlled win rate in percent",
     "mt_bench": "MT-Bench, mean rating from 1 to 10",
     "arena_hard_pct": "Arena-Hard win rate in percent",
+    "arena_hard_style_pct": "Arena-Hard win rate in percent, style-controlled",
     "accuracy_pct": "held-out pairs ranked as labelled, in percent",
     "top1_pct": "held-out groups whose best response is ranked first, in percent",
 }

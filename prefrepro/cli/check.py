@@ -8,6 +8,7 @@ import sys
 from prefrepro.cli.parser import tell, write_json
 from prefrepro.files import ROOT
 from prefrepro.method_tools.check import RULES, check_method
+from prefrepro.method_tools.check_loss import WRITTEN
 from prefrepro.method_tools.new import new_method
 from prefrepro.specs.method import method_names
 
@@ -20,7 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         write_json(reports)
     else:
-        tell(False, {"reports": reports, "passed": passed, "meanings": RULES}, "check")
+        tell(False, {"reports": reports, "passed": passed, "meanings": RULES, "unseen": WRITTEN["unseen"]}, "check")
     if passed < len(reports):
         sys.exit(1)
 

@@ -24,12 +24,12 @@ HEAD = "# A row whose samples were made elsewhere; by `prefrepro import-samples`
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the row's file, or nothing. Raises UserError."""
-    columns = _mapping(arguments.map)
-    rows = read_outputs(arguments.file, columns)
+    rows, columns, form = read_outputs(arguments.file, _mapping(arguments.map) if arguments.map else None)
     plan = plan_of(arguments.config)
     target, table, row, column = _place(plan, arguments.place)
     given = {"file": show(arguments.file.resolve()), "map": columns}
-    given |= {"ignore_extra": True} if arguments.ignore_extra else {}
+    ignored = {key: True for key in ("ignore_extra", "ignore_missing") if getattr(arguments, key)}
+    given |= ignored
     path = folder() / f"{table.spec['paper']}_{table.spec['table']}_{row}.yaml"
     content: dict[str, Any] = dict(read_mapping(path)) if path.is_file() else {"label": arguments.label or row}
     if (scale := content.get("scale", plan.config.scale)) != plan.config.scale:
@@ -40,12 +40,15 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.reported is not None:
         content["reported"] = (content.get("reported") or {}) | {column: arguments.reported}
     prompts = _prompts(plan, table, column)
+    said = "prompts are checked then"
     if prompts.is_file():  # else the job asks, once the data are there
-        imported(arguments.file, columns, prompts, arguments.ignore_extra)
+        answers, unanswered = imported(arguments.file, columns, prompts, **ignored)
+        said = f"they answer the prompts of {prompts.parent.name}"
+        if unanswered:
+            said = f"they answer {len(answers)} prompts of {prompts.parent.name}, {unanswered} are left out"
     write_text(path, HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    checked = f"they answer the prompts of {prompts.parent.name}" if prompts.is_file() else "prompts are checked then"
     also = f" --config {' '.join(plan.config.arguments())}" if plan.config.arguments() else ""
-    sys.stdout.write(f"{show(path)}: {len(rows)} answers, {checked}.\nNext: snakemake {target}{also}\n")
+    sys.stdout.write(f"{show(path)}: {len(rows)} answers, read as {form}; {said}.\nNext: snakemake {target}{also}\n")
 
 
 def _mapping(text: str) -> dict[str, str]:

@@ -8,6 +8,8 @@ from collections import Counter
 from typing import Any
 
 from prefrepro.cli.parser import plan_and_targets, write_json
+from prefrepro.inspect.watch.state import is_done
+from prefrepro.plan.judges import of_judges
 from prefrepro.plan.kinds import VERDICTS
 from prefrepro.plan.memory import unfit
 from prefrepro.plan.store import write_plan
@@ -29,9 +31,11 @@ def run(arguments: argparse.Namespace) -> None:
         }
         write_json(listed | {"cells": [cell for target in targets for cell in plan.tables[target].spec["cells"]]})
         return
-    for problem in unfit(plan, nodes):
+    for problem in [*unfit(plan, nodes), *of_judges(plan, nodes)]:
         sys.stderr.write(f"warning: {problem}\n")
+    new = {node.id for node in nodes if arguments.new and not is_done(plan, node)}
+    todo = Counter(node.kind for node in nodes if node.id in new)
     for kind, count in Counter(node.kind for node in nodes).items():
-        print(f"{count:4} {kind}")
+        print(f"{count:4} {kind}" + (f", {todo[kind]} new" if arguments.new else ""))
     for node in nodes:
-        print(f"{node.kind:13} {node.id}")
+        print(f"{'new  ' if node.id in new else '     ' if arguments.new else ''}{node.kind:13} {node.id}")

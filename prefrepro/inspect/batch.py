@@ -25,6 +25,7 @@ from prefrepro.model.packing import pack
 from prefrepro.model.rollout import rows_of_rollouts
 from prefrepro.model.seeds import seed_for
 from prefrepro.model.token_file import Tokens
+from prefrepro.model.tokenizer import tokenizer_of
 from prefrepro.model.training import needs_in, total_steps, training_of
 from prefrepro.plan.kinds import TRAININGS
 from prefrepro.plan.nodes import Graph, Node
@@ -68,6 +69,8 @@ def first_batch(plan: Graph, node: Node, n: int) -> dict[str, Any]:
     """
     if node.kind == "base":
         raise UserError(f"{node.id} learns whole texts from nothing; expected SFT, a reward model or an alignment run")
+    if node.spec.get("pairs") == "unpaired":
+        raise UserError(f"{node.id} learns from single completions with a label; show-batch shows pairs and groups")
     spec, data = node.spec, _made(plan, plan.nodes[node.inputs["data"]])
     tokenizer = _tokenizer(plan, node)
     training, method = training_of(spec["training"]), importlib.import_module(f"methods.{spec['method']}")
@@ -124,8 +127,7 @@ def _tokenizer(plan: Graph, node: Node) -> Any:
         node = plan.nodes[node.inputs["init"]]
         if (plan.results / node.done).is_file() or not ("init" in node.inputs or node.spec.get("init")):
             return load_tokenizer(_made(plan, node) / "model")
-    hub = checkpoint_of({}, "init", node.spec["init"])
-    return load_tokenizer(hub.folder, hub.template)
+    return tokenizer_of(checkpoint_of({}, "init", node.spec["init"]), node.spec["init"])
 
 
 def _examples(rows: Rows, inputs: Inputs, n: int, is_policys: bool) -> Iterator[list[Part]]:

@@ -1,4 +1,4 @@
-"""Two results folders side by side: which cells moved, by how much, whether more than noise, and what else differs.
+"""Two results folders or variants: which cells moved, by how much, whether more than noise, and what else differs.
 
 Cells are matched by paper, table, row, column and metric; differences in scale, reading, judge, seeds and commit are
 listed. The test is paired where both sides judged the same prompts by the same protocol, else of two proportions, or
@@ -17,12 +17,13 @@ from statsmodels.stats.proportion import confint_proportions_2indep, test_propor
 
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
-from prefrepro.inspect.results import KEYS, Results, ids_of, read_manifest
+from prefrepro.inspect.results import KEYS, Results, ids_of, of_variant, read_manifest
+from prefrepro.specs.variant import DEFAULT
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.stats.metrics import VerdictSet, compare
 from prefrepro.stats.paired import holm
 
-SETTINGS = ("scale", "reading", "judge", "n_seeds", "commit", "protocol", "code", "data")
+SETTINGS = ("scale", "reading", "variant", "judge", "n_seeds", "commit", "protocol", "code", "data")
 """What may differ beside the number; `code` and `data`: digests of the cell's runs and of what they were trained on."""
 Row = dict[str, Any]
 
@@ -83,9 +84,9 @@ class Compared:
         }
 
 
-def diff(a: Results, b: Results) -> Compared:
-    """Compare two folders. Raises UserError where one has no cells, or its files cannot be read."""
-    first, second = _cells(a), _cells(b)
+def diff(a: Results, b: Results, variants: tuple[str, str] = (DEFAULT, DEFAULT)) -> Compared:
+    """Compare two folders, or two variants. Raises UserError where a side has no cells, or files cannot be read."""
+    first, second = _cells(a, variants[0]), _cells(b, variants[1])
     pairs = [(name, first[name], second[name]) for name in sorted(first.keys() & second.keys())]
     cells = [_compared(name, a, left, b, right) for name, left, right in pairs]
     adjusted = holm([cell.p for cell in cells])
@@ -93,8 +94,8 @@ def diff(a: Results, b: Results) -> Compared:
     sides = [[_settings(side, cell) for cell in rows.values()] for side, rows in ((a, first), (b, second))]
     values = {key: [_distinct(one[key] for one in side) for side in sides] for key in SETTINGS}
     return Compared(
-        str(a.path),
-        str(b.path),
+        f"{a.path} {variants[0]}".removesuffix(f" {DEFAULT}"),
+        f"{b.path} {variants[1]}".removesuffix(f" {DEFAULT}"),
         cells,
         sorted("/".join(name[:4]) for name in first.keys() - second.keys()),
         sorted("/".join(name[:4]) for name in second.keys() - first.keys()),
@@ -102,11 +103,14 @@ def diff(a: Results, b: Results) -> Compared:
     )
 
 
-def _cells(results: Results) -> dict[tuple[str, ...], Row]:
+def _cells(results: Results, variant: str) -> dict[tuple[str, ...], Row]:
     frame = read_csv(results.path / "cells.csv", "cells")
     if frame.empty:
         raise UserError(f"{results.path}/cells.csv holds no cell; expected some. Make a table with: snakemake table1")
-    rows: list[Row] = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    every: list[Row] = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    if not (rows := of_variant(every, variant)):
+        known = ", ".join(sorted({row["variant"] for row in every}))
+        raise UserError(f"{results.path}/cells.csv holds no cell of variant {variant}; expected one of: {known}")
     found: dict[tuple[str, ...], Row] = {}
     for row in rows:
         key = tuple(str(row[name]) for name in (*KEYS, "metric"))

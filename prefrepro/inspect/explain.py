@@ -12,10 +12,11 @@ from typing import Any
 
 from prefrepro.errors import UserError
 from prefrepro.inspect.facts import facts_of
-from prefrepro.inspect.results import Cell, Results, address, ids_of, read_manifest, seeds_of
+from prefrepro.inspect.results import Cell, Results, address, ids_of, of_variant, read_manifest, seeds_of
 from prefrepro.plan.build import make_plan
 from prefrepro.specs.files import names_in
 from prefrepro.specs.table import address_of
+from prefrepro.specs.variant import DEFAULT, table_name
 
 NUMBERS = (
     "reported", "value", "ci_low", "ci_high", "delta", "delta_low", "delta_high", "p_vs_baseline", "diff", "diff_low",
@@ -25,16 +26,16 @@ COUNTS = ("n", "n_tie", "n_invalid", "n_seeds")
 FOLDERS = {"verdict_id": "verdicts", "sample_id": "samples", "run_id": "runs"}
 
 
-def explain(results: Results, wanted: str) -> dict[str, Any]:
-    """The chain of one cell, all JSON.
+def explain(results: Results, wanted: str, variant: str = DEFAULT) -> dict[str, Any]:
+    """The chain of one cell of a table's variant, all JSON.
 
     `cell`: its row of cells.csv, typed. `printed`: {value, where}. `table`: {title, protocol, switches, notes,
     record}. `seeds`: for each training seed the ids of its verdicts, samples and run. `jobs`: id -> {kind, folder,
     inputs, commit, dirty, code_digest, seed, config, versions, hardware, started, wall_s, facts, files}, the cell's
     own first; fields of a job without a record are None. Raises UserError for a cell that is not there.
     """
-    cell = find_cell(results, wanted)
-    record = results.records.get(f"{cell['paper']}_{cell['table']}", {})
+    cell = find_cell(results, wanted, variant)
+    record = results.records.get(table_name(cell), {})
     spec = record.get("spec", {})
     planned = next((one for one in spec.get("cells", []) if address(one) == address(cell)), {})
     return {
@@ -66,18 +67,22 @@ def chain(results: Results, cell: Cell) -> dict[str, dict[str, Any]]:
     }
 
 
-def find_cell(results: Results, wanted: str) -> Cell:
+def find_cell(results: Results, wanted: str, variant: str = DEFAULT) -> Cell:
     """The row of a cell by its address; the column may be left out where the row has one. Raises UserError."""
     known = {address(cell): cell for cell in results.cells}
     wanted = address_of(wanted)
     parts = wanted.split("/")
-    found = [cell for name, cell in known.items() if name.split("/")[: len(parts)] == parts]
+    every = [cell for name, cell in known.items() if name.partition(" ")[0].split("/")[: len(parts)] == parts]
+    found = of_variant(every, variant)
+    if every and not found and len(parts) >= 3:
+        listed = "\n".join(f"  {address(cell)}" for cell in every)
+        raise UserError(f'"{wanted}" is not made with the settings {variant}; expected one of\n{listed}')
     if len(found) == 1 and len(parts) >= 3:
         return found[0]
     if found:
         listed = "\n".join(f"  {address(cell)}" for cell in found)
         raise UserError(f'"{wanted}" is {len(found)} cells; expected one of\n{listed}')
-    raise UserError(_no_such(results, wanted, list(known)))
+    raise UserError(_no_such(results, wanted, [name.partition(" ")[0] for name in known]))
 
 
 def _no_such(results: Results, wanted: str, known: list[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from typing import Any
 from prefrepro.errors import UserError
 from prefrepro.jobs.record import FOLDER
 from prefrepro.plan.kinds import KINDS
+from prefrepro.specs.variant import DEFAULT, table_name
 
 JOB_FOLDERS = tuple(dict.fromkeys(kind.folder for kind in KINDS.values()))
 Record = dict[str, Any]
@@ -29,8 +31,26 @@ SEPARATOR = ";"
 
 
 def address(cell: Cell) -> str:
-    """paper/table/row/column, as a user types it."""
-    return "/".join(cell[key] for key in KEYS)
+    """paper/table/row/column as a user types it, and after it what --config sets of its variant."""
+    variant = cell.get("variant") or DEFAULT
+    return "/".join(cell[key] for key in KEYS) + ("" if variant == DEFAULT else f" {variant}")
+
+
+def _table_of(name: str) -> str:
+    """What the files of a cell's table are called, from the cell's address."""
+    place, _, variant = name.partition(" ")
+    return table_name({**dict(zip(KEYS, place.split("/"), strict=False)), "variant": variant})
+
+
+def of_variant(cells: Iterable[Cell], variant: str = DEFAULT) -> list[Cell]:
+    """The cells of one variant; where that is the default and a table has none of it, those of its only variant."""
+    cells, there = list(cells), defaultdict[tuple[str, str], set[str]](set)
+    for cell in cells:
+        there[cell["paper"], cell["table"]].add(cell.get("variant") or DEFAULT)
+    if variant == DEFAULT:
+        only = {place: next(iter(known)) for place, known in there.items() if len(known) == 1}
+        return [c for c in cells if (c.get("variant") or DEFAULT) == only.get((c["paper"], c["table"]), DEFAULT)]
+    return [cell for cell in cells if cell.get("variant") == variant]
 
 
 def ids_of(cell: Cell, column: str) -> list[str]:
@@ -107,8 +127,9 @@ class Results:
         """Address of every cell -> the jobs behind it, by the tables' records; by *.cells.csv where there are none."""
         direct: dict[str, list[str]] = {}
         recorded = [record["spec"] for record in self.records.values() if record["kind"] == "table"]
+        tables = {table_name(spec) for spec in recorded}
         for cell in self.cells:
-            if not any(spec.get("paper") == cell["paper"] and spec.get("table") == cell["table"] for spec in recorded):
+            if table_name(cell) not in tables:
                 direct[address(cell)] = [one for column in IDS for one in ids_of(cell, column)]
         for cell in (cell for spec in recorded for cell in spec.get("cells", [])):
             direct[address(cell)] = [*cell["verdict_ids"], *cell["sample_ids"], *cell["run_ids"]]
@@ -117,9 +138,7 @@ class Results:
     def touched_by(self, names: Iterable[str]) -> list[str]:
         """Addresses of the cells that rest on any of these jobs, or stand in any of these tables (<paper>_<table>)."""
         wanted = set(names)
-        return sorted(
-            name for name, jobs in self.rests_on.items() if jobs & wanted or "_".join(name.split("/")[:2]) in wanted
-        )
+        return sorted(name for name, jobs in self.rests_on.items() if jobs & wanted or _table_of(name) in wanted)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Four questions: does every record match its seal, and its job's id match its spec; is every file the one that its job
 wrote; was every job made from the inputs that are there now; do the verdicts still give the tables, and the folders
-the four joined CSVs. Asks no plan: the folder may come from another checkout. The judge cache, logs, times and
+the joined CSVs. Asks no plan: the folder may come from another checkout. The judge cache, logs, times and
 checkpoints are no results.
 """
 
@@ -22,12 +22,12 @@ from tqdm import tqdm
 
 from prefrepro.errors import UserError
 from prefrepro.files import sha256_file
-from prefrepro.inspect.results import JOB_FOLDERS, KEYS, Record, Results
+from prefrepro.inspect.results import JOB_FOLDERS, KEYS, Record, Results, address
 from prefrepro.jobs.record import FOLDER, SEAL, as_text, files_of, is_result, seal
 from prefrepro.tables.build import write
 from prefrepro.tables.collect import write_joined
 
-JOINED = ("cells", "pairs", "runs", "verdicts", "judging")
+JOINED = ("cells", "cell_seeds", "pairs", "runs", "verdicts", "judging")
 LATER = "repair the other findings first"
 
 
@@ -189,7 +189,7 @@ def _table(results: Results, name: str, record: Record, folder: Path, is_explain
 
 
 def _joined(results: Results, folder: Path, is_explained: bool) -> Iterator[Finding]:
-    """The five CSVs against those of the folders."""
+    """The joined CSVs against those of the folders."""
     again, every = f"prefrepro collect scale={results.path.name}", sorted(results.rests_on)
     try:
         write_joined(results.path, folder)
@@ -211,8 +211,10 @@ def _joined(results: Results, folder: Path, is_explained: bool) -> Iterator[Find
 
 def _changed_cells(made: bytes, path: Path) -> list[str]:
     """Addresses of the rows that differ; none where the header does, or nothing but the form."""
-    rows = _changed_rows(made, path)
-    return [] if any(row[:4] == KEYS for row in rows) else sorted({"/".join(row[:4]) for row in rows})
+    rows, head = _changed_rows(made, path), _rows(made.decode())[0]
+    if any(row[:4] == KEYS for row in rows):
+        return []
+    return sorted({address(dict(zip(head, row, strict=True))) for row in rows})
 
 
 def _changed_rows(made: bytes, path: Path) -> list[tuple[str, ...]]:

@@ -20,6 +20,7 @@ from typing import Any
 from prefrepro.files import sha256_file, write_text
 from prefrepro.plan.nodes import Graph, Node
 from prefrepro.provenance import code_state, versions
+from prefrepro.specs.variant import table_name
 
 FOLDER = "records"
 PACKAGES = (
@@ -86,7 +87,7 @@ def is_result(path: Path) -> bool:
 
 
 def _place(folder: str, spec: dict[str, Any]) -> str:
-    return f"tables/{spec['paper']}_{spec['table']}" if spec["kind"] == "table" else folder
+    return f"tables/{table_name(spec)}" if spec["kind"] == "table" else folder
 
 
 def as_text(record: dict[str, Any]) -> str:

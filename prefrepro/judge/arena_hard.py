@@ -1,4 +1,4 @@
-"""Arena-Hard v0.1 (Li et al., 2024, arXiv:2406.11939; lmarena/arena-hard-auto @ 5300089 and @ 196f6b8).
+"""Arena-Hard v0.1 and v2.0 (Li et al., 2024, arXiv:2406.11939; lmarena/arena-hard-auto @ 5300089 and @ 196f6b8).
 
 Each response meets the baseline's twice: the baseline is assistant A in the first game, B in the second. A verdict
 «much better» (>>) counts three times, a tie half.
@@ -7,7 +7,8 @@ The score is the weighted mean of the candidate's shares, 100 · Σ w·s / Σ w.
 model without penalty and predicts the win rate against the baseline. With one baseline all battles of a candidate are
 against it (the models are a star graph), so its likelihood Π σ(θ)^{w·s} (1 - σ(θ))^{w·(1-s)} has one free strength θ,
 whose derivative Σ w·s - σ(θ) · Σ w is zero at σ(θ) = Σ w·s / Σ w: the predicted win rate is the weighted mean. The
-release of 2025 takes that mean.
+release of 2025 takes that mean. v2.0 has 500 hard prompts and 250 of creative writing, each kind with a baseline of its
+own; a verdict set is of one kind, as a score of the release is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any
 
 import pandas as pd
 
+from prefrepro.data.arena_hard import BASELINES
 from prefrepro.errors import UserError
+from prefrepro.judge.arena_style import style_controlled
 from prefrepro.judge.asking import Question, ask_until_read, judge_all
 from prefrepro.judge.benchmark import JudgePrompt, arena_hard_prompt, canonical_rows, mean_by_question
 from prefrepro.judge.client import JudgeClient, Reply, chat_request
@@ -26,6 +29,7 @@ from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
 
 MAX_TOKENS = 4096  # judge_config.yaml
+MAX_TOKENS_V2 = 16_000  # arena-hard-v2.0.yaml
 BASELINE = "gpt-4-0314"  # judge_config.yaml
 LABEL = re.compile(r"\[\[([AB<>=]+)\]\]")  # judge_config.yaml, regex_pattern
 LABEL_BACKUP = re.compile(r"\[([AB<>=]+)\]")  # arena-hard-v0.1.yaml (2025), regex_patterns
@@ -60,16 +64,25 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
 
     `spec`: `reference` (the key of the baseline's answer in a row's `references`, default gpt-4-0314), `verdict_regex`
     ("2024", the default, or "2025"), `judge_prompts` (paths of released judge configs; without any our own wording
-    asks), `protocol`. The judge's config holds but for seed and max_tokens, which are the release's: none and 4096, unless
-    its `limits` say otherwise; its temperature, 0, is the config's default. An unreadable game is played again `reasks` times, which neither
+    asks), `protocol`, `category`: whose questions of v2.0 are judged, against that category's baseline and read as in
+    2025; its set also has `arena_hard_style_pct`. The judge's config holds but for seed and max_tokens, which
+    are the release's, none and 4096 (v2.0: 16,000), unless its `limits` say otherwise;
+    its temperature, 0, is the config's default. An unreadable game is played again `reasks` times, which neither
     release does: with 0 it is theirs. Under "2025" both games of a response are invalid where one is, and neither
     counts. Raises UserError.
     """
-    year = str(spec.get("verdict_regex", "2024"))
-    prompt = arena_hard_prompt(spec.get("judge_prompts"))
-    reference, play, config = spec.get("reference", BASELINE), PLAYS[year], client.config
-    both = ((row, candidate_first) for row in canonical_rows(rows) for candidate_first in (False, True))
-    games = [_game(row, candidate_first, prompt, reference, config) for row, candidate_first in both]
+    category = spec.get("category")
+    year = str(spec.get("verdict_regex", "2025" if category else "2024"))
+    prompt = arena_hard_prompt(spec.get("judge_prompts"), category)
+    reference = spec.get("reference") or (BASELINES[category] if category else BASELINE)
+    play, config, most = PLAYS[year], client.config, MAX_TOKENS_V2 if category else MAX_TOKENS
+    judged = [row for row in canonical_rows(rows) if category is None or row.get("category") == category]
+    if not judged:
+        raise UserError(
+            f"found no question of category {category}, expected Arena-Hard v2.0's. Next: sample its prompts."
+        )
+    both = ((row, candidate_first) for row in judged for candidate_first in (False, True))
+    games = [_game(row, candidate_first, prompt, reference, config, most) for row, candidate_first in both]
 
     def ask(game: Question) -> tuple[dict[str, Any], list[Reply]]:
         share, replies = play(client, game.request)
@@ -79,7 +92,10 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
     if year == "2025":
         frame = _drop_halves(frame)
     score = mean_by_question(frame, scale=100.0)
-    return Evaluation(frame, {} if score is None else {"arena_hard_pct": score})
+    metrics = {} if score is None else {"arena_hard_pct": score}
+    if category and score is not None:
+        metrics["arena_hard_style_pct"] = style_controlled(frame, judged, reference)
+    return Evaluation(frame, metrics)
 
 
 def read_2024(judgment: str) -> Share | None:
@@ -121,13 +137,11 @@ PLAYS: dict[str, Play] = {
 
 
 def _game(
-    row: Mapping[str, Any], candidate_first: bool, prompt: JudgePrompt, reference: str, config: JudgeConfig
+    row: Mapping[str, Any], candidate_first: bool, prompt: JudgePrompt, reference: str, config: JudgeConfig, most: int
 ) -> Question:
     questions = [message["content"] for message in row["prompt"] if message["role"] == "user"]
     if len(questions) != 1:
-        raise UserError(
-            f"prompt {row['prompt_id']} has {len(questions)} user turns; Arena-Hard v0.1 asks one question."
-        )
+        raise UserError(f"prompt {row['prompt_id']} has {len(questions)} user turns; Arena-Hard asks one question.")
     references = row.get("references") or {}
     if not isinstance(references.get(reference), str):
         raise UserError(
@@ -143,7 +157,7 @@ def _game(
         "order": "candidate_first" if candidate_first else "baseline_first",
         "prompt_sha256": prompt.sha256,
     }
-    limit = (config.limits or {}).get("arena_hard", MAX_TOKENS)
+    limit = (config.limits or {}).get("arena_hard", most)
     return Question(chat_request(config, messages, max_tokens=limit, seed=None), columns)
 
 

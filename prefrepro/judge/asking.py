@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import BudgetError, JudgeClient, Reply
-from prefrepro.specs.judge import JudgeConfig
 
 EXAMPLES = 5
 Read = TypeVar("Read")
@@ -99,8 +98,8 @@ def check_finished(frame: pd.DataFrame, client: JudgeClient) -> None:
     if open_rows := invalid[invalid["request_sha256"].isin(list(client.unanswered))]["raw_reply"].tolist():
         raise UserError(
             f'judge "{config.name}": {len(open_rows)} of {len(frame)} rows got no answer, so the set is not finished:\n'
-            f"{_examples(open_rows)}\nAll others are in the cache. Next: run again when the judge answers; only what is "
-            "missing is asked."
+            f"{_examples(open_rows)}\nAll others are in the cache. Next: run again when the judge answers; only what "
+            "is missing is asked."
         )
     share = len(invalid) / len(frame)
     if share <= config.invalid_limit:
@@ -110,8 +109,8 @@ def check_finished(frame: pd.DataFrame, client: JudgeClient) -> None:
     raise UserError(
         f'judge "{config.name}": {len(invalid)} of {len(frame)} verdicts are invalid ({share:.1%}), the '
         f"limit is {config.invalid_limit:.1%}; each was asked up to {config.reasks + 1} times. "
-        f"Some of the replies:\n{_examples(invalid['raw_reply'])}{why}\nReplies are in the cache; failed calls are asked "
-        "again. Next: take another model, or raise reasks or invalid_limit in "
+        f"Some of the replies:\n{_examples(invalid['raw_reply'])}{why}\nReplies are in the cache; failed calls are "
+        "asked again. Next: take another model, or raise reasks or invalid_limit in "
         f"config/judges/{config.name}.yaml, and run again."
     )
 

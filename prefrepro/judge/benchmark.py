@@ -72,14 +72,17 @@ def mt_bench_prompts(path: str | Path | None = None) -> dict[str, JudgePrompt]:
     return {name: _prompt(entries[name], fields, f"{source}, {name}") for name, fields in MT_BENCH_FIELDS.items()}
 
 
-def arena_hard_prompt(paths: str | Path | Sequence[str | Path] | None = None) -> JudgePrompt:
-    """The prompt of Arena-Hard v0.1, of one or more released judge configs or ours. Raises UserError.
+def arena_hard_prompt(
+    paths: str | Path | Sequence[str | Path] | None = None, category: str | None = None
+) -> JudgePrompt:
+    """The prompt of Arena-Hard, of one or more released judge configs or ours. Raises UserError.
 
     Of several files the first that has a key gives it. The config of 2025 holds no system prompt (that is in the
     release's judge_utils.py and is the one of 2024): name the config of 2024 behind it.
     """
     if paths is None:
-        paths = FOLDER / "arena_hard.yaml"
+        is_creative = category == "creative_writing"  # v2.0 asks for no answer of the judge's own there
+        paths = FOLDER / ("arena_hard_creative.yaml" if is_creative else "arena_hard.yaml")
     files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     entry: dict[str, Any] = {}
     for file in files:

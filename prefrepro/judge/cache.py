@@ -208,9 +208,9 @@ class ReplyCache:
             except OSError:
                 continue  # it lives, and is another user's
         for condition, values in over:
-            usd = f"(SELECT total(usd) FROM reservations WHERE {condition})"  # noqa: S608  one of the two above
+            usd = f"(SELECT total(usd) FROM reservations WHERE {condition})"
             self._db.execute(f"UPDATE spent SET cost_usd = cost_usd + {usd}", values)
-            self._db.execute(f"DELETE FROM reservations WHERE {condition}", values)  # noqa: S608
+            self._db.execute(f"DELETE FROM reservations WHERE {condition}", values)
 
     def spent_usd(self) -> float:
         """What was booked in this file: every try, also of replies that were lost."""

@@ -24,7 +24,7 @@ from prefrepro.errors import UserError
 from prefrepro.judge.cache import OverBudgetError, ReplyCache, Row, cache_key, canonical
 from prefrepro.judge.completion import answer_in, is_model
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.failures import OTHER_MODEL, JudgeFailedError, usage_in
+from prefrepro.judge.failures import JudgeFailedError, usage_in
 from prefrepro.specs.judge import JudgeConfig, Price
 
 if TYPE_CHECKING:
@@ -192,8 +192,9 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
         asked, served, name = self.config.served_as or reply.judge_asked, reply.judge_served, self.config.name
         if served and not is_model(asked, served):
             raise ServedAsError(
-                f'judge "{name}": {OTHER_MODEL.what}: of {served!r}, {asked!r} was asked. It is kept and not used. Next: '
-                f"where the two are one, write `served_as: {served}` in config/judges/{name}.yaml and run again.",
+                f'judge "{name}" answers as model {served!r}, and {asked!r} was asked. The reply is kept and not used. '
+                f"Next: where they are one, write `served_as: {served}` in config/judges/{name}.yaml and run again; "
+                "otherwise name the model that you want.",
                 served,
             )
         with self._lock:
@@ -207,8 +208,8 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
     def told_to_raise(self) -> str:
         """What to do about replies that were cut before any text came."""
         return (
-            "the limit of tokens was reached before any text came (finish_reason: length), by a judge that thinks first. "
-            f"Next: raise max_tokens, and for MT-Bench or Arena-Hard `limits`, in config/judges/{self.config.name}.yaml."
+            "the limit of tokens was reached before any text came (finish_reason: length): this judge thinks first. "
+            f"Next: raise max_tokens, or `limits` for MT-Bench and Arena-Hard, in config/judges/{self.config.name}.yaml."
         )
 
     def model(self) -> dict[str, Any] | None:
@@ -294,7 +295,7 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
 
     @contextlib.contextmanager
     def _account(self, estimate: float) -> Iterator[SimpleNamespace]:
-        """Hold the most that a call may cost back from the budget, for all processes of the cache; then book `billed`."""
+        """Hold the most that a call may cost back, for all processes of the cache; then book `billed`."""
         account, budget = SimpleNamespace(billed=0.0), self.config.budget_usd
         if not self._paid:
             yield account

@@ -15,16 +15,10 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_valid
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 SPOKEN = ("text", "output_text")
 """Parts of a message that are its text; others are thoughts, say."""
-_TAGS = r"think|thinking|thought|thoughts|seed:think"
-_PAIRS = ((rf"<(?P<tag>{_TAGS})>", r"</(?P=tag)>"), (r"\[THINK\]", r"\[/THINK\]"), ("◁think▷", "◁/think▷"))
-_HARMONY = r"<\|channel\|>analysis.*?<\|channel\|>final<\|message\|>"
-_UNQUOTED = r"(?<![`'\"])"
-_BLOCK = re.compile(
-    _UNQUOTED + "(" + "|".join(f"{begin}.*?{end}" for begin, end in _PAIRS) + f"|{_HARMONY})", re.DOTALL | re.IGNORECASE
-)
-_CLOSED = re.compile(rf"{_UNQUOTED}(</(?:{_TAGS})>|\[/THINK\]|◁/think▷)", re.IGNORECASE)
-_OPEN = re.compile(rf"^\s*(<(?:{_TAGS})>|\[THINK\]|◁think▷|<\|channel\|>analysis)", re.IGNORECASE | re.MULTILINE)
-_SIGN = re.compile(rf"<(?:{_TAGS}|\|channel\|)|</|\[/?THINK|◁", re.IGNORECASE)
+_NAMES = "think|thinking|thought|seed:think"
+OPEN = re.compile(rf"\s*(<({_NAMES})>|\[THINK\]|◁think▷|<\|channel\|>analysis)", re.IGNORECASE)
+CLOSE = re.compile(rf"(</({_NAMES})>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>)\s*", re.IGNORECASE)
+"""How servers mark what a model thought before it answered."""
 
 
 class _Function(BaseModel):
@@ -110,17 +104,18 @@ def answer_in(message: dict[str, Any]) -> str:
 
 
 def without_thoughts(text: str) -> str:
-    """`text` less what a judge thought aloud in `<think>…</think>` or another server's tags.
+    """`text` less what a judge thought aloud before it answered; nothing of a thought that never ends.
 
-    A block whose beginning stands in the chat template ends with its tag alone. One that opens a line and never ends
-    leaves no answer. A tag within a sentence is a word about it.
+    A block whose opening tag stands in the chat template, and so not in the reply, ends with its closing tag. Tags
+    further on are words about tags.
     """
-    if not _SIGN.search(text):
-        return text
-    rest = _BLOCK.sub("", text)
-    for end in reversed(list(_CLOSED.finditer(rest))):
-        return rest[end.end() :]
-    return "" if _OPEN.search(rest) else rest
+    first = re.search(f"{OPEN.pattern}|{CLOSE.pattern}", text, re.IGNORECASE)
+    if first and CLOSE.fullmatch(first[0]):
+        text = text[first.end() :]
+    while OPEN.match(text):
+        end = CLOSE.search(text)
+        text = text[end.end() :] if end else ""
+    return text
 
 
 def is_model(asked: str, served: str) -> bool:

@@ -30,12 +30,21 @@ def judge_client(
 ) -> Iterator[JudgeClient]:
     """Yield a client; its server, if it has one, ends with it.
 
-    An API judge is named by its base URL in the cache, a local one (its port changes) by `identity`. `scorer`
-    replaces that of a local judge's config: a reward model's wants its folder. Raises UserError.
+    An API judge is named by its base URL in the cache, a local one (its port changes) by `identity`, a released reward
+    model by its commit or weights. `scorer` replaces that of a local judge's config: a reward model's wants its folder.
+    Raises UserError.
     """
     scorer = scorer or config.scorer
     if scorer == "reward-model":
-        raise UserError(f'judge "{config.name}": scorer reward-model wants the folder of a trained reward model.')
+        raise UserError(
+            f'judge "{config.name}": scorer reward-model wants the folder of a trained reward model, which a table '
+            "trains. Next: a judge file with scorer: classifier and weights: results/<scale>/runs/<id>/model."
+        )
+    if scorer == "classifier":
+        from prefrepro.judge.classifier import located  # torch takes seconds to import
+
+        folder, content = located(str(config.weights), config.revision)
+        scorer, identity = f"classifier:{folder}", f"local:classifier:{content}"
     is_api = config.kind == "api"
     with contextlib.ExitStack() as stack:
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
+from prefrepro.errors import UserError
 from prefrepro.specs.rules import is_whole
 
 _TABLE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -58,12 +59,20 @@ class JudgeFailedError(Exception):
         """HTTP status, or the code of an error object."""
         self.usage = usage_in(answer)
         """Tokens, where the answer named them."""
-        self.is_billed = self.usage is not None or rule.bill != "nothing" or answer is not None
-        """Whether it may cost something: `answer` is what came with status 200."""
+        self.is_billed = self.usage is not None or rule.bill != "nothing"
+        """Whether it may cost something."""
         self.wait_s = wait_s
         """How long the judge wants to be left alone."""
         self.cost_usd = 0.0
         """What was booked for all tries."""
+
+
+class JudgeStoppedError(UserError):
+    """One request's failure ends the judging; what was answered is in the cache."""
+
+    def __init__(self, message: str, failure: JudgeFailedError) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 def rule_for(status: int | None, words: str, raised: Set[str] = frozenset()) -> Rule:
@@ -110,5 +119,5 @@ def _status(named: list[str], said: str) -> int:
     for name in named:
         if name.isdigit() and 400 <= int(name) < 600:
             return int(name)
-    found = (code for code, words in _TABLE["codes"].items() if re.search(words, " ".join(named) or said, re.IGNORECASE))
-    return next(found, 500)
+    told = " ".join(named) or said
+    return next((code for code, words in _TABLE["codes"].items() if re.search(words, told, re.IGNORECASE)), 500)

@@ -24,7 +24,7 @@ SCORES = {"win": 1.0, "loss": 0.0, "tie": 0.5, "invalid": None}
 
 
 def clean_response(text: str) -> str:
-    """Cut what follows the last . ! or ? (compare.py:92-100); without any, the text stays. Of protocol `paper` alone."""
+    """Cut what follows the last . ! or ? (compare.py:92-100); without any, the text stays. For `paper` alone."""
     end = max(text.rfind(mark) for mark in ".!?")
     return text[: end + 1] if end >= 0 else text
 

@@ -16,6 +16,7 @@ from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient, Reply, chat_request
 from prefrepro.judge.connect import forgetful_client
 from prefrepro.judge.dialects.probe import BETTER, MESSAGES, TOOL, WORSE
+from prefrepro.judge.failures import JudgeStoppedError
 from prefrepro.specs.judge import TOKEN_LIMIT_FIELDS, JudgeConfig, Price
 
 KINDS = ("weighted", "fn", "text")
@@ -149,7 +150,12 @@ def _minimal(client: JudgeClient, config: JudgeConfig, **changes: Any) -> Reply 
 
     Raises UserError where the judge fails in another way, which says nothing of what it can.
     """
-    reply = client.ask(chat_request(config, MESSAGES, **{"temperature": None, "seed": None, **changes}))
+    try:
+        reply = client.ask(chat_request(config, MESSAGES, **{"temperature": None, "seed": None, **changes}))
+    except JudgeStoppedError as error:
+        if error.failure.status in (400, 422):
+            return str(error.failure)
+        raise
     if reply.status == "ok":
         return reply
     if reply.http_status in (400, 422):
@@ -192,7 +198,7 @@ def _config_problems(config: JudgeConfig, found: dict[str, bool], works: str) ->
     problems = []
     if works != config.token_limit_field:
         problems.append(f"{config.token_limit_field} is refused; write token_limit_field: {works}")
-    if config.temperature != 1 and not found["temperature_0"]:
+    if config.temperature not in (None, 1) and not found["temperature_0"]:
         problems.append(f"temperature {config.temperature:g} is refused; write temperature: 1")
     if config.seed is not None and not found["seed"]:
         problems.append("seed is refused; write seed: null")

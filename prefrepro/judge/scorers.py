@@ -14,16 +14,18 @@ from pathlib import Path
 from prefrepro.errors import UserError
 
 Scorer = Callable[[str, str], float]
+BY_LENGTH = {"length": -1, "longer": 1}
 
 
 def load_scorer(spec: str) -> Scorer:
-    """`world`, `reward-model:DIR`, `replay:FILE` or `length` (the shorter answer is the better one). Raises UserError.
+    """`world`, `reward-model:DIR`, `classifier:DIR`, `replay:FILE`, `length` (the shorter answer is the better one) or
+    `longer` (the longer one is). Raises UserError.
 
     A replay file is JSON, score by `replay_key`; what is not in it cannot be scored (KeyError).
     """
     kind, _, folder = spec.partition(":")
-    if kind == "length" and not folder:
-        return lambda _history, response: -float(len(response))
+    if kind in BY_LENGTH and not folder:
+        return lambda _history, response: BY_LENGTH[kind] * float(len(response))
     if kind == "world" and not folder:
         from prefrepro.data.world.reward import reward
 
@@ -32,6 +34,10 @@ def load_scorer(spec: str) -> Scorer:
         from prefrepro.model.reward_model import load
 
         return lru_cache(maxsize=65536)(load(Path(folder)))
+    if kind == "classifier" and Path(folder or "/nowhere").is_dir():
+        from prefrepro.judge.classifier import Classifier
+
+        return lru_cache(maxsize=65536)(Classifier(Path(folder)))
     if kind == "replay" and Path(folder or "/nowhere").is_file():
         scores: dict[str, float] = json.loads(Path(folder).read_text(encoding="utf-8"))
         return lambda history, response: scores[replay_key(history, response)]

@@ -9,6 +9,7 @@ listens on 127.0.0.1, wants the token that it wrote to the port file, and dies w
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import hmac
 import json
@@ -45,7 +46,8 @@ class Judge(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), handler or Handler)
         self.scorer = scorer
         self.token = secrets.token_urlsafe(24)
-        self.scoring = threading.Lock()
+        is_batched = getattr(scorer, "is_batched", False)
+        self.scoring = threading.Lock() if not is_batched else contextlib.nullcontext()
 
     def card(self, name: str) -> dict[str, Any]:
         """What GET /v1/models says about a model."""
@@ -121,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def respond(self, body: bytes) -> None:
         """Answer an authorised chat-completions request."""
-        with self.server.scoring:  # scorers need not be thread-safe
+        with self.server.scoring:  # scorers need not be thread-safe, unless they say so
             status, answer = self.server.answer(body)
         self.send(status, answer)
 
@@ -193,7 +195,7 @@ def _announce(path: Path, server: Judge) -> None:
 def argument_parser() -> argparse.ArgumentParser:
     """The server's options."""
     parser = argparse.ArgumentParser(prog="python -m prefrepro.judge.server", description="The local judge.")
-    parser.add_argument("--scorer", required=True, help="world, reward-model:DIR, length or nonsense")
+    parser.add_argument("--scorer", required=True, help="world, reward-model:DIR, classifier:DIR, longer or nonsense")
     parser.add_argument("--port-file", required=True, type=Path, help="where to write address and token")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process id to live as long as")
     return parser

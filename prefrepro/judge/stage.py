@@ -56,6 +56,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
         "cost_usd": sum(frame["cost_usd"]) + sum(row["cost_usd"] for row in again),
         **replies,
         "judge_asked": config.model,
+        "judge_identity": client.identity,
         "judge_served": "; ".join(sorted({served for served in frame["judge_served"] if served})),
         "wall_s": round(time.monotonic() - started, 3),
     }

@@ -18,7 +18,7 @@ import openai
 from prefrepro.errors import UserError
 from prefrepro.judge.completion import parse_completion
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.failures import MALFORMED, JudgeFailedError, error_in, rule_for
+from prefrepro.judge.failures import MALFORMED, JudgeFailedError, JudgeStoppedError, error_in, rule_for
 from prefrepro.specs.judge import JudgeConfig
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,9 @@ class Transport:
             body, found = text, None
         if found is not None:
             status, words = found
-            raise JudgeFailedError(rule_for(status, words), f"error {status} with HTTP 200: {words}", status, answer=body)
+            raise JudgeFailedError(
+                rule_for(status, words), f"error {status} with HTTP 200: {words}", status, answer=body
+            )
         try:
             parse_completion(text)
         except ValueError as error:
@@ -150,7 +152,7 @@ class Transport:
         rule, then = failure.rule, failure.rule.then
         if rule.retry and tries <= self._config.max_retries:
             again_s = min(LAST_WAIT_S, FIRST_WAIT_S * 2 ** (tries - 1)) * random.uniform(0.75, 1.0)
-            if failure.wait_s:
+            if failure.wait_s is not None:
                 again_s = min(failure.wait_s, LONGEST_WAIT_S)
                 log.warning("judge %s wants a pause of %.0f s: %s", self._config.name, again_s, failure)
             elif rule is MALFORMED:
@@ -165,13 +167,14 @@ class Transport:
             self._count_failure(failure)
         raise failure
 
-    def _ends(self, failure: JudgeFailedError) -> UserError:
+    def _ends(self, failure: JudgeFailedError) -> JudgeStoppedError:
         where = f"environment variable {self._config.api_key_env}" if self._config.api_key_env else "no key is sent"
         found = f'judge "{self._config.name}" at {self._endpoint.base_url}: {failure.rule.what}: {failure}'
         key = f" ({where})" if failure.status in (401, 402, 403) else ""
-        return UserError(
+        return JudgeStoppedError(
             f"{found}{key}. Next: {failure.rule.next} (config/judges/{self._config.name}.yaml), then run again: what "
-            "was answered is in the cache."
+            "was answered is in the cache.",
+            failure,
         )
 
     def _count_failure(self, failure: JudgeFailedError) -> None:

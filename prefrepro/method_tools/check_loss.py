@@ -19,9 +19,11 @@ from methods.contract import LossOutput, Needs, PairedBatch, UnpairedBatch
 from prefrepro.method_tools.random_batches import (
     LEAVES,
     AnyBatch,
+    at_reference,
     batches_for,
     changed,
     converted,
+    doubled,
     extreme,
     picked,
     redrawn,
@@ -34,6 +36,11 @@ RULES: dict[str, str] = WRITTEN["rules"]
 FIRST = "runs"
 """The first rule that a loss is held against"""
 EXTREME = 1e3
+SIGNS = {
+    "policy_chosen_logps": -1, "policy_rejected_logps": 1, "policy_logps": -1,
+    "ref_chosen_logps": 1, "ref_rejected_logps": -1, "ref_logps": 1,
+}  # fmt: skip
+"""Log-probs -> the sign of the gradient that losses have there; of ranked responses, the best one's"""
 RTOL, ATOL = 1e-5, 1e-6
 """Tolerances of float32 against float64; the second covers losses near 0."""
 SAME = 1e-7
@@ -87,6 +94,7 @@ class LossCheck:
         self._ordinary_batch(first)
         self._gradient_reaches(first)
         self._inputs(first)
+        self._direction(ordinary, batches[ordinary])
         for label, batch in list(batches.items())[1:]:
             if (trial := self._try(label, self.hparams, batch)) and self._has_output(trial):
                 self._every_batch(trial)
@@ -269,6 +277,34 @@ class LossCheck:
                 self._wrong("undeclared", trial.label)
             elif is_wanted and not is_used:
                 self._wrong("unused", trial.label, field=field)
+
+    def _direction(self, label: str, batch: AnyBatch) -> None:
+        """Where each side pulls a policy that is still its reference; then, whose length goes with whose log-probs."""
+        if self.needs.shape == "rollout":
+            return
+        begun = at_reference(batch) if self.needs.reference else batch
+        leaves = {name: value.requires_grad_() for name, value in tensors(begun).items() if name in SIGNS}
+        output = self._call(label, self.hparams, replace(begun, **leaves))
+        if output is None or not output.losses.requires_grad:  # which is a problem already
+            return
+        found = torch.autograd.grad(output.losses.sum(), tuple(leaves.values()), allow_unused=True)
+        pulls = {name: pull for name, pull in zip(leaves, found, strict=True) if pull is not None}
+        against = {
+            name: SIGNS[name] * float((pull[:, 0] if pull.ndim == 2 else pull).sum()) < -ATOL  # the best is first
+            for name, pull in pulls.items()
+        }
+        for name in (name for name, is_against in against.items() if is_against):
+            if name.startswith("policy_"):
+                self._wrong("wrong way", label, name=name, move="rise" if SIGNS[name] < 0 else "fall")
+            elif self.needs.reference and not against.get(name.replace("ref_", "policy_")):
+                self._wrong("reference", label, name=name)
+        if isinstance(batch, PairedBatch):
+            batches = (batch, doubled(batch, "chosen"), doubled(batch, "rejected"))
+            outputs = [self._call(label, self.hparams, one) for one in batches]
+            if all(outputs):
+                once, own, other = (one.losses for one in outputs)
+                if torch.equal(other, once) and not torch.equal(own, once):
+                    self._wrong("lengths", label)
 
     def _extremes(self, label: str, batch: AnyBatch) -> None:
         settings = [self.hparams]

@@ -153,6 +153,17 @@ def redrawn(batch: Any, part: str) -> Any:
     return changed(batch, draw)
 
 
+def at_reference(batch: Any) -> Any:
+    """The batch as it is before the first step: the policy is the reference."""
+    return changed(batch, lambda name, value: getattr(batch, name.replace("policy_", "ref_")).clone())
+
+
+def doubled(batch: Any, side: str) -> Any:
+    """The batch with chosen log-probs twice as large, and the lengths of `side`."""
+    names = ("policy_chosen_logps", "ref_chosen_logps", f"{side}_lengths")
+    return changed(batch, lambda name, value: 2 * value if name in names else value)
+
+
 def extreme(batch: Any, size: float, signs: tuple[int, int]) -> Any:
     """Log-ratios of ±size and 0 in turn, the rejected side's by the second sign; a score is as large."""
 

@@ -24,6 +24,7 @@ from prefrepro.specs.paper import read_paper
 from prefrepro.specs.readings import reading_of
 from prefrepro.specs.scale import config_and_scale
 from prefrepro.specs.table import Column, Row, Table, read_table, table_files, target_of
+from prefrepro.specs.variant import table_name, variant_of
 
 
 def make_plan(given: dict[str, Any] | None = None) -> Plan:
@@ -76,7 +77,7 @@ def add_table(plan: Plan, path: Path) -> None:
     """Add the table of one spec and all that it needs, unless it is of another scale. Raises UserError."""
     table = read_table(path)
     if table.is_made_at(plan.config.scale, plan.scale):
-        table = with_imported_rows(table, plan.config.scale)
+        table = with_imported_rows(table, plan.config.scale).part(plan.config.rows, plan.config.columns)
         _add_table(plan, table, read_paper(path.parent / "paper.yaml"))
 
 
@@ -99,6 +100,7 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
         "reading": plan.config.reading,
         "protocol": plan.config.protocol,
         "switches": reading.lines,
+        "variant": variant_of(plan.config),
     }
     if table.settings:
         spec, inputs = shared | settings.of_table(expander), {}
@@ -133,7 +135,7 @@ def _add_table(plan: Plan, table: Table, paper: dict[str, Any]) -> None:
         spec |= {"judge_checks": checks} if checks else {}
         used = [*(node for cell in cells for node in cell["verdict_ids"]), *trained, *(one["id"] for one in checks)]
         inputs = {node: node for node in used}
-    node_id = plan.add("table", f"{table.paper}_{table.name}", spec, inputs)
+    node_id = plan.add("table", table_name(spec), spec, inputs)
     plan.tables[table.target] = plan.nodes[node_id]
 
 
@@ -213,6 +215,7 @@ def _cell(expander: Expander, row: Row, column: Column) -> dict[str, Any]:
         **({"deviation": deviation} if deviation else {}),
         "scale": expander.config.scale,
         "reading": expander.config.reading,
+        "variant": variant_of(expander.config),
     }
 
 

@@ -12,8 +12,10 @@ from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
 from prefrepro.plan.code_digest import code_digest
+from prefrepro.plan.dataset import content_hash, refuse_pairless
+from prefrepro.plan.judges import DATES
 from prefrepro.plan.nodes import Node
-from prefrepro.plan.training import Hub, Trainings, computed_in, content_hash
+from prefrepro.plan.training import HUB, Hub, Trainings, computed_in
 from prefrepro.specs.evaluation import EVALUATIONS, LABELS, PREFERENCE
 from prefrepro.specs.method import read_method
 from prefrepro.specs.sources import read_named
@@ -52,7 +54,7 @@ class Expander(Trainings):
         model = read_named("models", name, self.where)
         if model["kind"] == "package":
             return self.package(name, model), ""
-        return None, {key: model[key] for key in ("repo", "revision", "template") if key in model}
+        return None, {key: model[key] for key in HUB if key in model}
 
     def sources(self, row: Row, column: Column, seeds: Iterable[int]) -> list[Source]:
         """What answers or ranks for a row: its training of each seed, or one model; none of a number that is cited."""
@@ -67,8 +69,9 @@ class Expander(Trainings):
     def shown(self, column: Column, hashes: list[str]) -> str:
         """The prompts of these hashes, of the column's evaluation."""
         data, file = self.dataset(self.evaluation(column).get("prompts") or column.dataset)
-        source = self.plan.nodes[data].spec["source"] | {"prompt_sha256": hashes}
-        return self.plan.add("data", file, {"source": source}, {}, dataset=file)
+        node = self.plan.nodes[data]
+        source = node.spec["source"] | {"prompt_sha256": hashes}
+        return self.plan.add("data", file, {"source": source}, {}, *node.code[1:], dataset=file)
 
     def sample(self, column: Column, run: str | None, model: Hub | None, seed: int, data: str | None = None) -> str:
         """Answers of a run, a package's weights or a released model to the prompts of the evaluation, or of `data`."""
@@ -76,6 +79,12 @@ class Expander(Trainings):
         data = data or self.dataset(prompts or column.dataset)[0]
         sampling = self.cuts(prompts or column.dataset)
         sampling |= self.settings("sampling", self._of_prompt_set(prompts) if prompts else {}, column.sampling)
+        if sampling["max_prompt_length"] >= sampling["max_length"]:
+            raise UserError(
+                f"{self.where}, column {column.key}: sampling cuts prompts to {sampling['max_prompt_length']} tokens, "
+                f"and max_length is {sampling['max_length']}: no token is left for an answer. Raise max_length "
+                "under `sampling` in the scale's file, the paper's or the column's"
+            )
         if sampling.get("generations") and (most := self.scale["max_draws"]):
             sampling["generations"] = [[t, min(draws, most)] for t, draws in sampling["generations"]]
         spec = {"sampling": sampling, "seed": seed, "model": model or ""}
@@ -95,7 +104,7 @@ class Expander(Trainings):
             "source": given["file"],
             "source_sha256": content_hash(path),
             "map": given["map"],
-            "ignore_extra": bool(given.get("ignore_extra")),
+            **{key: bool(given.get(key)) for key in ("ignore_extra", "ignore_missing")},
             "sampling": {"n": sampling["n"]},
         }
         readable = "_".join(["imported-" + row.key, column.model, (prompts or column.dataset).replace("_", "-")])
@@ -106,6 +115,12 @@ class Expander(Trainings):
         """How a training, or a model that nobody trains here, ranks the held-out responses that the column names."""
         evaluation = self.evaluation(column)
         data, _ = self.dataset(column.dataset)
+        if isinstance(model, dict) and model.get("tokens"):
+            raise UserError(
+                f"{self.where}, column {column.key}: {model['repo']} is ranked untrained, and `tokens` of its file is "
+                "not read there; rank its SFT, or save its tokenizer with these tokens in a folder and name that"
+            )
+        refuse_pairless(self.plan.nodes[data].spec["source"], f"{self.where}, column {column.key}: {column.metric}")
         if column.metric == "top1_pct" and not self._is_ranked(data):
             raise UserError(
                 f"{self.where}, column {column.key}: top1_pct wants groups of responses, but the data set holds pairs; "
@@ -172,7 +187,7 @@ class Expander(Trainings):
     def verdict(self, sample: str, column: Column) -> str:
         """The verdicts on a sample set."""
         name = self.judge_name(column)
-        judge = read_named("judges", name, self.where)
+        judge = {key: value for key, value in read_named("judges", name, self.where).items() if key not in DATES}
         if self.config.repeat:
             judge = judge | {"repeat": self.config.repeat}
         evaluation = {k: v for k, v in self.evaluation(column).items() if k not in ("judge", "prompts")}

@@ -25,16 +25,18 @@ def engine_of(scale: dict[str, Any]) -> dict[str, Any]:
 def add_distances(plan: Plan) -> None:
     """Add a node for each training that has a reference, of the first `seeds` seeds, of the tables that can be made."""
     settings = DEFAULTS | plan.scale["frontier"]
-    for target in settings.pop("tables", ()):
-        for run in runs_of(plan, target, settings["seeds"]):
+    for table in tables_of(plan):
+        for run in runs_of(plan, table, settings["seeds"]):
             _add(plan, run, settings)
 
 
-def runs_of(plan: Plan, target: str, seeds: int) -> list[Node]:
+def tables_of(plan: Plan) -> list[Node]:
+    """Those that the scale's `frontier` names and that can be made."""
+    return [plan.tables[name] for name in plan.scale["frontier"].get("tables", ()) if name in plan.tables]
+
+
+def runs_of(plan: Plan, table: Node, seeds: int) -> list[Node]:
     """The trainings with a reference behind a table's cells, each once."""
-    table = plan.tables.get(target)
-    if table is None:
-        return []
     ids = [run for cell in table.spec["cells"] for run in cell["run_ids"]] + table.spec["trained"]
     nodes = [plan.nodes[run] for run in dict.fromkeys(ids)]
     return [node for node in nodes if node.kind == "run" and "reference" in node.inputs and node.spec["seed"] <= seeds]

@@ -58,6 +58,8 @@ class ScaleResources:
         if node is not None:
             values |= self.by_kind.get(node.kind, {})
             values |= self.by_model.get(node.model or "", {}).get(node.kind, {})
+            if node.spec.get("judge", {}).get("scorer") == "classifier":  # scores where the scale ranks preferences
+                values["gpus"] = min(1, self.by_kind.get("preference", {}).get("gpus", 0))
         asked = Resources(**values)
         if node is not None and node.spec.get("training", {}).get("lora_rank"):
             asked = replace(asked, gpus=min(asked.gpus, 1))  # adapters are trained by one process

@@ -6,15 +6,13 @@ Imports neither torch nor Snakemake.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data.hub import downloaded, local_files
 from prefrepro.data.package import ORIGIN
 from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
-from prefrepro.files import sha256_file, show
+from prefrepro.plan.dataset import UNPAIRED, answers_of_others, code_of, kept, refuse_unpaired, source_of
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.adapters import settled, without
 from prefrepro.specs.files import report
@@ -22,7 +20,7 @@ from prefrepro.specs.method import Method, hparam_problems, read_method
 from prefrepro.specs.readings import Reading, merged
 from prefrepro.specs.scale import stand_in
 from prefrepro.specs.settings import ROLLOUT_KEYS, SELECTIONS, Reference
-from prefrepro.specs.sources import read_named
+from prefrepro.specs.sources import Shape, read_named, shape_of
 from prefrepro.specs.table import Column, Row, Table
 
 HH_FILES = "hh-files"
@@ -31,7 +29,8 @@ SWITCHED = {"hh": ("reading", "turns"), "tldr": ("reading",), "ultrafeedback": (
 PRETRAINING = {"dtype": "float32", "schedule": "constant"}
 """The settings of base models made here, whatever a paper says"""
 Hub = str | dict[str, Any]
-"""{repo, revision, template} of a model on the hub; empty where a node makes the model."""
+"""{repo, revision, template, tokens} of a model on the hub; empty where a node makes the model."""
+HUB = ("repo", "revision", "template", "tokens")
 
 
 class Trainings:
@@ -62,10 +61,7 @@ class Trainings:
         spec = dict(read_named("datasets", file, self.where))
         if file == HH_FILES:
             spec["files"] = self.config.hh_files
-        elif "download" in spec and not spec.get("files"):
-            spec["files"] = downloaded(spec["download"], Path(self.config.data))
-        if files := local_files(spec):
-            spec["files_sha256"] = {show(path): content_hash(path) for path in files}
+        spec = source_of(spec, file, Path(self.config.data))
         if "parts" in spec and spec["kind"] != "world":  # a world makes as many rows of each part as are wanted
             spec["parts"] = kept(spec["parts"], (self.plan.parts or {}).get(name, set()))
         sampling = self.settings("sampling", self._of_prompt_set(name))
@@ -75,7 +71,7 @@ class Trainings:
             "prompt_batch": self.paper["sampling"]["batch_size"],
             "order_seed": sampling["order_seed"],
         }
-        return self.plan.add("data", file, {"source": spec}, {}, dataset=file), file
+        return self.plan.add("data", file, {"source": spec}, {}, *code_of(spec), dataset=file), file
 
     def _dataset_file(self, name: str) -> str:
         """The name in config/datasets of what stands in for a table's dataset."""
@@ -106,7 +102,7 @@ class Trainings:
         name = name or self.stand_in("models", column.model)
         model = read_named("models", name, self.where)
         if model["kind"] == "hub":
-            return {}, {key: model[key] for key in ("repo", "revision", "template") if key in model}
+            return {}, {key: model[key] for key in HUB if key in model}
         if model["kind"] == "package":
             return {"init": self.package(name, model)}, ""
         if model["kind"] == "instructed":  # a base model made here, tuned on the best responses of the dataset
@@ -115,7 +111,7 @@ class Trainings:
 
     def package(self, name: str, model: dict[str, Any]) -> str:
         """The weights of a package as a checkpoint; the same for every data set."""
-        spec = {key: model[key] for key in (*ORIGIN, "template") if key in model}
+        spec = {key: model[key] for key in (*ORIGIN, "template", "tokens") if key in model}
         return self.plan.add("package", name, spec, {}, model=name)
 
     def _pretrained(self, column: Column, name: str, model: dict[str, Any]) -> str:
@@ -162,6 +158,7 @@ class Trainings:
         readable = f"{method.name.replace('_', '-')}_{column.model}_{column.dataset}"
         of = {"method": method.name, "model": column.model, "dataset": column.dataset}
         code = ["prefrepro.model.rollout"] if method.needs.get("shape") == "rollout" else []
+        code += ["prefrepro.model.unpaired"] if pairs == UNPAIRED else []
         return self.plan.add(kind, readable, spec, inputs, f"methods.{method.name}", *code, **of)
 
     def _sft(self, column: Column, seed: int, base: str | None = None) -> str:
@@ -170,7 +167,7 @@ class Trainings:
         inputs, init = self._base(column, seed, base)
         training = self._training_settings(column.dataset, self.settings("sft"))
         # Of ranked data SFT takes each prompt's best response.
-        pairs = "best_vs_worst" if self._is_ranked(data) else None
+        pairs = {"ranked": "best_vs_worst", "unpaired": UNPAIRED}.get(self._shape(data))
         return self._training_run(
             "sft", read_method("sft"), column, seed, training, {}, {"data": data, **inputs}, init, pairs=pairs
         )
@@ -182,12 +179,18 @@ class Trainings:
         return {"init": self._sft(column, seed)}, ""
 
     def _is_ranked(self, data: str) -> bool:
-        return self.plan.nodes[data].spec["source"].get("form") == "ranked"
+        return self._shape(data) == "ranked"
+
+    def _shape(self, data: str) -> Shape:
+        return shape_of(self.plan.nodes[data].spec["source"])
 
     def _selection(self, row: Row, method: Method, data: str) -> str | None:
         """Which pairs are made of ranked data. Raises UserError where method, data and `pairs` do not fit."""
         here = f"{self.where}, row {row.key}"
         ranks, is_ranked = method.needs.get("rows") == "groups", self._is_ranked(data)
+        if self._shape(data) == UNPAIRED:
+            refuse_unpaired(self.plan.nodes[data].spec["source"], method, here, row)
+            return UNPAIRED
         if ranks and not is_ranked:
             raise UserError(f"{here}: {method.name} wants groups of scored responses, but the data set holds pairs")
         if is_ranked and not ranks and row.pairs is None:
@@ -209,9 +212,10 @@ class Trainings:
     def _judging_reward_model(self, column: Column) -> str:
         """The one that stands in for a judge: of the part that no policy sees."""
         data, _ = self.dataset(column.dataset)
+        method = read_method("bradley_terry")
+        refuse_unpaired(self.plan.nodes[data].spec["source"], method, f"{self.where}, the judge of {column.key}")
         inputs, init = self._base(column, 1)
         training = self._training_settings(column.dataset, self.settings("reward_model"))
-        method = read_method("bradley_terry")
         return self._training_run(
             "reward_model", method, column, 1, training, {}, {"data": data, **inputs}, init, part="judge"
         )
@@ -281,6 +285,12 @@ class Trainings:
             of = {"model": column.model, "dataset": column.dataset}
             for role, own in self._referred(method, training, data, pairs, row.k, seed).items():
                 inputs[role] = self.plan.add("reference", readable, spec | own, {"data": data, **start}, **of)
+            if pairs == UNPAIRED and method.needs.get("mismatched"):
+                inputs["other"] = answers_of_others(self.plan, data)
+                roles = {"data": inputs["other"], **start}
+                inputs["reference_other"] = self.plan.add(
+                    "reference", readable, spec | {"parts": ["train"]}, roles, **of
+                )
         if method.needs.get("embeddings"):
             embedder = row.embedder or column.embedder
             inputs["embeddings"] = self._embeddings(row, embedder, column, data, limits, method.needs["embeddings"])
@@ -306,6 +316,8 @@ class Trainings:
         if method.needs["shape"] == "rollout":
             return {"reference": {"parts": ["eval"]}}
         source, read = self.plan.nodes[data].spec["source"], dict[str, Any]()
+        if pairs == UNPAIRED:
+            return {"reference": {"parts": ["train"]}}
         is_large = "repo" in source and "train_rows" not in source
         if is_large and training["max_steps"] is not None and not (k and pairs):
             drawn = training.get("rows") or method.needs.get("rows", "pairs")
@@ -370,23 +382,6 @@ class Trainings:
         roles["reward_model"] = self._rewarding_reward_model(column, inputs, init, pairs, seed)
         of = {"model": column.model, "dataset": column.dataset}
         return self.plan.add("reference_rewards", f"sft_{column.model}_{column.dataset}", spec, roles, **of)
-
-
-def kept(shares: dict[str, float], used: set[str]) -> dict[str, float]:
-    """A data set's shares where only `train` and `used` are wanted: train takes those of the other parts, now 0."""
-    unused = {part: shares[part] for part in shares if part not in {"train", *used}}
-    train = round(shares.get("train", 0.0) + sum(unused.values()), 12)
-    return shares | dict.fromkeys(unused, 0.0) | {"train": train}
-
-
-def content_hash(path: Path) -> str:
-    """SHA-256 of a local file as it was last changed: other content is another dataset."""
-    return _sha256(path, path.stat().st_mtime_ns)
-
-
-@cache
-def _sha256(path: Path, changed_ns: int) -> str:
-    return sha256_file(path)
 
 
 def computed_in(training: dict[str, Any]) -> str:

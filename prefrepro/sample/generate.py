@@ -16,7 +16,7 @@ from prefrepro.data.jsonl import text_of
 from prefrepro.files import write_json, write_lines
 from prefrepro.model.decode import stop_ids
 from prefrepro.model.examples import read_rows
-from prefrepro.model.load import load_tokenizer
+from prefrepro.model.tokenizer import tokenizer_of
 from prefrepro.sample.answers import answers, seeds_of, temperatures
 from prefrepro.sample.engines import Engine, engine_of
 from prefrepro.sample.padded import Padded
@@ -28,7 +28,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
     """samples.jsonl and manifest.json. Raises UserError where the engine is not installed."""
     started, sampling = time.perf_counter(), spec["sampling"]
     model = checkpoint_of(inputs, "run", spec.get("model", ""))
-    tokenizer = load_tokenizer(model.folder, model.template)
+    tokenizer = tokenizer_of(model, spec.get("model", ""))
     prompts = read_rows(inputs["data"] / "prompts.jsonl")
     draws = temperatures(sampling)
     is_greedy = not any([*draws, *(prompt.get("temperature", 0) for prompt in prompts)])

@@ -15,6 +15,9 @@ from prefrepro.specs.problems import problem
 from prefrepro.specs.values import READER, Amount, Count, JudgeName, ScaleName, Spec, Stated
 from prefrepro.specs.yaml_loader import load_yaml
 
+AS_TYPED = ("hh_files", "data", "published", "rows", "columns")
+"""Keys whose values are no YAML: paths and names"""
+
 
 def _is_installed(tracker: str) -> str:
     if importlib.util.find_spec(tracker) is None:
@@ -32,9 +35,13 @@ class Config(Spec):
     judge: JudgeName | None = None
     hh_files: str | None = None
     data: str = "data"
+    rows: str | None = None
+    columns: str | None = None
     repeat: Repeat | None = None
     budget_usd: Amount | None = None
+    ended_judges: Literal["refuse", "allow"] = "refuse"
     published: str | None = None
+    beside: list[JudgeName] | None = None
     external: Literal["cite", "run"] = "cite"
     track: Annotated[Literal["tensorboard", "trackio", "wandb"], AfterValidator(_is_installed)] | None = None
     switches: dict[str, str] = Field(default={}, validation_alias=READER)
@@ -61,7 +68,7 @@ def make_config(given: dict[str, Any]) -> Config:
 
 def _plain(key: str, value: Any, is_side: bool, problems: list[str]) -> Any:
     """A value from a command line as YAML reads it, but a path or a side as it was typed."""
-    if value == "null" or not isinstance(value, str) or is_side or key in ("hh_files", "data", "published"):
+    if value == "null" or not isinstance(value, str) or is_side or key in AS_TYPED:
         return None if value == "null" else value
     try:
         return load_yaml(value)

@@ -23,6 +23,7 @@ LABELS = "held-out labels"
 
 ANNOTATORS = {
     "weighted": "weighted_alpaca_eval_gpt4_turbo",  # AlpacaEval 2, log-probs of one token
+    "weighted_gpt4.1": "weighted_alpaca_eval_gpt4.1",  # upstream's main since 2025: the same, judged by gpt-4.1
     "fn": "alpaca_eval_gpt4_turbo_fn",  # AlpacaEval 2, tool call; RPO's (Table 5; README.md:61)
     "ae1": "alpaca_eval_gpt4",  # AlpacaEval 1, text
 }

@@ -43,6 +43,7 @@ class Answers(TypedDict):
     file: Annotated[Text, AfterValidator(_there)]
     map: Mapping
     ignore_extra: NotRequired[Flag]
+    ignore_missing: NotRequired[Flag]
 
 
 @with_config(CLOSED)

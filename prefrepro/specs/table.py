@@ -19,7 +19,7 @@ from prefrepro.specs.values import READER, Finite, Flag, Spec, Stated, Text, Tex
 HeldOut = Literal["accuracy_pct", "top1_pct"]
 HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
 """The metrics of a preference evaluation"""
-Metric = Literal["win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct", HeldOut]
+Metric = Literal["win_rate_pct", "wr", "lc_wr", "mt_bench", "arena_hard_pct", "arena_hard_style_pct", HeldOut]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 OF_TRAINING = ("method", "hparams", "training", "embedder", "pairs", "k")
 """What a row says of its training"""
@@ -51,7 +51,7 @@ class Row(_Entry):
     untrained: Flag = False
     """The column's model as it is, before any training"""
     samples: dict[str, dict[str, Any]] = Field(default={}, validation_alias=READER)
-    """Column -> {file, map, ignore_extra}: answers made elsewhere in place of a training (imported_rows.py)"""
+    """Column -> {file, map, …} (imported_rows.py): answers made elsewhere in place of a training"""
     evaluate: Flag = True
     """False: named in the paper without a number; trained, neither sampled nor judged, and no cell"""
     reported: Annotated[dict[str, Reported], names_of("columns")] = {}
@@ -176,6 +176,19 @@ class Table(Spec):
         """Whether the scale of this name has the table."""
         is_of_paper = not scale["papers"] or self.paper in scale["papers"]
         return is_of_paper and (self.scales is None or name in self.scales)
+
+    def part(self, rows: str | None, columns: str | None) -> Table:
+        """The table with the rows and columns of these keys, a,b, alone. Raises UserError for one that it lacks."""
+        chosen = {}
+        for name, keys in (("rows", rows), ("columns", columns)):
+            if keys is not None and self.kind != "configuration":
+                entries = {entry.key: entry for entry in getattr(self, name)}
+                wanted = [key.strip() for key in keys.split(",")]
+                if unknown := [key for key in wanted if key not in entries]:
+                    said = f'{name}={keys}: "{unknown[0]}" is not there. Known: {", ".join(entries)}.'
+                    raise UserError(f"{show(self.path)}: {said}{nearest(unknown[0], entries)}")
+                chosen[name] = [entry for key, entry in entries.items() if key in wanted]
+        return self.model_copy(update=chosen)
 
     @property
     def is_printed(self) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from prefrepro.stats.intervals import Estimates
+from prefrepro.stats.intervals import Estimates, score_interval, wilson
 
 NOTABLE = 1.5
 """A design effect above this is told beside the table."""
@@ -26,3 +28,21 @@ def clusters(of: Estimates, prompts: Sequence[str], groups: Mapping[str, str]) -
     known, place = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
     sums, n = np.bincount(place, moves), len(moves)
     return len(known), float((sums @ sums) * len(known) / (len(known) - 1) / ((moves @ moves) * n / (n - 1)))
+
+
+def clustered_mean(scores: NDArray[Any], groups: NDArray[Any]) -> tuple[float, float, float]:
+    """Mean of scores in 0..1, or of flags, with its 95 % interval over groups: two of one group are no two of them."""
+    _, place = np.unique(groups.astype(str), return_inverse=True)
+    value, weight = float(scores.mean()), np.bincount(place) / len(scores)
+    if not 0 < value < 1:
+        low, high, _ = wilson(value * len(weight), len(weight))
+        return value, low, high
+    moves = np.bincount(place, scores) / len(scores) - value * weight
+    return value, *score_interval(Estimates(np.array([value]), moves[None]))
+
+
+def clustered_difference(own: NDArray[Any], other: NDArray[Any], groups: NDArray[Any]) -> tuple[float, float, float]:
+    """Mean of `own` less that of `other`, scores in 0..1 of the same things, with its 95 % interval over groups."""
+    halves = clustered_mean((1.0 + own - other) / 2, groups)
+    value, low, high = (2 * one - 1 for one in halves)
+    return value, low, high

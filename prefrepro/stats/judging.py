@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prefrepro.stats.intervals import Estimates, score_interval, wilson
+from prefrepro.stats.clusters import clustered_mean
 from prefrepro.stats.repeats import repeat_quality
 
 Flags = NDArray[np.bool_]
@@ -52,13 +52,7 @@ def position(won: Flags, is_first: Flags, prompts: NDArray[Any]) -> dict[str, fl
     if not len(won):
         return dict(NO_POSITION)
     first = won == is_first
-    _, groups = np.unique(prompts.astype(str), return_inverse=True)
-    share, weight = float(first.mean()), np.bincount(groups) / len(won)
-    moves = np.bincount(groups, first) / len(won) - share * weight
-    if 0 < share < 1:
-        low, high = score_interval(Estimates(np.array([share]), moves[None]))
-    else:
-        low, high, _ = wilson(share * len(weight), len(weight))
+    share, low, high = clustered_mean(first, prompts)
     shown, rate = float(is_first.mean()), float(won.mean())
     null = shown * rate + (1 - shown) * (1 - rate)
     balanced = (won[is_first].mean() + won[~is_first].mean()) / 2 if 0 < shown < 1 else None

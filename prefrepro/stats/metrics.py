@@ -76,6 +76,7 @@ METRICS = {
     "lc_wr": Metric(mean_scores, is_fitted=True),  # AlpacaEval 2: length-controlled
     "mt_bench": Metric(rating_scores, low=1.0, high=10.0),  # mean rating
     "arena_hard_pct": Metric(mean_scores, is_fitted=True),  # weighted win rate against the baseline
+    "arena_hard_style_pct": Metric(mean_scores, is_fitted=True),  # the same, style-controlled (v2.0)
     "accuracy_pct": Metric(lambda verdicts, _: held_out_scores(verdicts, "pair")),  # pairs ranked as labelled
     "top1_pct": Metric(lambda verdicts, _: held_out_scores(verdicts, "top_1")),  # best response of a group found
 }

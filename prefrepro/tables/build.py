@@ -1,4 +1,4 @@
-"""The table node of the DAG: cells of one table, its files in every format, and the five CSVs of the folder."""
+"""The table node of the DAG: cells of one table, its files in every format, and the six CSVs of the folder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.errors import UserError
 from prefrepro.specs.evaluation import PREFERENCE
 from prefrepro.specs.runtime import DEFAULT, Runtime
+from prefrepro.specs.variant import table_name
 from prefrepro.stats.metrics import VerdictSet, summarise
-from prefrepro.tables.cells import build_cells, missing
+from prefrepro.tables.cells import build_cell_seeds, build_cells, missing
 from prefrepro.tables.collect import collect
 from prefrepro.tables.pairs import build_pairs
 from prefrepro.tables.render import settings_meta, table_meta, write_settings, write_shown, write_table
@@ -21,7 +22,10 @@ from prefrepro.tables.shown import read_shown
 
 
 def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, _runtime: Runtime = DEFAULT) -> None:
-    """Write tables/<paper>_<table>.{csv,md,tex,html,cells.csv,pairs.csv}, then the five CSVs. Raises UserError."""
+    """Write the table's files (.csv, .md, .tex, .html, .cells.csv, .cell_seeds.csv, .pairs.csv), then the six CSVs.
+
+    Raises UserError.
+    """
     write(spec, out.parent.parent, out.parent)
     collect(out.parent.parent)
 
@@ -58,11 +62,17 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
         write_settings(spec["settings"], settings_meta(spec), tables)
     else:
         title = f"{spec['where']}: {spec['title']}"
-        notes = [*spec["notes"], *cut_prompts(planned, results), *held_out(spec, results, verdicts)]
+        notes = [
+            *spec["notes"],
+            *unanswered(planned, results),
+            *cut_prompts(planned, results),
+            *held_out(spec, results, verdicts),
+        ]
         write_table(cells, table_meta(planned, title, notes, spec["switches"]), tables)
-    write_csv(cells, tables / f"{spec['paper']}_{spec['table']}.cells.csv", "cells")
     pairs = build_pairs(planned, spec["compare"], verdicts)
-    write_csv(pairs, tables / f"{spec['paper']}_{spec['table']}.pairs.csv", "pairs")
+    tidy = {"cells": cells, "cell_seeds": build_cell_seeds(planned, verdicts), "pairs": pairs}
+    for name, frame in tidy.items():
+        write_csv(frame, tables / f"{table_name(spec)}.{name}.csv", name)
 
 
 RANKED_BY = {
@@ -103,6 +113,18 @@ def held_out(spec: Mapping[str, Any], results: Path, verdicts: Callable[[str], V
             f"{check['column_label']}: the reward model that judges this column ranks {pairs:,} held-out labelled "
             f"pairs right in {found.value:.2f} % [{found.ci_low:.2f}, {found.ci_high:.2f}]."
         )
+    return said
+
+
+def unanswered(cells: Sequence[Mapping[str, Any]], results: Path) -> list[str]:
+    """What a table says of prompts that a file of answers from elsewhere does not answer."""
+    said = []
+    for cell in cells:
+        for sample in cell["sample_ids"] if cell.get("samples_from") else ():
+            manifest = json.loads((results / "samples" / sample / "manifest.json").read_text(encoding="utf-8"))
+            if left_out := manifest.get("unanswered"):
+                of = f"{left_out:,} of {left_out + manifest['n']:,} prompts"
+                said.append(f"{cell['row_label']}, {cell['column_label']}: {of} have no answer and are left out.")
     return said
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any
 
 import pandas as pd
@@ -28,9 +29,9 @@ def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], VerdictSet]) ->
 
     A planned cell has the keys paper, table, row, column, row_label, column_label, metric, reported, where,
     baseline, protocol, evaluation, judge, judge_is_substitute, comparable, margin, verdict_ids, sample_ids, run_ids
-    (one per training seed), is_cited, scale, reading, commit. `verdicts` gives the verdicts of a set by its id and
-    raises FileNotFoundError or KeyError where there are none. A cell is `not_run`, with no value, while any of its
-    seeds is missing.
+    (one per training seed), is_cited, scale, reading, variant, commit. `verdicts` gives the verdicts of a set by its
+    id and raises FileNotFoundError or KeyError where there are none. A cell is `not_run`, with no value, while any of
+    its seeds is missing.
     """
     places = {_place(cell, cell["row"]): cell for cell in cells}
 
@@ -49,6 +50,23 @@ def build_cells(cells: Sequence[Cell], verdicts: Callable[[str], VerdictSet]) ->
 
     rows = [_row(cell, places.get(_place(cell, cell["baseline"])), sets) for cell in cells]
     return pd.DataFrame(rows, columns=pd.Index(load_schema("cells").columns)).reset_index(drop=True)
+
+
+def build_cell_seeds(cells: Sequence[Cell], verdicts: Callable[[str], VerdictSet]) -> pd.DataFrame:
+    """One row of cell_seeds.csv per planned cell and training seed, in the order given; cited cells are left out.
+
+    Keys as in `build_cells`. What was not trained here has one row, without a seed.
+    """
+    rows = []
+    for cell in cells:
+        jobs = zip_longest(cell["run_ids"], cell["sample_ids"], cell["verdict_ids"])
+        for seed, (run, sample, verdict) in enumerate(jobs, start=1):
+            ours = asdict(summarise(statistic(cell), [verdicts(verdict)], cell["protocol"]))
+            kept = ("paper", "table", "row", "column", "metric", "judge", "scale", "reading", "variant")
+            row = {key: cell[key] for key in kept} | {key: ours[key] for key in ("value", "n", "n_tie", "n_invalid")}
+            ids = {"run_id": run, "sample_id": sample, "verdict_id": verdict}
+            rows.append(row | ids | {"seed": seed if run else None})
+    return pd.DataFrame(rows, columns=pd.Index(load_schema("cell_seeds").columns))
 
 
 def missing(cells_frame: pd.DataFrame) -> list[str]:
@@ -81,7 +99,7 @@ def _row(cell: Cell, baseline: Cell | None, sets: Sets) -> dict[str, Any]:
         "run_id": SEPARATOR.join(cell["run_ids"]),
         "sample_id": SEPARATOR.join(cell["sample_ids"]),
         "verdict_id": SEPARATOR.join(cell["verdict_ids"]),
-        **{key: cell[key] for key in ("judge", "scale", "reading", "commit")},
+        **{key: cell[key] for key in ("judge", "scale", "reading", "commit", "variant")},
     }
 
 

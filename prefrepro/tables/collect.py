@@ -1,4 +1,4 @@
-"""The five CSVs of a results folder, rebuilt from what its stages left behind.
+"""The six CSVs of a results folder, rebuilt from what its stages left behind.
 
 Always rebuilt whole, never appended to: the same inputs give the same bytes, whatever ran in which order.
 """
@@ -23,7 +23,7 @@ from prefrepro.tables.pairs import over_papers
 
 
 def collect(results: Path) -> None:
-    """Rebuild cells.csv, runs.csv, verdicts.csv and judging.csv of `results`; one process at a time does so.
+    """Rebuild the six CSVs of `results` that results/README.md describes; one process at a time does so.
 
     Raises UserError that names the input file where one is bad or half-written; then nothing is replaced.
     """
@@ -34,10 +34,9 @@ def collect(results: Path) -> None:
 
 
 def write_joined(results: Path, folder: Path) -> None:
-    """Write the five CSVs of what stands in `results` into `folder`. Raises UserError before anything is written."""
+    """Write the six CSVs of what stands in `results` into `folder`. Raises UserError before anything is written."""
     frames = {
-        "cells": [read_csv(path, "cells") for path in sorted(results.glob("tables/*.cells.csv"))],
-        "pairs": [read_csv(path, "pairs") for path in sorted(results.glob("tables/*.pairs.csv"))],
+        **{name: _of_tables(results, name) for name in ("cells", "cell_seeds", "pairs")},
         "runs": [_run(path) for path in sorted(results.glob("runs/*/run.json"))],
     }
     with tempfile.TemporaryFile() as waiting:
@@ -53,6 +52,13 @@ def write_joined(results: Path, folder: Path) -> None:
             for _, (start, end) in sorted(places.items()):
                 waiting.seek(start)
                 file.write(waiting.read(end - start))
+
+
+def _of_tables(results: Path, name: str) -> list[pd.DataFrame]:
+    """What every table has; those that a version without variants made are left out until they are made again."""
+    old = header_line(name).replace(",variant", "")
+    paths = sorted(results.glob(f"tables/*.{name}.csv"))
+    return [read_csv(path, name) for path in paths if path.read_bytes().partition(b"\n")[0].decode() != old.strip()]
 
 
 def _put_aside(paths: Iterable[Path], waiting: IO[bytes]) -> tuple[dict[str, tuple[int, int]], list[pd.DataFrame]]:

@@ -42,7 +42,7 @@ def build_pairs(cells: Sequence[Cell], compared: Sequence[str], verdicts: Callab
 def over_papers(pairs: pd.DataFrame) -> pd.DataFrame:
     """pairs.csv with Holm's p over all comparisons of a paper; the same two judgings in two tables are one."""
     adjusted: dict[Any, float | None] = {}
-    for _, group in pairs.groupby(["scale", "reading", "paper"], sort=True):
+    for _, group in pairs.groupby(["scale", "reading", "variant", "paper"], sort=True):
         unique = {_identity(row): row["p"] for row in group.to_dict("records")}
         values = holm([None if pd.isna(p) else float(p) for p in unique.values()])
         adjusted |= dict(zip(unique, values, strict=True))
@@ -51,7 +51,7 @@ def over_papers(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _identity(row: Mapping[Any, Any]) -> tuple[Any, ...]:
     judgings = frozenset((row["first_verdict_id"], row["second_verdict_id"]))
-    return row["scale"], row["reading"], row["paper"], row["metric"], judgings
+    return row["scale"], row["reading"], row["variant"], row["paper"], row["metric"], judgings
 
 
 def _group(
@@ -75,7 +75,7 @@ def _group(
         found = compare(metric, sets[pair.first], sets[pair.second], protocol)
         rows.append(
             {
-                **{key: first[key] for key in ("paper", "table", "metric", "scale", "reading")},
+                **{key: first[key] for key in ("paper", "table", "metric", "scale", "reading", "variant")},
                 **about,
                 "first": first[name],
                 "second": second[name],

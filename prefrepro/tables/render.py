@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pandas as pd
 
 from prefrepro.errors import UserError
 from prefrepro.files import write_text
+from prefrepro.specs.variant import DEFAULT, table_name
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.stats.paired import ONE_SEED, holm
 from prefrepro.tables.escape import csv_text
@@ -47,6 +48,7 @@ MEASURES = {
     "lc_wr": "Length-controlled win rate in percent",
     "mt_bench": "Mean rating, 1 to 10",
     "arena_hard_pct": "Win rate in percent, clear verdicts three times",
+    "arena_hard_style_pct": "Win rate in percent, clear verdicts three times, style-controlled",
     "accuracy_pct": "Held-out pairs ranked as labelled, in percent",
     "top1_pct": "Held-out groups whose best response is ranked first, in percent",
 }
@@ -73,6 +75,8 @@ class TableMeta:
     notes: list[str] = field(default_factory=list)
     switches: list[dict[str, str]] = field(default_factory=list)
     """The paper's switches as they stand: name, about, side, says."""
+    variant: str = DEFAULT
+    """What --config sets of it."""
 
     def caution(self) -> str:
         """The sentence that keeps a reader from comparing what cannot be compared, or nothing."""
@@ -102,7 +106,7 @@ def table_meta(
     for cell in cells:
         judges.setdefault(cell["column"], {})[cell["judge"]] = None
     return TableMeta(
-        **{key: first[key] for key in ("paper", "table", "scale", "reading")},
+        **{key: first[key] for key in ("paper", "table", "scale", "reading", "variant")},
         title=title,
         protocol=", ".join(dict.fromkeys(cell["protocol"] for cell in cells)),
         judges={column: ", ".join(names) for column, names in judges.items()},
@@ -120,7 +124,7 @@ def settings_meta(spec: Mapping[str, Any]) -> TableMeta:
     shown = spec.get("shown", ())
     labels = [one.get("row_label") or one["label"] for one in (*spec.get("settings", ()), *shown)]
     return TableMeta(
-        **{key: spec[key] for key in ("paper", "table", "scale", "reading", "protocol")},
+        **{key: spec[key] for key in ("paper", "table", "scale", "reading", "protocol", "variant")},
         title=f"{spec['where']}: {spec['title']}",
         judges={},
         row_labels={label: label for label in ([PROMPT] if shown else []) + labels},
@@ -133,7 +137,7 @@ def settings_meta(spec: Mapping[str, Any]) -> TableMeta:
 
 
 def write_table(cells: pd.DataFrame, meta: TableMeta, folder: Path) -> list[Path]:
-    """Write `<paper>_<table>.{csv,md,tex,html}` into `folder` from the rows of cells.csv of one table."""
+    """Write .csv, .md, .tex and .html of one table into `folder` from its rows of cells.csv."""
     adjusted = cells.assign(p_holm=pd.Series(holm([number(p) for p in cells["p_vs_baseline"]]), cells.index, float))
     grid = {(cell["row"], cell["column"]): cell for cell in adjusted.to_dict("records")}
     views = {place: view(cell) for place, cell in grid.items()}
@@ -182,7 +186,7 @@ def _write(
         "switch_head": SWITCH_HEAD,
     }
     texts = {"csv": csv_file, **{suffix: fill_template(TEMPLATES / f"table.{suffix}", values) for suffix in FORMATS}}
-    paths = [folder / f"{meta.paper}_{meta.table}.{suffix}" for suffix in texts]
+    paths = [folder / f"{table_name(asdict(meta))}.{suffix}" for suffix in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         write_text(path, text)
     return paths
@@ -192,7 +196,8 @@ def _header(meta: TableMeta) -> str:
     judges = ", ".join(dict.fromkeys(meta.judges.values()))
     stand_in = " (stands in for the paper's judge)" if meta.judge_is_substitute else ""
     judged = f" Protocol: {meta.protocol}. Judge: {judges}{stand_in}." if judges else ""
-    return f"Scale: {meta.scale}. Reading: {meta.reading}.{judged}"
+    settings = "" if meta.variant == DEFAULT else f" Settings: {meta.variant}."
+    return f"Scale: {meta.scale}. Reading: {meta.reading}.{settings}{judged}"
 
 
 def _legend(cells: pd.DataFrame, meta: TableMeta) -> str:

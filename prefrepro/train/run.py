@@ -27,9 +27,11 @@ from prefrepro.model import align as alignment
 from prefrepro.model.batches import Inputs
 from prefrepro.model.inputs import reward_accuracy
 from prefrepro.model.learner import Learner
-from prefrepro.model.load import load_tokenizer, save_model
+from prefrepro.model.load import save_model
 from prefrepro.model.pretrain import pretraining
 from prefrepro.model.rollout import rollout_learner
+from prefrepro.model.tokenizer import tokenizer_of
+from prefrepro.model.unpaired import unpaired_learner
 from prefrepro.provenance import code_state, versions
 from prefrepro.specs.runtime import DEFAULT, Metrics, Runtime
 from prefrepro.train.checkpoint import CheckpointStore
@@ -53,10 +55,13 @@ def align(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Run
     """
     check_adapters(spec["training"].get("lora_rank", 0), spec["training"].get("quantize", "none"))
     init = checkpoint_of(inputs, "init", spec["init"])
-    tokenizer = load_tokenizer(init.folder, init.template)
+    tokenizer = tokenizer_of(init, spec["init"])
     start = alignment.start(spec, inputs, init.folder, tokenizer)
     is_rollout = start.objective.needs.shape == "rollout"
-    learner = rollout_learner(start, inputs.get("reward_model")) if is_rollout else start.learner()
+    if spec.get("pairs") == "unpaired":
+        learner = unpaired_learner(start, spec, inputs, tokenizer)
+    else:
+        learner = rollout_learner(start, inputs.get("reward_model")) if is_rollout else start.learner()
     _run(spec, inputs, out, learner, tokenizer, start, init.commit, runtime)
 
 

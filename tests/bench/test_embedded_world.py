@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from bench.embedded_world import broken_bounds, distinct_2, words
+from bench.embedded_world import averaged, broken_bounds, distinct_2, words
 
 
 def line(method: str, **changes: Any) -> dict[str, Any]:
     low = {"sft": 45.0, "dpo": 65.0}[method]
     values = {
-        "row": method, "method": method, "seed": 1, "win_rate": low + 6, "ci_low": low, "ci_high": low + 12,
-        "reward_accuracy": 0.7, "words_ratio": 0.6, "distinct_2_ratio": 1.0,
+        "column": "table1, win-rate", "row": method, "method": method, "dataset": "hh", "seed": 1,
+        "win_rate": low + 6, "ci_low": low, "ci_high": low + 12,
+        "known_reward": 1.0, "reward_accuracy": 0.7, "chosen_fall": 0.1,
+        "words": 20.0, "words_ratio": 0.6, "distinct_2_ratio": 1.0,
     }  # fmt: skip
     return values | changes
 
@@ -36,7 +38,23 @@ def test_a_world_that_holds_breaks_nothing() -> None:
 def test_each_bound_is_held(changes: dict[str, float], said: str) -> None:
     (broken,) = broken_bounds([line("sft"), line("dpo", **changes)])
     assert said in broken
-    assert broken.startswith("dpo, seed 1")
+    assert broken.startswith("table1, win-rate, dpo, seed 1")
+
+
+def test_seeds_that_spread_are_told_and_three_that_do_not_are_not() -> None:
+    def seeds(*win_rates: float) -> list[dict[str, Any]]:
+        return [line("dpo", seed=seed, win_rate=rate) for seed, rate in enumerate(win_rates, 1)]
+
+    assert broken_bounds(seeds(70.0, 72.0, 74.0)) == []  # 2.0
+    assert broken_bounds(seeds(70.0, 78.0)) == []  # two say little
+    assert broken_bounds(seeds(70.0, 73.0, 76.0)) == ["table1, win-rate, dpo: its 3 seeds spread by 3.0 points"]
+
+
+def test_the_report_has_a_line_for_each_row_over_its_seeds() -> None:
+    (row,) = averaged([line("dpo", win_rate=70.0), line("dpo", seed=2, win_rate=74.0)])
+    assert (row["seeds"], row["win_rate"], row["spread"]) == (2, 72.0, pytest.approx(8**0.5))
+    (alone,) = averaged([line("sft")])
+    assert alone["spread"] is None
 
 
 def test_a_table_without_sft_is_held_to_what_it_has() -> None:

@@ -57,6 +57,7 @@ def results(root: Path, digest: str) -> Path:
         "cells.csv": cells, "tables/rpo_table1.cells.csv": cells, "tables/rpo_table1.md": "| DPO | 66.67 |\n",
         "tables/rpo_table1.html": digest, "verdicts.csv": lines, "judging.csv": f"verdict_set_id,n\n{verdict},1\n",
         "runs.csv": f"run_id,final_loss,wall_s\n{listed}",
+        "cell_seeds.csv": f"table,row,seed,verdict_id\ntable1,dpo,1,{verdict}\n",
         "pairs.csv": f"table,first,second,p,first_verdict_id\ntable1,dpo,ipo,0.5,{verdict}\n",
     }.items():  # fmt: skip
         (root / name).write_text(text, encoding="utf-8")

@@ -16,7 +16,8 @@ from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
 from prefrepro.studies.calibration import published as sets
 from prefrepro.studies.calibration.measure import measure
-from prefrepro.studies.calibration.published import Pair, PublishedSet, model_first, published_sets
+from prefrepro.studies.calibration.pairs import Pair, PublishedSet
+from prefrepro.studies.calibration.published import model_first, published_sets
 from prefrepro.studies.calibration.run import calibrate, replay_scores
 
 N = 24
@@ -77,21 +78,25 @@ def row_of(frame: pd.DataFrame, judge: str, name: str = "tldr/ppo-1.3b") -> dict
 
 
 def test_the_replay_agrees_with_itself_and_length_does_not(tmp_path: Path) -> None:
-    """Length agrees where i % 4 != 0 and i % 3 != 0 (12 of 24) or both are 0 (2): 14 of 24."""
+    """The shorter one agrees where i % 4 and i % 3 are not 0 (12 of 24) or both are (2): the longer one in 10 of 24."""
     folder = write_tldr(tmp_path / "data", tldr_rows())
-    calibrate(folder, tmp_path / "out", judges=["replay", "length"], protocol="paper")
+    calibrate(folder, tmp_path / "out", judges=["replay", "longer"], protocol="paper")
     frame = read_csv(tmp_path / "out/calibration.csv", "calibration")
-    replay, length = row_of(frame, "replay"), row_of(frame, "length")
+    replay, longer = row_of(frame, "replay"), row_of(frame, "longer")
     assert (replay["n"], replay["agreement_pct"], replay["kappa"], replay["shift_pp"]) == (N, 100, 1, 0)
     # 24 agreements of 24 leave a shift of z² / (24 + z²) open, and κ uncertain: once [0, 0] and [1, 1].
     assert (replay["shift_ci_low"], replay["shift_ci_high"]) == pytest.approx((-13.798, 13.798), abs=0.001)
     assert 0.6 < replay["kappa_ci_low"] < 0.75 and replay["kappa_ci_high"] == 1
     for name in ("first_shown_pct", "win_when_first_pct", "win_when_second_pct"):
         assert replay[name] == replay[f"published_{name}"]
-    assert length["agreement_pct"] == pytest.approx(100 * 14 / 24)
-    assert (length["win_rate_pct"], length["published_win_rate_pct"]) == (75, pytest.approx(100 * 16 / 24))
-    assert length["shift_pp"] == pytest.approx(100 * 2 / 24)
-    assert length["shift_ci_low"] < length["shift_pp"] < length["shift_ci_high"]
+    assert longer["agreement_pct"] == pytest.approx(100 * 10 / 24)
+    assert (longer["win_rate_pct"], longer["published_win_rate_pct"]) == (25, pytest.approx(100 * 16 / 24))
+    assert longer["shift_pp"] == pytest.approx(-100 * 10 / 24)
+    assert longer["shift_ci_low"] < longer["shift_pp"] < longer["shift_ci_high"]
+    assert (longer["longer_won_pct"], longer["over_longer_pp"], longer["longer_won_ci_high"]) == (100, 0, 100)
+    assert longer["published_longer_won_pct"] == pytest.approx(100 * 10 / 24)
+    assert longer["longer_shift_ci_low"] < longer["longer_shift_pp"] == pytest.approx(100 * 14 / 24)
+    assert replay["over_longer_pp"] == pytest.approx(100 * 14 / 24) and replay["longer_shift_pp"] == pytest.approx(0)
     verdicts = read_csv(tmp_path / "out/calibration_verdicts.csv", "verdicts")
     assert len(verdicts) == 2 * N
     assert "| tldr/ppo-1.3b | replay" in (tmp_path / "out/calibration.md").read_text(encoding="utf-8")
@@ -102,7 +107,7 @@ def test_both_orders_are_asked_under_robust(tmp_path: Path) -> None:
     frame = calibrate(folder, tmp_path / "out", judges=["replay"], protocol="robust")
     replay = row_of(frame, "replay")
     assert (replay["n"], replay["agreement_pct"], replay["shift_pp"]) == (6, 100, 0)
-    assert pd.isna(replay["first_shown_pct"]), "each answer was shown first once"
+    assert (replay["first_shown_pct"], replay["first_shown_null_pct"]) == (50, 50), "each answer was shown first once"
     assert len(read_csv(tmp_path / "out/calibration_verdicts.csv", "verdicts")) == 12
 
 
@@ -130,8 +135,14 @@ def test_a_judge_that_cannot_read_a_set_says_so(tmp_path: Path) -> None:
     assert not (tmp_path / "none/calibration.csv").exists()
 
 
-def verdicts(scores: list[float | None]) -> pd.DataFrame:
-    return pd.DataFrame({"prompt_id": [f"p{i}" for i in range(len(scores))], "score": scores})
+WORDS = {1: "win", 0: "loss", 0.5: "tie", None: "invalid"}
+
+
+def verdicts(scores: list[float | None], first: list[bool] | None = None) -> pd.DataFrame:
+    """Of `pairs`, each shown in one order."""
+    order = ["candidate_first" if one else "baseline_first" for one in first or [True] * len(scores)]
+    names = [f"p{i}" for i in range(len(scores))]
+    return pd.DataFrame({"prompt_id": names, "score": scores, "verdict": [WORDS[s] for s in scores], "order": order})
 
 
 def pairs(scores: list[float], first: list[bool]) -> list[Pair]:
@@ -140,7 +151,8 @@ def pairs(scores: list[float], first: list[bool]) -> list[Pair]:
 
 def test_agreement_and_kappa_by_hand() -> None:
     """Both say win 3 times of 6 and agree on 4: agreement 2/3, by chance 1/2, so κ = (2/3 - 1/2) / (1/2) = 1/3."""
-    row = measure(pairs([1, 1, 1, 0, 0, 0], [True, False] * 3), verdicts([1, 1, 0, 1, 0, 0]))
+    first = [True, False] * 3
+    row = measure(pairs([1, 1, 1, 0, 0, 0], first), verdicts([1, 1, 0, 1, 0, 0], first))
     assert (row["n"], row["n_tie"], row["n_invalid"], row["shift_pp"]) == (6, 0, 0, 0)
     assert row["agreement_pct"] == pytest.approx(200 / 3) and row["kappa"] == pytest.approx(1 / 3)
     assert (row["win_when_first_pct"], row["win_when_second_pct"]) == (pytest.approx(100 / 3), pytest.approx(200 / 3))
@@ -150,7 +162,7 @@ def test_agreement_and_kappa_by_hand() -> None:
 def test_ties_and_invalid_are_counted_and_not_agreed_with() -> None:
     row = measure(pairs([1, 1, 0, 0], [True] * 4), verdicts([1, 0.5, None, 0]))
     assert (row["n"], row["n_tie"], row["n_invalid"], row["agreement_pct"]) == (2, 1, 1, 100)
-    assert row["win_when_second_pct"] is None
+    assert row["win_when_second_pct"] is None and row["n_prompts"] == 2
     nothing = measure(pairs([1, 0], [True, False]), verdicts([0.5, None]))
     assert nothing == {"n": 0, "n_tie": 1, "n_invalid": 1}
 
@@ -192,8 +204,8 @@ def test_without_data_the_command_says_what_it_wants(tmp_path: Path) -> None:
 @needs_data
 def test_published_verdicts_of_tldr_prefer_the_summary_shown_first() -> None:
     """docs/judging.md#order-and-ties: the candidate wins 71.6 % when first, 55.8 % when second; first wins 58.4 %."""
-    tldr = published_sets(SHARED / "data")[0]
-    own = verdicts([pair.score for pair in tldr.pairs])
+    (tldr,) = (found for found in published_sets(SHARED / "data") if found.name == "tldr/ppo-1.3b")
+    own = verdicts([pair.score for pair in tldr.pairs], [pair.candidate_first for pair in tldr.pairs])
     own["prompt_id"] = [pair.prompt_id for pair in tldr.pairs]
     row = measure(tldr.pairs, own)
     assert (row["n"], tldr.n_left_out) == (1000, 0)
@@ -206,6 +218,7 @@ def test_published_verdicts_of_tldr_prefer_the_summary_shown_first() -> None:
 def test_published_verdicts_replayed_agree_with_themselves(tmp_path: Path) -> None:
     """The first 40 of each set, through the real server and client."""
     frame = calibrate(SHARED / "data", tmp_path, judges=["replay"], protocol="paper", first=40)
-    assert len(frame) == 6
+    frame = frame.loc[frame["judge"] == "replay"]
+    assert len(frame) == 6, "people compare two answers, so their sets cannot be replayed"
     assert set(frame["agreement_pct"]) == {100.0} and set(frame["shift_pp"]) == {0.0}
     assert set(frame["n"]) == {40}

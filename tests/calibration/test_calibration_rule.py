@@ -14,5 +14,5 @@ def test_calibration_is_one_job(checkout: Checkout) -> None:
     done = checkout.snakemake("calibration", "--config", "published=data")
     assert done.returncode == 0, done.stdout + done.stderr
     frame = read_csv(checkout.root / "results/embedded/calibration.csv", "calibration")
-    assert list(frame["judge"]) == ["length", "replay", "world"]
+    assert list(frame["judge"]) == ["longer", "replay", "world"]
     assert "Nothing to be done" in checkout.snakemake("-n", "calibration", "--config", "published=data").stdout

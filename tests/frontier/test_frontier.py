@@ -13,7 +13,7 @@ from prefrepro.errors import UserError
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.frontier import add_distances, distance_of
 from prefrepro.studies.frontier.plot import draw
-from prefrepro.studies.frontier.run import at, at_equal_kl, collected, page, paths_of
+from prefrepro.studies.frontier.run import at, at_equal_kl, collected, page, paths_of, with_gain
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,8 @@ def test_intervals_are_students_over_seeds() -> None:
 def points() -> pd.DataFrame:
     rows = [
         {"table": "t", "column": "c", "row": row, "label": row.upper(), "seed": seed, "run_id": f"{row}{seed}",
-         "step": step, "kl": kl * (1 + 0.1 * seed), "kl_se": 0.1, "accuracy": 0.5 + gain, "reward": None}
+         "step": step, "kl": kl * (1 + 0.1 * seed), "kl_se": 0.1, "accuracy": 0.5 + gain, "reward": None,
+         "chosen": -far, "rejected": -2 * far}
         for row, far in (("dpo", 1.0), ("rpo", 2.0))
         for seed in (1, 2)
         for step, kl, gain in ((0, 0.0, 0.0), (4, far / 2, 0.05), (8, far, 0.1))
@@ -59,12 +60,20 @@ def points() -> pd.DataFrame:
 
 def test_the_page_says_the_gain_at_equal_kl_and_where_each_method_ends(tmp_path: Path) -> None:
     text = page(points())
-    assert "| method | accuracy at 0.28 nats | accuracy at 0.55 nats | accuracy at 1.10 nats | final KL |" in text
-    assert "| DPO |" in text and "| RPO |" in text and "2.30 ± 0.07" in text
-    assert list(paths_of(points(), "accuracy")) == ["DPO", "RPO"]
-    draw(points(), "accuracy", tmp_path / "frontier.svg")
-    draw(points(), "accuracy", tmp_path / "again.svg")
+    levels = "".join(f" accuracy at {level} nats |" for level in ("0.28", "0.55", "1.10"))
+    assert f"| method |{levels} final KL | chosen | rejected |" in text
+    assert "| DPO |" in text and "| RPO |" in text and "2.30 ± 0.07 | -2.00 | -4.00 |" in text
+    assert list(paths_of(with_gain(points()))) == ["DPO", "RPO"]
+    draw(with_gain(points()), "accuracy", tmp_path / "frontier.svg")
+    draw(with_gain(points()), "accuracy", tmp_path / "again.svg")
     assert (tmp_path / "frontier.svg").read_bytes() == (tmp_path / "again.svg").read_bytes()
+
+
+def test_a_reward_counts_from_that_of_the_trainings_own_reference() -> None:
+    """Seeds start from different SFT models, whose rewards differ by more than any training gains."""
+    starts = points().assign(reward=points()["accuracy"] + 10 * points()["seed"])
+    assert [path[-1][1] for path in paths_of(with_gain(starts))["DPO"]] == pytest.approx([0.1, 0.1])
+    assert "| RPO | +0.01 [+0.01, +0.02] |" in page(starts)
 
 
 def test_the_trainings_of_the_scales_tables_are_measured_and_no_table_waits_for_it() -> None:

@@ -41,6 +41,7 @@ def margin(row: dict[str, Any]) -> int:
     ("annotator", "score"),
     [
         ("weighted", lambda margin: 1 / (1 + math.exp(-margin))),
+        ("weighted_gpt4.1", lambda margin: 1 / (1 + math.exp(-margin))),
         ("fn", lambda margin: float(margin > 0)),
         ("ae1", lambda margin: float(margin > 0)),
     ],

@@ -145,11 +145,11 @@ def test_a_date_to_wait_for_is_read_by_the_servers_clock(
 
 
 def test_the_words_of_another_model_are_no_answer(play: Callable[..., Endpoint], open_client: Open) -> None:
-    """Unless the config says that the judge goes by that name."""
+    """Unless the config says that the judge goes by that name. It is not asked again: each try would be billed."""
     other = completion(content="Response 1")
     other[2]["model"] = "n-2026"
-    reply = open_client(play(other), max_retries=0).ask(REQUEST)
-    assert reply.status == "error" and "of model 'n-2026', 'm' was asked" in reply.text
+    with pytest.raises(UserError, match=r"answers as model 'n-2026', and 'm' was asked.*`served_as: n-2026`"):
+        open_client(play(other, completion(content="Response 1"))).ask(REQUEST)
     assert open_client(play(other), max_retries=0, served_as="n-2026").ask(REQUEST).text == "Response 1"
 
 
@@ -161,16 +161,40 @@ def test_a_time_out_is_an_error_of_its_request(play: Callable[..., Endpoint], op
 @pytest.mark.parametrize(
     ("step", "told"),
     [
-        ((404, {}, {"error": {"message": "no such model"}}), 'knows no model "length-judge"'),
+        ((404, {}, {"error": {"message": "no such model"}}), "the model or the path is unknown"),
         ((403, {}, {"error": {"message": "the-api-key is barred"}}), r"\*\*\* is barred"),
-        ((401, {}, {"error": {"message": "bad key"}}), "refuses us"),
-        ((429, {}, {"error": {"message": "pay", "code": "insufficient_quota"}}), "its quota"),
+        ((401, {}, {"error": {"message": "bad key"}}), "the key is refused: .*bad key.*no key is sent"),
+        ((429, {}, {"error": {"message": "pay", "code": "insufficient_quota"}}), "the credit is used up"),
+        ((402, {}, {"error": {"message": "insufficient credits"}}), "the credit is used up"),
     ],
 )
 def test_what_ends_the_judging(play: Callable[..., Endpoint], open_client: Open, step: Step, told: str) -> None:
     with pytest.raises(UserError, match=told) as caught:
         open_client(play(step), max_retries=0).ask(REQUEST)
     assert "the-api-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("words", ["prompt flagged by moderation", "the content filter was triggered"])
+def test_a_403_for_one_prompt_stops_no_other(play: Callable[..., Endpoint], open_client: Open, words: str) -> None:
+    client = open_client(
+        play((403, {}, {"error": {"message": words}}), completion(content="Response 1")), max_retries=0
+    )
+    refused = client.ask(REQUEST)
+    assert (refused.status, refused.http_status) == ("refused", 403) and words in refused.text
+    assert client.ask(REQUEST | {"max_tokens": 11}).text == "Response 1"
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("<think>I would give [[5]].</think>\n\nRating: [[8]]", "Rating: [[8]]"),
+        ("I would give [[5]].</think>Rating: [[8]]", "Rating: [[8]]"),  # the opening tag stands in the template
+        ("<think>I would give [[5]], or", ""),
+        ("The answer shows <think> and </think> tags: [[2]]", "The answer shows <think> and </think> tags: [[2]]"),
+    ],
+)
+def test_thoughts_are_no_answer(play: Callable[..., Endpoint], open_client: Open, said: str, read: str) -> None:
+    assert open_client(play(completion(content=said))).ask(REQUEST).text == read
 
 
 @pytest.mark.parametrize(("score", "told"), [(float("nan"), "expected finite numbers"), (None, "scorer failed")])
@@ -183,4 +207,4 @@ def test_a_scorer_that_fails_is_the_judges_error(play: Any, open_client: Open, s
     server = Judge(scorer)
     endpoint = play.serve(server, server.token)
     reply = open_client(endpoint).ask({**REQUEST, "messages": compose("dialogue", "paper", "h", "a", "b")})
-    assert reply.status == "error" and told in reply.text
+    assert reply.status == "refused" and told in reply.text

@@ -179,7 +179,7 @@ def test_the_command_takes_a_url_and_exits_with_1_where_the_config_would_not_do(
     [
         (["http://127.0.0.1:9/v1"], "--model is missing"),
         (["http://127.0.0.1:9/v1", "--model", "m"], "cannot be reached"),
-        (["gpt-7"], 'judge "gpt-7" is unknown. Known: embedded-world'),
+        (["gpt-7"], 'judge "gpt-7" is unknown. Known: anthropic'),
     ],
 )
 def test_the_command_tells_a_users_mistake(arguments: list[str], told: str) -> None:

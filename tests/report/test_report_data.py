@@ -22,6 +22,7 @@ from prefrepro.inspect.report.folder import Folder, read_folder
 from prefrepro.inspect.report.jobs import jobs
 from prefrepro.inspect.report.markdown import blocks
 from prefrepro.inspect.report.page import document, render
+from prefrepro.inspect.report.signs import fall_of, signs
 from prefrepro.inspect.results import open_results, seeds_of
 from prefrepro.inspect.verify import verify
 from prefrepro.plan.plan import Plan
@@ -144,7 +145,7 @@ def test_a_table_says_how_much_topics_count(content: dict[str, Any], finished: P
     effects = [cell["design_effect"] for cell in table["cells"] if cell["design_effect"]]
     assert {cell["n_clusters"] for cell in table["cells"] if cell["design_effect"]} == {4}
     assert f"{min(effects):.1f} to {max(effects):.1f} (4 clusters" in note and min(effects) > 1.5
-    assert note.split(":")[0] in (finished / "tables" / "rpo_table1.md").read_text(encoding="utf-8")
+    assert note.split(":")[0] in (finished / "tables" / "rpo_table1__seeds-2.md").read_text(encoding="utf-8")
 
 
 def test_curves_have_the_metrics_that_were_logged(content: dict[str, Any]) -> None:
@@ -291,3 +292,36 @@ def test_the_command_writes_the_page_and_names_what_it_does_not_find(results: Pa
     lost = checkout.prefrepro("report", str(results / "runs"))
     assert lost.returncode == 2
     assert "holds no results" in lost.stderr and "snakemake table1" in lost.stderr
+
+
+def logged(**columns: list[float]) -> list[dict[str, str]]:
+    return [dict(zip(columns, map(str, row), strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+HEALTHY = {
+    "loss": [0.69, 0.65, 0.6, 0.58],
+    "rewards/margins": [0.0, 0.1, 0.2, 0.3],
+    "rewards/chosen": [0.0, -0.1, -0.1, -0.2],
+    "logps/chosen": [-8.0, -8.5, -14.0, -10.0],
+}
+"""β = 0.1: at the end 2 of the reference's 8 nats are lost; the batch before it had longer responses."""
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({}, None),
+        ({"rewards/margins": [0.0, 0.1, 0.0, -0.1]}, "chosen responses gain nothing"),
+        ({"rewards/chosen": [0.0, -0.1, -0.3, -0.6]}, "fell by 150 % of the reference's"),
+        ({"loss": [0.69, 0.8, 0.9, 1.2]}, None),  # PPO's and Swepo's losses do not fall from step to step
+    ],
+)
+def test_a_training_whose_curves_are_not_healthy_says_so(odd: dict[str, list[float]], said: str | None) -> None:
+    found = signs(logged(**HEALTHY | odd), 0.1)
+    assert found == [] if said is None else said in found[0] and len(found) == 1
+
+
+def test_where_a_reward_is_no_log_ratio_no_fall_is_told() -> None:
+    assert fall_of(logged(**HEALTHY), 0.1) == pytest.approx(2 / 8)
+    assert fall_of(logged(**HEALTHY), None) is None
+    assert signs([], 0.1) == [] == signs([{"loss": "", "step": "1"}], 0.1)

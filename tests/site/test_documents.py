@@ -14,7 +14,7 @@ NAMED = re.compile(r"(?<![\w/*}])((?:[\w.-]+/)*[\w.-]+\.md)\b(?:#([\w-]+))?")
 SOURCE = re.compile(r"https?://\S+")
 MADE = re.compile(
     r"(.*/)?(audit|calibration|claims|first_gpu|forecast|frontier|samples|figures|cli|results)\.md|(.*/)?(methods|tables|model)/[\w.-]+\.md"
-    r"|(rpo|swepo)_\w+\.md|\.md"
+    r"|(rpo|swepo)_[\w-]+\.md|\.md"
 )
 """Written by our commands, or when the documentation is built."""
 TESTED = {"tests/site/test_documents.py"}

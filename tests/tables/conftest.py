@@ -72,6 +72,7 @@ def make_cell() -> MakeCell:
             "run_ids": [f"r-{name}" for name in verdict_ids],
             "scale": "paper",
             "reading": "paper",
+            "variant": "default",
             "commit": "0123abc",
             **changes,
         }

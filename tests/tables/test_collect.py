@@ -1,4 +1,4 @@
-"""The five CSVs of a results folder, and the README that explains them."""
+"""The six CSVs of a results folder, and the README that explains them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from table_helpers import judged
 
 from prefrepro.csv_schema.schema import load_schema, read_csv, write_csv
 from prefrepro.errors import UserError
-from prefrepro.tables.cells import build_cells
+from prefrepro.tables.cells import build_cell_seeds, build_cells
 from prefrepro.tables.collect import collect
 from prefrepro.tables.pairs import build_pairs
 
 README = Path(__file__).parents[2] / "results" / "README.md"
-NAMES = ["cells", "runs", "verdicts", "judging", "pairs"]
+NAMES = ["cells", "runs", "verdicts", "judging", "pairs", "cell_seeds"]
 
 
 @pytest.fixture
@@ -36,6 +36,8 @@ def results(tmp_path: Path, make_cell, make_verdicts, run_row: dict[str, Any]) -
     write_csv(build_cells(cells, judged(sets)), folder / "tables" / "rpo_table1.cells.csv", "cells")
     pairs = build_pairs(cells, ["rows"], judged(sets))
     write_csv(pairs, folder / "tables" / "rpo_table1.pairs.csv", "pairs")
+    seeds = build_cell_seeds(cells, judged(sets))
+    write_csv(seeds, folder / "tables" / "rpo_table1.cell_seeds.csv", "cell_seeds")
     (folder / "tables" / "rpo_table1.csv").write_text("the wide table is no input\n")
     return folder
 
@@ -46,11 +48,12 @@ def contents(results: Path) -> dict[str, bytes]:
 
 def test_collect_joins_everything(results: Path) -> None:
     collect(results)
-    cells, runs, verdicts, judging, pairs = (read_csv(results / f"{name}.csv", name) for name in NAMES)
+    cells, runs, verdicts, judging, pairs, seeds = (read_csv(results / f"{name}.csv", name) for name in NAMES)
     assert list(cells["row"]) == ["dpo", "rpo"] and list(runs["run_id"]) == ["r-dpo", "r-rpo"]
     assert len(verdicts) == 40 and list(verdicts["verdict_set_id"].unique()) == ["dpo", "rpo"]
     assert list(judging["verdict_set_id"]) == ["dpo", "rpo"] and list(judging["n_verdicts"]) == [20, 20]
     assert pairs[["first", "second"]].to_numpy().tolist() == [["rpo", "dpo"]]
+    assert seeds[["row", "seed", "value"]].to_numpy().tolist() == [["dpo", 1, 45.0], ["rpo", 1, 75.0]]
     run = runs.iloc[0]
     assert json.loads(run["hparams"]) == {"beta": 0.1, "tau": 0.5}
     assert run["final_loss"] == 0.1 + 0.2 and pd.isna(run["peak_mem_gb"]) and not run["dirty"]
@@ -101,6 +104,17 @@ def test_a_run_in_two_folders_is_refused(results: Path) -> None:
         collect(results)
 
 
+def test_a_table_of_a_version_without_variants_waits_until_it_is_made_again(results: Path) -> None:
+    collect(results)
+    for name in ("cells", "pairs"):
+        path = results / f"tables/rpo_table1.{name}.csv"
+        frame = pd.read_csv(path).drop(columns="variant").assign(table="table2")
+        frame.to_csv(results / f"tables/rpo_table2.{name}.csv", index=False)
+    before = contents(results)
+    collect(results)
+    assert contents(results) == before
+
+
 def test_two_collectors_do_not_meet(results: Path) -> None:
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=collect, args=(results,)) for _ in range(3)]
@@ -120,8 +134,8 @@ def test_readme_code_runs(results: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (block,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     scope: dict[str, Any] = {}
     exec(compile(block, str(README), "exec"), scope)  # noqa: S102
-    assert scope["by_hand"] == scope["cell"]["value"] == 45.0
-    assert scope["hparams"] == {"beta": 0.1, "tau": 0.5}
+    assert list(scope["joined"]["by_hand"]) == list(scope["joined"]["value"]) == [45.0, 75.0]
+    assert scope["hparams"]["r-dpo"] == {"beta": 0.1, "tau": 0.5}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,13 +11,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from checkout import Checkout
+from trace_world import make_table
 
 from prefrepro.csv_schema.schema import read_csv, write_csv
 from prefrepro.errors import UserError
 from prefrepro.inspect.diff import diff
 from prefrepro.inspect.explain import explain
 from prefrepro.inspect.explain_text import as_text
+from prefrepro.inspect.report.folder import read_folder
+from prefrepro.inspect.report.page import document
 from prefrepro.inspect.results import open_results
+from prefrepro.inspect.verify import verify
 
 CELL = "rpo/table1/rpo-paired/win-rate"
 
@@ -68,7 +72,7 @@ def test_the_text_says_every_job_once(world: Checkout) -> None:
         ("rpo/table1/rpo-pared/win-rate", f"Did you mean {CELL}"),
         ("rpo/table1/paired-rpo/rate-win", f"Did you mean {CELL}"),
         ("rpo/table1/uniform/win-rate", "is planned and not made yet; make it with: snakemake table1"),
-        ("rpo/table1", f"is 2 cells; expected one of\n  rpo/table1/dpo/win-rate\n  {CELL}"),
+        ("rpo/table1", f"is 2 cells; expected one of\n  rpo/table1/dpo/win-rate seeds=2\n  {CELL} seeds=2"),
         ("table9", "Its tables: rpo/table1"),
     ],
 )
@@ -90,7 +94,7 @@ def test_results_of_an_older_version_say_what_their_manifests_know(results: Path
 def test_the_commands(world: Checkout) -> None:
     shown = world.prefrepro("explain", CELL, "--json")
     assert shown.returncode == 0, shown.stderr
-    assert json.loads(shown.stdout)["address"] == CELL
+    assert json.loads(shown.stdout)["address"] == f"{CELL} seeds=2"
     assert world.prefrepro("explain", "rpo/table1/rpo-pared").returncode == 2
     same = world.prefrepro("diff", str(world.results), str(world.results))
     assert same.returncode == 0, same.stderr
@@ -169,3 +173,38 @@ def test_cells_of_one_side_and_other_settings(world: Checkout, results: Path) ->
     assert moved.settings["judge"] == [["embedded-world"], ["vllm"]]
     assert not moved.is_same
     assert moved.cells[0].differs == {"scale": ["embedded", "pocket"], "judge": ["embedded-world", "vllm"]}
+
+
+def test_variants_stand_side_by_side(world: Checkout, tmp_path: Path) -> None:
+    """One seed beside two of the same table: neither overwrites the other, and every command tells them apart."""
+    shutil.copytree(world.root, tmp_path / "checkout")
+    checkout = Checkout(tmp_path / "checkout", copy=False)
+    two_seeds = (checkout.results / "tables/rpo_table1__seeds-2.md").read_bytes()
+    assert "Settings: seeds=2." in checkout.prefrepro("show", "table1").stdout, "the only one there is"
+    new = checkout.prefrepro("plan", "table1", "--new").stdout
+    assert "1 table, 1 new" in new and "2 run, 0 new" in new
+    make_table(checkout, {})
+    assert (checkout.results / "tables/rpo_table1__seeds-2.md").read_bytes() == two_seeds
+    cells = read_csv(checkout.results / "cells.csv", "cells")
+    assert cells.groupby("variant")["n_seeds"].agg(list).to_dict() == {"default": [1, 1], "seeds=2": [2, 2]}
+    assert "Settings:" not in checkout.prefrepro("show", "table1").stdout
+    assert "2 seeds" in checkout.prefrepro("show", "table1", "seeds=2").stdout
+    other = checkout.prefrepro("show", "table1", "seeds=5").stderr
+    assert "snakemake table1 --config seeds=5" in other and other.endswith("takes too:\n  seeds=2\n")
+
+    results = open_results(checkout.results)
+    assert explain(results, CELL)["cell"]["n_seeds"] == 1
+    assert explain(results, CELL, "seeds=2")["address"] == f"{CELL} seeds=2"
+    with pytest.raises(UserError, match="is not made with the settings seeds=5; expected one of"):
+        explain(results, CELL, "seeds=5")
+    assert verify(results).is_whole
+
+    done = checkout.prefrepro("diff", "results/embedded", "seeds=2", "--json")
+    told = json.loads(done.stdout)
+    assert [cell["address"] for cell in told["cells"]] == ["rpo/table1/dpo/win-rate", CELL], done.stderr
+    assert told["settings"]["variant"] == [["default"], ["seeds=2"]]
+    assert "expected one of: default, seeds=2" in checkout.prefrepro("diff", "seeds=2", "seeds=5").stderr
+
+    tables = document(read_folder(checkout.results, {"scale": "embedded"}))["tables"]
+    assert [table["id"] for table in tables] == ["rpo/table1", "rpo/table1@seeds=2"]
+    assert {len(cell["seeds"]) for cell in tables[1]["cells"]} == {2}

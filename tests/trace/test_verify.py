@@ -15,7 +15,7 @@ from prefrepro.inspect.results import open_results
 from prefrepro.inspect.verify import Finding, verify
 from prefrepro.jobs.record import as_text, now, record_files, seal
 
-DPO, RPO = "rpo/table1/dpo/win-rate", "rpo/table1/rpo-paired/win-rate"
+DPO, RPO = "rpo/table1/dpo/win-rate seeds=2", "rpo/table1/rpo-paired/win-rate seeds=2"
 BOTH = [DPO, RPO]
 TOUCHED = {
     "data/*/train.jsonl": BOTH,
@@ -42,19 +42,19 @@ TOUCHED = {
     "samples/rpo-paired_*/manifest.json": [RPO],
     "verdicts/rpo-paired_*/verdicts.csv": [RPO],
     "verdicts/dpo_*/manifest.json": [DPO],
-    "tables/rpo_table1.csv": BOTH,
-    "tables/rpo_table1.md": BOTH,
-    "tables/rpo_table1.tex": BOTH,
-    "tables/rpo_table1.html": BOTH,
+    "tables/rpo_table1__seeds-2.csv": BOTH,
+    "tables/rpo_table1__seeds-2.md": BOTH,
+    "tables/rpo_table1__seeds-2.tex": BOTH,
+    "tables/rpo_table1__seeds-2.html": BOTH,
     "records/data/*.json": BOTH,
     "records/runs/dpo_*.json": [DPO],
     "records/samples/rpo-paired_*.json": [RPO],
     "records/verdicts/dpo_*.json": [DPO],
-    "records/tables/rpo_table1.json": BOTH,
+    "records/tables/rpo_table1__seeds-2.json": BOTH,
 }
 """Kind of file -> the cells that rest on it, whichever byte is flipped."""
-JOINED = ("cells.csv", "runs.csv", "verdicts.csv", "judging.csv", "pairs.csv",
-          "tables/rpo_table1.cells.csv", "tables/rpo_table1.pairs.csv")  # fmt: skip
+JOINED = ("cells.csv", "runs.csv", "verdicts.csv", "judging.csv", "pairs.csv", "cell_seeds.csv",
+          *(f"tables/rpo_table1__seeds-2.{name}.csv" for name in ("cells", "cell_seeds", "pairs")))  # fmt: skip
 
 
 def flip(path: Path, place: float = 0.5) -> None:
@@ -152,9 +152,9 @@ def test_a_verdict_and_its_record_changed_together_no_longer_give_the_table(resu
     path.write_text(text.replace(",loss,0.0,", ",win,1.0,"), encoding="utf-8")
     forge(results, path)
     findings = found(results)
-    assert "is not what its verdicts give" in findings["tables/rpo_table1.cells.csv"].problem
-    assert findings["tables/rpo_table1.cells.csv"].cells == [RPO]
-    assert "than stands there now" in findings["records/tables/rpo_table1.json"].problem
+    assert "is not what its verdicts give" in findings["tables/rpo_table1__seeds-2.cells.csv"].problem
+    assert findings["tables/rpo_table1__seeds-2.cells.csv"].cells == [RPO]
+    assert "than stands there now" in findings["records/tables/rpo_table1__seeds-2.json"].problem
 
 
 def test_an_input_made_anew_is_told(results: Path) -> None:

@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 from train_helpers import LIMITS, make_policy, tokenizer
 
-from prefrepro.data.hub import Hub, checkpoint_of
+from prefrepro.data.hub import Checkpoint, Hub, checkpoint_of
 from prefrepro.data.template import render_for, render_prompt
 from prefrepro.errors import UserError
+from prefrepro.model.decode import answer_of, stop_ids
 from prefrepro.model.examples import encode_groups, encode_pairs
 from prefrepro.model.load import load_tokenizer, save_model
 from prefrepro.model.pretrain import BOS, EOS, build_tokenizer
+from prefrepro.model.tokenizer import end_of_turn, refuses_system, tokenizer_of
+from prefrepro.specs.sources import check_named
 
 MISTRAL = (  # in the way of Mistral-7B-Instruct-v0.1's own: BOS written out, alternating roles demanded
     "{{ bos_token }}{% for message in messages %}"
@@ -35,8 +39,6 @@ def with_template(template: str | None, *, adds_bos: bool = True) -> Any:
     made = build_tokenizer(["Why? So. And? [INST] [/INST] user assistant\n" * 9], 300, LIMITS.max_length)
     made.chat_template = template
     if not adds_bos:
-        from tokenizers import processors
-
         made.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
     return made
 
@@ -102,6 +104,92 @@ def test_the_models_file_chooses_and_the_saved_model_remembers(tmp_path: Path) -
         assert load_tokenizer(tmp_path / name / "model").chat_template == made.chat_template
     with pytest.raises(UserError, match="has no chat template, which template: chat wants"):
         tokenizer_of({}, {"repo": str(plain(tmp_path)), "template": "chat"})
+
+
+GEMMA = (  # in the way of Gemma's own: BOS written out, no system message, turns that another token than EOS ends
+    "{{ bos_token }}"
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\n' "
+    "+ m['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
+END = "<end_of_turn>"
+
+
+def with_turn_tokens(template: str = GEMMA, *, adds_eos: bool = False) -> Any:
+    """A tokenizer with tokens of its own for turns, saved as its makers would: EOS is not the one that ends a turn."""
+    made = with_template(template)
+    made.add_special_tokens({"additional_special_tokens": ["<start_of_turn>", END]})
+    if adds_eos:
+        made.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{BOS} $A {EOS}", special_tokens=[(BOS, made.bos_token_id), (EOS, made.eos_token_id)]
+        )
+    return made
+
+
+def loaded(folder: Path, made: Any, **tokens: Any) -> Any:
+    """What a job reads of a tokenizer that was saved, with `tokens` of the model's file."""
+    made.save_pretrained(folder)
+    template = "chat" if made.chat_template else "role_tags"
+    return tokenizer_of(Checkpoint(folder, template, None), {"repo": str(folder), "tokens": tokens})
+
+
+def test_an_end_of_turn_that_is_not_eos_is_refused_with_the_line_that_mends_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"turn with <end_of_turn>, and eos_token is </s>.* tokens: \{eos_token: "):
+        loaded(tmp_path, with_turn_tokens())
+    meant = loaded(tmp_path, with_turn_tokens(), eos_token=END)
+    row = {"prompt_id": "a", "prompt": TURNS, "chosen": "So.", "rejected": "No."}
+    pair = encode_pairs([row], meant, LIMITS).chosen[0]
+    assert meant.decode(pair.response_ids) == f"So.{END}"
+    begin = f"{BOS}<start_of_turn>user\nWhy?{END}\n<start_of_turn>model\nSo.{END}"
+    assert meant.decode(pair.prompt_ids).startswith(begin)
+    assert pair.prompt_ids.count(meant.bos_token_id) == 1
+    assert stop_ids(meant)[0] == meant.convert_tokens_to_ids(END)
+    answer = answer_of(meant, [*pair.response_ids, *pair.prompt_ids], stop_ids(meant))
+    assert (answer.text, answer.finish) == ("So.", "eos")  # and no turn that the model invents after it
+    meant.save_pretrained(tmp_path / "run" / "model")
+    assert tokenizer_of(checkpoint_of({"run": tmp_path / "run"}, "run", "")).eos_token == END
+
+
+def test_a_tokenizer_that_closes_prompts_is_refused_with_the_line_that_mends_it(tmp_path: Path) -> None:
+    tokens = {"eos_token": END, "add_bos_token": True, "add_eos_token": False}
+    with pytest.raises(UserError) as caught:
+        loaded(tmp_path, with_turn_tokens(adds_eos=True))
+    assert 'tokens: {eos_token: "<end_of_turn>", add_bos_token: true, add_eos_token: false}' in str(caught.value)
+    meant = loaded(tmp_path, with_turn_tokens(adds_eos=True), **tokens)
+    ids = meant(render_for(meant, ASK))["input_ids"]
+    assert meant.decode(ids) == f"{BOS}<start_of_turn>user\nWhy?{END}\n<start_of_turn>model\n"
+    tags = with_turn_tokens(adds_eos=True)
+    tags.chat_template = None
+    with pytest.raises(UserError, match=r"adds </s> to every prompt.*: \{add_bos_token: true, add_eos_token: false\}"):
+        loaded(tmp_path / "tags", tags)
+    meant = loaded(tmp_path / "tags", tags, add_bos_token=True, add_eos_token=False)
+    assert meant.decode(meant(render_for(meant, ASK))["input_ids"]) == f"{BOS}{render_prompt(ASK)}"
+
+
+@pytest.mark.parametrize(
+    ("template", "end", "system"),
+    [
+        (MISTRAL, EOS, "roles must alternate user/assistant"),
+        (CHATML, None, None),
+        (GEMMA, END, "System role not supported"),
+        (None, None, None),
+    ],
+)
+def test_what_a_template_says_of_itself(template: str | None, end: str | None, system: str | None) -> None:
+    made = with_turn_tokens(template) if template else with_template(None)  # CHATML: its end is plain text to this one
+    assert end_of_turn(made) == end
+    assert refuses_system(made) == system
+
+
+def test_the_models_file_takes_tokens_that_go_together() -> None:
+    model = {"kind": "hub", "repo": "me/gemma", "template": "chat"}
+    check_named("models", "x", model | {"tokens": {"eos_token": END}})
+    check_named("models", "x", model | {"tokens": {"add_bos_token": True, "add_eos_token": False}})
+    with pytest.raises(UserError, match=r'"add_bos_token" is missing'):
+        check_named("models", "x", model | {"tokens": {"add_eos_token": False}})
+    with pytest.raises(UserError, match=r"eos_tokn"):
+        check_named("models", "x", model | {"tokens": {"eos_tokn": END}})
 
 
 def plain(folder: Path) -> Path:

@@ -22,6 +22,7 @@ from prefrepro.files import ROOT, sha256_file
 from prefrepro.model import package as module
 from prefrepro.model.decode import decode, sampling_arguments, stop_ids
 from prefrepro.model.load import load_tokenizer
+from prefrepro.model.tokenizer import tokenizer_of
 from prefrepro.specs.sources import check_named, read_named
 from prefrepro.train.shared import package
 
@@ -105,6 +106,17 @@ def test_role_tags_leave_the_template_behind(site: Path, tmp_path: Path) -> None
     write_gguf(site / "tiny" / "model.gguf")
     package(pinned(site, template="role_tags"), {}, tmp_path / "out")
     assert render_for(load_tokenizer(tmp_path / "out" / "model"), ASK) == render_prompt(ASK)
+
+
+def test_tokens_of_the_models_file_are_saved_with_the_checkpoint(site: Path, tmp_path: Path) -> None:
+    write_gguf(site / "tiny" / "model.gguf")
+    package(pinned(site, tokens={"eos_token": "<|endoftext|>"}), {}, tmp_path / "out")
+    tokenizer = load_tokenizer(tmp_path / "out" / "model")
+    assert tokenizer.eos_token == "<|endoftext|>" and render_for(tokenizer, ASK).startswith("<|im_start|>")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["origin"]["eos_token"] == "<|endoftext|>"
+    with pytest.raises(UserError, match=r"ends a turn with <\|im_end\|>, and eos_token is <\|endoftext\|>"):
+        tokenizer_of(checkpoint_of({"init": tmp_path / "out"}, "init", ""))
 
 
 def test_another_architecture_says_which_and_which_are_read(site: Path, tmp_path: Path) -> None:

@@ -17,6 +17,10 @@ from prefrepro.method_tools.new import STARTS, starting_text
 from prefrepro.specs.method import method_names
 
 PAIRED_LOSSES = "losses = -F.logsigmoid(hp.beta * (chosen - rejected))"
+OTHER_REFERENCE = """chosen = batch.policy_chosen_logps - batch.ref_rejected_logps
+    rejected = batch.policy_rejected_logps - batch.ref_chosen_logps
+    losses = -F.logsigmoid(hp.beta * (chosen - rejected))"""
+OTHER_LENGTHS = "losses = -F.logsigmoid(chosen / batch.rejected_lengths - rejected / batch.chosen_lengths)"
 UNPAIRED_LOSSES = "losses = -F.logsigmoid(torch.cat([chosen - hp.delta, hp.delta - rejected]))"
 RANKED_LOSSES = "-(soft_labels(batch, hp).to(shares) * shares).sum(dim=-1)"
 BETA = '''    beta: Annotated[float, "> 0"] = 0.1
@@ -50,6 +54,11 @@ BROKEN = [
     ("signature", "paired", "hp: Hparams) ->", "hp: Hparams, device: str = 'cpu') ->", "device"),
     ("signature", "paired", " -> LossOutput:", ":", "(batch: methods.contract.PairedBatch"),
     ("signature", "paired", "def loss(", "def losses(", "no function loss"),
+    ("direction", "paired", PAIRED_LOSSES, PAIRED_LOSSES.replace("-F", "F"), "losses rise as policy_chosen_logps rise"),
+    ("direction", "unpaired", UNPAIRED_LOSSES, UNPAIRED_LOSSES.replace("-F", "F"), "policy_rejected_logps fall"),
+    ("direction", "ranked", RANKED_LOSSES, RANKED_LOSSES[1:], "losses rise as policy_logps rise"),
+    ("sides", "paired", PAIRED_LOSSES, OTHER_REFERENCE, "ref_chosen_logps moves losses as the policy's"),
+    ("sides", "paired", PAIRED_LOSSES, OTHER_LENGTHS, "chosen log-probs and rejected lengths double together"),
     ("runs", "paired", "batch.policy_chosen_logps -", "batch.embeddings -", "TypeError in its line"),
     ("runs", "unpaired", UNPAIRED_LOSSES, f"{UNPAIRED_LOSSES} + 0 * chosen[0]", "IndexError"),
     ("output", "paired", PAIRED_LOSSES, f"{PAIRED_LOSSES}.mean()", "losses has shape ()"),

@@ -105,7 +105,7 @@ def test_show_prints_a_finished_table(checkout: Checkout) -> None:
     ("words", "said"),
     [
         (["tabel1"], "Did you mean table1?"),
-        (["rpo/table1"], "Did you mean table1?"),
+        (["rpo/tabel1"], "Did you mean table1?"),
         (["table1", "--config", "seed=3"], "Did you mean seeds?"),
     ],
 )

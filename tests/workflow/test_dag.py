@@ -40,7 +40,8 @@ def pretend_done(checkout: Checkout) -> None:
     age = 10_000
     for node in checkout.nodes():
         if node["kind"] == "table":
-            files = [f"tables/rpo_table1.{suffix}" for suffix in ("csv", "md", "tex", "html", "pairs.csv", "cells.csv")]
+            suffixes = ("csv", "md", "tex", "html", "pairs.csv", "cells.csv", "cell_seeds.csv")
+            files = [f"tables/rpo_table1.{suffix}" for suffix in suffixes]
         else:
             more = {"run": "metrics.csv", "sft": "metrics.csv", "sample": "samples.jsonl", "verdict": "verdicts.csv"}
             files = [node["done"], f"{node['folder']}/{more.get(node['kind'], 'more')}"]

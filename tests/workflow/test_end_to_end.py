@@ -23,7 +23,7 @@ from tiny_world import N_PROMPTS, make_tiny
 
 from prefrepro.csv_schema.schema import read_csv
 
-SUFFIXES = ("csv", "md", "tex", "html", "cells.csv", "pairs.csv")
+SUFFIXES = ("csv", "md", "tex", "html", "cells.csv", "cell_seeds.csv", "pairs.csv")
 BROKEN = ("dpo", "rpo-paired")
 """The runs that are trained while Snakemake is killed."""
 N_ROWS = 6

@@ -210,7 +210,7 @@ def pairs_are_counted(world: Checkout) -> None:
         for one in cells["dpo"]["run_id"].split(";")
     ]
     assert float(cells["dpo"]["value"]) == pytest.approx(100 * sum(measured) / 2, abs=1e-4)
-    text = (world.results / "tables" / "rpo_heldout.md").read_text(encoding="utf-8")
+    text = (world.results / "tables" / "rpo_heldout__seeds-2.md").read_text(encoding="utf-8")
     assert "48 labelled pairs of 48 prompts, part eval; ties of the labels, left out: 0" in text
     assert "Base, SFT by summed log-prob, without a reference; DPO by log-ratio to the reference" in text
     assert {len(rows_of(path)) for path in world.results.glob("verdicts/dpo_*_eval_*/margins.csv")} == {48}
@@ -221,7 +221,7 @@ def groups_are_counted(world: Checkout) -> None:
     assert cells["infonca", "pairs"]["verdict_id"] == cells["infonca", "best"]["verdict_id"]
     assert cells["base", "pairs"]["ci_method"] == "wilson_prompts"
     assert cells["base", "best"]["ci_method"] == "wilson"
-    text = (world.results / "tables" / "rpo_heldgroups.md").read_text(encoding="utf-8")
+    text = (world.results / "tables" / "rpo_heldgroups__seeds-2.md").read_text(encoding="utf-8")
     assert "Pairs: 2" in text  # some of 40 × 6 are ties
     assert "ties of the labels, left out: 0" not in text
 

@@ -67,7 +67,16 @@ def test_the_table_of_the_readme_has_our_numbers_alone() -> None:
 
 
 def test_make_readme_writes_the_table_of_the_results() -> None:
-    cell = {"paper": "rpo", "table": "table1", "n": 256, "n_seeds": 3, "value": 70, "ci_low": 64.04, "ci_high": 75.5}
+    cell = {
+        "paper": "rpo",
+        "table": "table1",
+        "variant": "default",
+        "n": 256,
+        "n_seeds": 3,
+        "value": 70,
+        "ci_low": 64.04,
+        "ci_high": 75.5,
+    }
     given = [
         {**cell, "row": "dpo"},
         {**cell, "row": "uniform", "diff": -7, "diff_low": -11.4, "diff_high": 0.3},

@@ -6,15 +6,16 @@ from functools import cache
 from typing import Any
 
 import pytest
+from checkout import Checkout
 
 from methods.contract import Needs
 from prefrepro.data.truncate import LIMITS
 from prefrepro.model.batches import step_rows, steps_per_epoch
 from prefrepro.model.training import needs_in, training_of
 from prefrepro.plan.build import make_plan
+from prefrepro.plan.dataset import kept
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
-from prefrepro.plan.training import kept
 from prefrepro.specs.method import read_method
 
 PROMPTS = [f"p{number}" for number in range(3000)]
@@ -111,3 +112,11 @@ def test_training_reference_embeddings_and_sampling_have_one_rule(switch: str, c
     assert {kind for dataset, kind in rules if dataset == "tldr"} == kinds
     for (dataset, _), found in rules.items():
         assert found == {(512, 256, "keep_start" if dataset == "tldr" else "keep_end", cut)}
+
+
+def test_an_answer_has_room_beside_its_prompt(checkout: Checkout) -> None:
+    """At scale embedded, answers to the groups' own prompts once had none, which the job alone noticed."""
+    checkout.edit_yaml("config/scales/embedded.yaml", {"sampling": {"max_length": 512}})
+    done = checkout.prefrepro("plan", "swepo_embedded_methods")
+    assert done.returncode != 0
+    assert "column win-rate: sampling cuts prompts to 512 tokens, and max_length is 512" in done.stderr

@@ -11,6 +11,7 @@ rule calibration:
             labels={"check": "judges"},
         ),
         f"{RESULTS}/calibration.md",
+        f"{RESULTS}/calibration_cells.csv",
         f"{RESULTS}/calibration_verdicts.csv",
     log:
         f"{LOGS}/calibration.log",

@@ -15,6 +15,7 @@ from prefrepro.plan.build import make_plan, planned
 from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.resources import ScaleResources
 from prefrepro.plan.store import FILE, write_plan
+from prefrepro.plan.judges import of_judges
 from prefrepro.specs.judge import judge_config
 from prefrepro.specs.table import target_named
 
@@ -36,8 +37,26 @@ RESULTS = str(PLAN.results)
 LOGS = f"{RESULTS}/logs"
 TIMES = f"{RESULTS}/benchmarks"
 PLAN_FILE = f"{RESULTS}/{FILE}"
-TABLE_SUFFIXES = ("csv", "md", "tex", "html", "cells.csv", "pairs.csv")
+TABLE_SUFFIXES = (
+    "csv",
+    "md",
+    "tex",
+    "html",
+    "cells.csv",
+    "cell_seeds.csv",
+    "pairs.csv",
+)
 TABLE_OF = {node.name: target for target, node in PLAN.tables.items()}
+# What a table may be called: its target, rpo_table1 and rpo/table1.
+TABLE_RULES = {
+    word: target
+    for target, node in PLAN.tables.items()
+    for word in (
+        f"{node.spec['paper']}_{node.spec['table']}",
+        f"{node.spec['paper']}/{node.spec['table']}",
+        target,
+    )
+}
 
 
 def ids(*kinds):
@@ -124,7 +143,7 @@ def broken(target):
 def no_target(wildcards):
     """An input that says which target is near one that there is not."""
     rules = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-    known = [name for name in rules if name not in TABLE_OF]
+    known = [name for name in rules if name not in TABLE_RULES]
     try:
         PLAN.table_named(wildcards.target, *known)
     except UserError as error:
@@ -145,16 +164,28 @@ def table_files(target):
 
 
 def prepare(jobs):
-    """Refuse judging over the budget or without a key, and packages that are not there; write the jobs' plan."""
+    """Refuse what would stop a job later: judging over the budget, without a key or by a judge that ended, a package
+    that is not there, a chat template that cannot take the data. Write the jobs' plan.
+    """
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
     packages = [
         PLAN.node(job.wildcards.id) for job in jobs if job.rule.name == "package"
     ]
+    from prefrepro.inspect.chats import refuse_chats  # once, in the main process
+
+    nodes = [
+        PLAN.nodes[job.wildcards.id]
+        for job in jobs
+        if getattr(job.wildcards, "id", None) in PLAN.nodes
+    ]
     made = [TABLE_OF[job.wildcards.name] for job in jobs if job.rule.name == "table"]
     try:
         refuse_over_budget(FORECASTER, judged, made)
+        for warning in of_judges(PLAN, map(PLAN.node, judged)):
+            sys.stderr.write(f"warning: {warning}\n")
         for node in packages:
             package_file(node.spec)
+        refuse_chats(PLAN, nodes)
         judges = [PLAN.node(node_id).spec["judge"] for node_id in judged]
         for name, judge in {judge["name"]: judge for judge in judges}.items():
             if judge["kind"] == "api":

@@ -1,4 +1,4 @@
-# One target for each table spec: table1 … for RPO, <paper>_table1 … for the others; rpo_table1 … are the same.
+# One target for each table spec: table1 … for RPO, <paper>_table1 … for the others; rpo_table1 and rpo/table1 … are the same.
 localrules:
     table,
 
@@ -7,7 +7,14 @@ rule table:
     input:
         lambda wildcards: inputs_of(PLAN.tables[TABLE_OF[wildcards.name]]),
     output:
-        multiext(f"{RESULTS}/tables/{{name}}", ".csv", ".md", ".tex", ".pairs.csv"),
+        multiext(
+            f"{RESULTS}/tables/{{name}}",
+            ".csv",
+            ".md",
+            ".tex",
+            ".pairs.csv",
+            ".cell_seeds.csv",
+        ),
         report(
             f"{RESULTS}/tables/{{name}}.html",
             caption="../report/table.rst",
@@ -36,7 +43,7 @@ rule table:
         "exec {params.python} -m prefrepro.jobs.main {params.plan} {params.node} > {log} 2>&1"
 
 
-for name, target in {**TABLE_OF, **{target: target for target in PLAN.tables}}.items():
+for name, target in TABLE_RULES.items():
 
     rule:
         name:

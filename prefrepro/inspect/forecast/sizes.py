@@ -11,6 +11,7 @@ from prefrepro.inspect import results
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.forecast import DataSize, Rates
+from prefrepro.specs.sources import shape_of
 
 read_json = cache(results.read_json)
 """A plan asks for the same manifests again and again."""
@@ -66,7 +67,7 @@ def size_of(plan: Plan, node: Node, settings: Rates) -> Size:
         name=name,
         rows=rows,
         unique_share=min(share, 1.0),
-        responses=known.responses or (RANKED_RESPONSES if source.get("form") == "ranked" else 2),
+        responses=known.responses or (RANKED_RESPONSES if shape_of(source) == "ranked" else 2),
         prompt_tokens=math.nan if known.prompt_tokens is None else known.prompt_tokens,
         response_tokens=math.nan if known.response_tokens is None else known.response_tokens,
         answer_tokens=known.answer_tokens,

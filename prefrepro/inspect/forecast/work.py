@@ -38,6 +38,8 @@ ORDERS = {"paper": 1, "robust": 2}
 """Calls of a pairwise verdict (prefrepro/judge/pairwise.py)."""
 CALLS = {"alpaca_eval": 1, "mt_bench": 2, "arena_hard": 2}
 """Calls of one answer: one order; two turns; two games (docs/judging.md#other-benchmarks)."""
+CATEGORY = {"hard_prompt": 500 / 750, "creative_writing": 250 / 750}
+"""Share of Arena-Hard v2.0's questions that a verdict set of one kind judges"""
 MILLION = 1e6
 UNKNOWN = Work(sequences=math.nan, tokens=math.nan, sampled_tokens=math.nan, answers=math.nan)
 
@@ -168,13 +170,14 @@ def device_seconds(work: Work, training: float | None, scoring: float | None, sa
 
 def label_of(spec: dict[str, Any]) -> str:
     """What makes judge calls alike in length: the evaluation, with its template or annotator."""
-    more = spec.get("template") or spec.get("annotator")
+    more = spec.get("template") or (spec.get("annotator") or "").partition("_")[0]  # weighted_gpt4.1 asks as weighted
     return f"{spec['evaluation']}_{more}" if more else spec["evaluation"]
 
 
-def calls_of(spec: dict[str, Any], answers: int) -> float:
+def calls_of(spec: dict[str, Any], answers: float) -> float:
     """Calls of a verdict node's spec on `answers` sample rows; of a judge's `repeat`, as many as are expected."""
     each = ORDERS[spec["protocol"]] if spec["evaluation"] == "pairwise" else CALLS[spec["evaluation"]]
+    answers *= CATEGORY.get(spec.get("category", ""), 1)
     repeat = spec.get("judge", {}).get("repeat") or {"share": 0, "times": 0}
     return each * answers * (1 + repeat["share"] * repeat["times"])
 

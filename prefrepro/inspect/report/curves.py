@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prefrepro.inspect.report.folder import Folder
+from prefrepro.inspect.report.signs import signs
 
 METRICS = {
     "loss": "Loss",
@@ -46,17 +49,23 @@ def runs(folder: Folder) -> list[dict[str, Any]]:
                 | {
                     "id": run_id,
                     "stage": folder.kinds[run_id],
-                    "curves": _curves(folder.path / "runs" / run_id / "metrics.csv"),
                 }
+                | _logged(folder.path / "runs" / run_id / "metrics.csv", beta_of(row))
             )
     return sorted(
         found, key=lambda run: (STAGES.index(run["stage"]), run["dataset"], run["model"], run["method"], run["id"])
     )
 
 
-def _curves(path: Path) -> dict[str, list[list[float]]]:
+def beta_of(row: Mapping[str, Any]) -> float | None:
+    """A run's β; None where its method has none."""
+    return json.loads(row.get("hparams") or "{}").get("beta")
+
+
+def _logged(path: Path, beta: float | None) -> dict[str, Any]:
+    """`curves`: metric -> points; `signs`: what is odd about them."""
     if not path.is_file():
-        return {}
+        return {"curves": {}, "signs": []}
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     found = {}
@@ -65,7 +74,7 @@ def _curves(path: Path) -> dict[str, list[list[float]]]:
         step = -(-len(points) // POINTS) or 1
         if points:
             found[metric] = points[::-step][::-1]  # from the end, so that the last stays
-    return found
+    return {"curves": found, "signs": signs(rows, beta)}
 
 
 def _rounded(value: float) -> float:

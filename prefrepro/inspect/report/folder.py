@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from prefrepro.plan.build import make_plan
 from prefrepro.plan.kinds import VERDICTS
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.files import names_in
+from prefrepro.specs.variant import DEFAULT, config_of, variant_of
 
 Answers = dict[tuple[str, int], dict[str, Any]]
 """(prompt id, draw) -> the row of samples.jsonl"""
@@ -38,6 +40,8 @@ class Folder:
     """Verdict set id -> its rows."""
     results: Results
     """What was made of what."""
+    plans: dict[str, Plan]
+    """Variant of the cells -> its plan, where it can be planned"""
     _answers: dict[str, Answers] = field(default_factory=dict)
 
     def answers(self, sample_id: str) -> Answers:
@@ -74,7 +78,7 @@ class Folder:
 
 
 def read_folder(path: Path, given: dict[str, Any]) -> Folder:
-    """Read results/<scale>, with the plan of `given`; scale, reading and seeds it does not name are the folder's own.
+    """Read results/<scale>, with the plan of `given`; what it does not name is the folder's own.
 
     Raises UserError where nothing is there, or where a file is no JSON or CSV of its kind.
     """
@@ -88,9 +92,13 @@ def read_folder(path: Path, given: dict[str, Any]) -> Folder:
     records = read_csv(cells_csv, "cells").to_dict("records") if cells_csv.is_file() else []
     cells = [{str(key): None if pd.isna(value) else value for key, value in record.items()} for record in records]
     plan = make_plan(_own_config(path, cells, manifests) | given)
+    plans = {variant_of(plan.config): plan}
+    for variant in dict.fromkeys(str(cell["variant"]) for cell in cells):
+        with contextlib.suppress(UserError):  # a judge or switch of then may be gone
+            plans.setdefault(variant, make_plan({"scale": plan.config.scale} | config_of(variant)))
     files = {name: path / "verdicts" / name / "verdicts.csv" for name, kind in kinds.items() if kind in VERDICTS}
     verdicts = {name: read_csv(file, "verdicts") for name, file in files.items() if file.is_file()}
-    return Folder(path, plan, cells, manifests, kinds, verdicts, Results(path))
+    return Folder(path, plan, cells, manifests, kinds, verdicts, Results(path), plans)
 
 
 def _manifests(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -105,8 +113,11 @@ def _manifests(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
 
 
 def _own_config(path: Path, cells: list[dict[str, Any]], manifests: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Scale, reading and number of seeds that the folder was made with, as far as its files tell."""
+    """Scale and settings that the folder was made with, as far as its files tell: of several variants the default."""
     rows = cells[:1] + [manifest["row"] for manifest in manifests.values() if "row" in manifest]
+    if cells:
+        variants = {str(cell["variant"]) for cell in cells}
+        return {"scale": cells[0]["scale"]} | config_of(DEFAULT if DEFAULT in variants else min(variants))
     own: dict[str, Any] = {key: rows[0][key] for key in ("scale", "reading") if rows and rows[0].get(key)}
     if not rows and path.name in names_in("scales"):
         own["scale"] = path.name

@@ -9,6 +9,7 @@ from typing import Any
 from prefrepro.inspect.report.folder import Folder
 from prefrepro.inspect.results import seeds_of
 from prefrepro.plan.nodes import Node
+from prefrepro.specs.variant import variant_of
 from prefrepro.stats.paired import holm
 from prefrepro.tables.render import MEASURES, table_meta
 from prefrepro.tables.view import clustered, number, view
@@ -23,30 +24,37 @@ TEXTS = (
 )  # fmt: skip
 
 
+Place = tuple[str, str, str]
+"""Paper, table and variant"""
+
+
 def tables(folder: Folder) -> list[dict[str, Any]]:
     """One entry per table of cells.csv, printed ones first, then the tables of settings."""
     specs = {(node.spec["paper"], node.spec["table"]): node for node in folder.plan.tables.values()}
-    there: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    there: dict[Place, list[dict[str, Any]]] = defaultdict(list)
     for cell in folder.cells:
-        there[cell["paper"], cell["table"]].append(cell)
-    planned = sorted(
-        (place for place in specs if place in there), key=lambda place: not specs[place].spec["is_printed"]
+        there[cell["paper"], cell["table"], cell["variant"]].append(cell)
+    rank = {place: (not specs[place].spec["is_printed"], number) for number, place in enumerate(specs)}
+    ordered = sorted(
+        there, key=lambda place: (*rank.get(place[:2], (True, len(rank))), place[2] != variant_of(folder.plan.config))
     )
-    ordered = planned + [place for place in there if place not in specs]
-    found = [_table(folder, place, there[place], specs.get(place)) for place in ordered]
+    found = [_table(folder, place, there[place]) for place in ordered]
     return found + [settings for node in folder.plan.tables.values() if (settings := _settings(folder, node))]
 
 
 def not_made(folder: Folder) -> list[str]:
     """Snakemake's targets of the printed tables that the folder does not hold."""
-    there = {path.name.removesuffix(".cells.csv") for path in folder.path.glob("tables/*.cells.csv")}
+    there = {path.name.removesuffix(".cells.csv").partition("__")[0] for path in folder.path.glob("tables/*.cells.csv")}
     there |= {f"{cell['paper']}_{cell['table']}" for cell in folder.cells}
     specs = {target: folder.plan.tables[target].spec for target in folder.plan.printed}
     return [target for target, spec in specs.items() if f"{spec['paper']}_{spec['table']}" not in there]
 
 
-def _table(folder: Folder, place: tuple[str, str], given: list[dict[str, Any]], node: Node | None) -> dict[str, Any]:
-    paper, table = place
+def _table(folder: Folder, place: Place, given: list[dict[str, Any]]) -> dict[str, Any]:
+    paper, table, variant = place
+    plan = folder.plans.get(variant, folder.plan)
+    node = next((node for node in plan.tables.values() if (node.spec["paper"], node.spec["table"]) == place[:2]), None)
+    settings = "" if variant == variant_of(folder.plan.config) else variant
     spec: dict[str, Any] = node.spec if node else {"cells": [], "title": "", "where": "", "notes": [], "switches": []}
     known = {(cell["row"], cell["column"]): cell for cell in spec["cells"]}
     adjusted = holm([number(cell["p_vs_baseline"]) for cell in given])
@@ -60,9 +68,9 @@ def _table(folder: Folder, place: tuple[str, str], given: list[dict[str, Any]], 
         str(row["column"]): MEASURES.get(str(row["metric"]), str(row["metric"])) for row in rows
     }
     return {
-        "id": f"{paper}/{table}",
+        "id": f"{paper}/{table}" + (f"@{settings}" if settings else ""),
         "paper": paper,
-        "name": _name(paper, table, spec),
+        "name": _name(paper, table, spec) + (f", {settings}" if settings else ""),
         "title": spec["title"],
         "caution": meta.caution(),
         "measures": ", ".join(dict.fromkeys(measures.values())),
@@ -111,8 +119,7 @@ def _cell(folder: Folder, row: dict[str, Any]) -> dict[str, Any]:
 
 def _settings(folder: Folder, node: Node) -> dict[str, Any] | None:
     """A table of settings, as its CSV has it; none where it is not made or no such table."""
-    name = f"{node.spec['paper']}_{node.spec['table']}"
-    path = folder.path / "tables" / f"{name}.csv"
+    path = folder.path / "tables" / f"{node.name}.csv"
     if not (node.spec.get("settings") or node.spec.get("shown")) or not path.is_file():
         return None
     with path.open(encoding="utf-8", newline="") as file:

@@ -42,7 +42,7 @@ def document(folder: Folder) -> dict[str, Any]:
             "reading": config.reading,
             "protocol": config.protocol,
             "config": config.arguments(),
-            "unknown": sum(node_id not in folder.plan.nodes for node_id in nodes),
+            "unknown": sum(not any(node_id in plan.nodes for plan in folder.plans.values()) for node_id in nodes),
             "unrecorded": sum(node_id not in folder.results.records for node_id in nodes),
             "metrics": curves.METRICS,
         },

@@ -24,6 +24,7 @@ from prefrepro.judge.alpaca.shield import shield
 from prefrepro.judge.asking import check_finished, out_of_budget, reply_columns
 from prefrepro.judge.cache import cache_key
 from prefrepro.judge.client import BudgetError, JudgeClient, utc_now
+from prefrepro.judge.failures import JudgeStoppedError
 from prefrepro.specs.evaluation import Evaluation
 
 DEFAULTS = {
@@ -82,7 +83,7 @@ def _judge(draw: int, items: Sequence[Item], client: JudgeClient, kind: str, bar
     asked = comparisons(annotator, pairs)
     route = Route(client, single(annotator), bar)
     try:
-        if kind == "weighted":
+        if kind.startswith("weighted"):
             differing = (one.request for item, one in zip(items, asked, strict=True) if item.response != item.reference)
             _check_logprobs(next(differing, None), route, client)
         preferences = annotate(annotator, pairs, route, config.concurrency)
@@ -117,14 +118,20 @@ def _check_logprobs(request: dict[str, Any] | None, route: Route, client: JudgeC
     """Ask one question, so that a judge without log-probs is found out before the others are paid for."""
     if request is None:
         return
-    route.ask(request)
-    replies = route.replies(request)
-    refused = replies[-1].status != "ok" and "logprobs" in replies[-1].text
-    silent = replies[-1].status == "ok" and not any(map(has_logprobs, replies))
-    if refused or silent:
+    try:
+        route.ask(request)
+        replies = route.replies(request)
+        said = replies[-1].text
+        gives_none = replies[-1].status == "ok" and not any(map(has_logprobs, replies))
+    except JudgeStoppedError as error:
+        said = str(error.failure)
+        gives_none = "logprobs" in said
+        if not gives_none:
+            raise
+    if gives_none:
         raise UserError(
             f'judge "{client.config.name}" ({client.config.model}) gives no log-probs, which the annotator "weighted" '
-            f"weighs: {replies[-1].text[:200]!r}. One question was asked. Next: take the annotator fn (tool call) or "
+            f"weighs: {said[:200]!r}. One question was asked. Next: take the annotator fn (tool call) or "
             "ae1 (text), or a judge with log-probs."
         )
 

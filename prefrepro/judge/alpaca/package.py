@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SEED = 0
 """Decides, together with the instruction, which of the two answers is shown first."""
+UNPACKAGED = {"weighted_alpaca_eval_gpt4.1": "weighted_alpaca_eval_gpt4_turbo"}
+"""Annotator of alpaca_eval's main (at cd543a1) that 0.6.6 lacks -> the one that differs in name and model only"""
 CLIENTS = Path(__file__).parent / "clients.yaml"
 
 
@@ -76,7 +78,8 @@ def open_annotator(kind: str, model: str) -> PairwiseAnnotator:
     """The package's annotator with its own prompt and parameters, but `model` as the judge."""
     from alpaca_eval.annotators import PairwiseAnnotator
 
-    annotator = PairwiseAnnotator(annotators_config=ANNOTATORS[kind], seed=SEED, caching_path=None)
+    name = ANNOTATORS[kind]
+    annotator = PairwiseAnnotator(annotators_config=UNPACKAGED.get(name, name), seed=SEED, caching_path=None)
     # A model with "instruct" in its name would be taken for one that completes text.
     single(annotator).completions_kwargs.update(model_name=model, requires_chatml=True)
     return annotator

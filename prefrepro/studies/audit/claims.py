@@ -13,7 +13,9 @@ import pandas as pd
 from prefrepro.csv_schema.schema import load_schema, read_csv, write_csv
 from prefrepro.errors import UserError, nearest
 from prefrepro.files import show
+from prefrepro.inspect.results import of_variant
 from prefrepro.specs.claims import Claim, Comparison, claim_files, read_claims
+from prefrepro.specs.variant import DEFAULT
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.studies.audit.counts import counts
 from prefrepro.studies.audit.differences import p_value
@@ -122,15 +124,15 @@ def judge(printed: Sequence[Printed], ours: Mapping[Place, float]) -> list[Judge
     return found
 
 
-def ours_of(results: Path) -> dict[Place, float]:
-    """The values of cells.csv of a results folder; empty where there is none."""
+def ours_of(results: Path, variant: str = DEFAULT) -> dict[Place, float]:
+    """The values of cells.csv of a results folder, of one variant; empty where there is none."""
     path = results / "cells.csv"
     if not path.is_file():
         return {}
     cells = read_csv(path, "cells")
     return {
         (row["paper"], row["table"], row["row"], row["column"]): float(row["value"])
-        for row in cells.dropna(subset=["value"]).to_dict("records")
+        for row in of_variant(cells.dropna(subset=["value"]).to_dict("records"), variant)
     }
 
 

@@ -14,7 +14,7 @@ WHAT_IS_CLAIMED = {"scale": "paper", "reading": "paper"}
 """Which numbers are of one judging: T = 0 of Table 8 is Table 4 by the text, if not by the code."""
 WHAT_WAS_RUN = {"scale": "paper", "reading": "code"}
 """What they are counts of: 800 of AlpacaEval's 805 prompts, and its discrete annotator."""
-CONTINUOUS = ("weighted",)
+CONTINUOUS = ("weighted", "weighted_gpt4.1")
 """Annotators of AlpacaEval that give a share of a win."""
 
 

@@ -1,8 +1,5 @@
-"""Published verdicts with the texts that were judged, read from a folder laid out as
+"""Verdicts published by a judge, with the texts that were judged, read from a folder laid out as
 docs/judging.md#published-verdicts says.
-
-A tie, and a pair whose answers read alike once cut as compare.py cuts them, is left out and
-counted: no judge that must choose can agree with it.
 """
 
 from __future__ import annotations
@@ -10,15 +7,17 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
 
 import pandas as pd
 
 from prefrepro.data.template import prompt_id, render_history
 from prefrepro.errors import UserError
-from prefrepro.judge.pairwise import clean_response
+from prefrepro.studies.calibration.pairs import Pair, PublishedSet, published_set
+from prefrepro.studies.calibration.people import LLMBAR, PANDALM, TULU, human_sets
 
 TLDR = "tldr/tldr_ppo1.3b_vs_reference_gpt4_judged_1000.csv.gz"
 """vwxyzjn/summarize_from_feedback_details, eval/oai1b.csv_judged.csv: GPT-4 on TL;DR summaries."""
@@ -26,45 +25,22 @@ ANNOTATIONS = "acceptance/ae2_weighted_gpt4_turbo_annotations_slim.csv.gz"
 """tatsu-lab/alpaca_eval, results/*/weighted_alpaca_eval_gpt4_turbo/annotations.json."""
 REFERENCES = "alpaca_eval/gpt4_1106_preview_reference_outputs.json"
 OUTPUTS = "alpaca_eval/{model}_model_outputs.json"
+LEADERBOARD = "acceptance/leaderboard_ae2_weighted_gpt4_turbo.csv"
+"""tatsu-lab/alpaca_eval, results/leaderboard.csv: what upstream printed for these models."""
+BASELINE = "gpt4_1106_preview"
 SCORED = "alpaca_eval/multi_response_4models_gpt4turbo_score_200.jsonl"
 """Four models' answers to 200 instructions of AlpacaEval, each with its published preference over REFERENCES."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One published verdict."""
-
-    prompt_id: str
-    history: str
-    candidate: str
-    baseline: str
-    candidate_first: bool
-    """The order in which the published judge saw the two."""
-    score: float
-    """Published share of the candidate, over ½ where it won; never ½."""
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedSet:
-    """What one judge said in public of one model's answers."""
-
-    name: str
-    judge: str
-    template: str
-    """The prompt of ours that asks the same: dialogue or summarization."""
-    pairs: tuple[Pair, ...]
-    n_left_out: int
-    """Ties, and answers that read alike."""
 
 
 def published_sets(folder: Path) -> list[PublishedSet]:
     """Every set whose files are in `folder`. Raises UserError where there is none, or where a file is not as wanted."""
     try:
-        sets = [*_tldr(folder), *_alpaca_eval(folder), *_scored(folder)]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        sets = [*human_sets(folder), *_tldr(folder), *_alpaca_eval(folder), *_scored(folder)]
+    except (LookupError, ValueError, TypeError, AttributeError, BadZipFile, ParseError) as error:
         raise UserError(f"{folder}: a published set cannot be read: {type(error).__name__}: {error}") from error
     if not sets:
-        wanted = "\n".join(f"  {name}" for name in (TLDR, f"{ANNOTATIONS}, {REFERENCES} and {OUTPUTS}", SCORED))
+        alpaca = f"{ANNOTATIONS}, {REFERENCES} and {OUTPUTS}"
+        wanted = "\n".join(f"  {name}" for name in (PANDALM, f"{LLMBAR}/*.json", TULU, TLDR, alpaca, SCORED))
         found = "is no folder" if not folder.is_dir() else "holds none of the published sets"
         raise UserError(
             f"{folder} {found}; calibration wants published verdicts with their texts, at least one of\n{wanted}\n"
@@ -73,23 +49,14 @@ def published_sets(folder: Path) -> list[PublishedSet]:
     return sets
 
 
-def _published_set(name: str, judge: str, template: str, pairs: Iterable[Pair]) -> PublishedSet:
-    everything = list(pairs)
-    kept = [
-        pair
-        for pair in everything
-        if pair.score != 0.5 and clean_response(pair.candidate) != clean_response(pair.baseline)
-    ]
-    return PublishedSet(name, judge, template, tuple(kept), len(everything) - len(kept))
-
-
-def _pair(text: str, candidate: str, baseline: str, *, candidate_first: bool, score: float) -> Pair:
+def _pair(text: str, candidate: str, baseline: str, *names: str, candidate_first: bool, score: float) -> Pair:
     messages = [{"role": "user", "content": text}]
     if not 0 <= score <= 1:
         raise ValueError(f"a published score of {score}, expected 0 to 1")
     return Pair(
-        prompt_id(messages), render_history(messages), candidate.strip(), baseline.strip(), candidate_first, score
-    )
+        prompt_id(messages), render_history(messages), candidate.strip(), baseline.strip(), candidate_first, score,
+        "", *names,
+    )  # fmt: skip
 
 
 def _tldr(folder: Path) -> Iterable[PublishedSet]:
@@ -101,12 +68,12 @@ def _tldr(folder: Path) -> Iterable[PublishedSet]:
     scores = {"ours": 1.0, "reference": 0.0}
     pairs = [
         _pair(
-            row["query"], row["postprocessed_response"], row["reference_responses"],
+            row["query"], row["postprocessed_response"], row["reference_responses"], "ppo-1.3b", "reference",
             candidate_first=str(row["shuffled_index"]) == "0", score=scores[row["preferred"]],
         )
         for row in frame.to_dict("records")
     ]  # fmt: skip
-    yield _published_set("tldr/ppo-1.3b", "gpt-4", "summarization", pairs)
+    yield published_set("tldr/ppo-1.3b", "gpt-4", "summarization", pairs)
 
 
 def _alpaca_eval(folder: Path) -> Iterable[PublishedSet]:
@@ -122,8 +89,9 @@ def _alpaca_eval(folder: Path) -> Iterable[PublishedSet]:
         pairs = []
         for index, preference in zip(frame["index"], frame["preference"], strict=True):
             reference = references[int(index)]
-            pairs.append(_alpaca_pair(reference, outputs[reference["instruction"]], float(preference) - 1))
-        yield _published_set(f"alpaca_eval2/{model}", "weighted_alpaca_eval_gpt4_turbo", "dialogue", pairs)
+            output = outputs[reference["instruction"]]
+            pairs.append(_alpaca_pair(reference, output, str(model), float(preference) - 1))
+        yield published_set(f"alpaca_eval2/{model}", "weighted_alpaca_eval_gpt4_turbo", "dialogue", pairs)
 
 
 def _scored(folder: Path) -> Iterable[PublishedSet]:
@@ -134,16 +102,17 @@ def _scored(folder: Path) -> Iterable[PublishedSet]:
     for line in (folder / SCORED).read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         for completion in row["completions"]:
-            pair = _alpaca_pair(references[row["instruction"]], completion["response"], float(completion["score"]))
-            pairs.setdefault(completion["model"], []).append(pair)
+            reference, model = references[row["instruction"]], completion["model"]
+            pair = _alpaca_pair(reference, completion["response"], model, float(completion["score"]))
+            pairs.setdefault(model, []).append(pair)
     for model, found in pairs.items():
         name = f"alpaca_eval2_200/{model}"
-        yield _published_set(name, "weighted_alpaca_eval_gpt4_turbo", "dialogue", found)
+        yield published_set(name, "weighted_alpaca_eval_gpt4_turbo", "dialogue", found)
 
 
-def _alpaca_pair(reference: dict[str, Any], output: str, score: float) -> Pair:
-    instruction = reference["instruction"]
-    return _pair(instruction, output, reference["output"], candidate_first=model_first(instruction), score=score)
+def _alpaca_pair(reference: dict[str, Any], output: str, model: str, score: float) -> Pair:
+    instruction, first = reference["instruction"], model_first(reference["instruction"])
+    return _pair(instruction, output, reference["output"], model, BASELINE, candidate_first=first, score=score)
 
 
 def model_first(instruction: str) -> bool:

@@ -13,7 +13,7 @@ from scipy.stats import t as student
 
 from prefrepro.errors import UserError
 from prefrepro.files import replacing
-from prefrepro.plan.frontier import FOLDER, distance_of
+from prefrepro.plan.frontier import FOLDER, distance_of, tables_of
 from prefrepro.plan.plan import Plan
 from prefrepro.stats.intervals import ALPHA
 from prefrepro.studies.frontier.plot import draw
@@ -33,20 +33,20 @@ def write(plan: Plan) -> None:
         points.to_csv(path, index=False, lineterminator="\n")
     with replacing(folder / "frontier.md") as path:
         path.write_text(page(points), encoding="utf-8")
-    draw(points, gain_of(points), folder / "frontier.svg")
+    draw(with_gain(points), gain_of(points), folder / "frontier.svg")
 
 
 def collected(plan: Plan) -> Any:
     """Every measured point, as a frame: table, column, row, label, seed, and the columns of distance.csv."""
     distances, frames = distance_of(plan), []
-    for table in plan.tables.values():
+    for table in tables_of(plan):
         for cell in table.spec.get("cells", ()):
             for run in cell["run_ids"]:
                 path = plan.results / distances[run].folder / "distance.csv" if run in distances else None
                 if path is None or not path.is_file():
                     continue
                 place = {
-                    "table": table.name,
+                    "table": f"{cell['paper']}_{cell['table']}",
                     "column": cell["column"],
                     "row": cell["row"],
                     "label": cell["row_label"],
@@ -58,13 +58,21 @@ def collected(plan: Plan) -> Any:
             f"no distance is measured in {plan.results}. Expected tables under `frontier` in the scale's file, and "
             "their distances. To make them: snakemake frontier"
         )
-    points = pd.concat(frames)
+    points = pd.concat(frames, ignore_index=True)
     return points[[*PLACE, "seed", *(name for name in points if name not in {*PLACE, "seed"})]].drop_duplicates()
 
 
 def gain_of(points: Any) -> str:
     """What is gained: the known reward in the embedded world, held-out accuracy elsewhere."""
     return "reward" if points["reward"].notna().all() else "accuracy"
+
+
+def with_gain(points: Any) -> Any:
+    """`points` with `gain`: held-out accuracy, or the reward above that of the training's own reference, since seeds
+    start from different models."""
+    name = gain_of(points)
+    trainings = points.sort_values("step").groupby([*PLACE, "seed"])[name]
+    return points.assign(gain=points[name] - (trainings.transform("first") if name == "reward" else 0.0))
 
 
 def at(path: Sequence[tuple[float, float]], level: float) -> float:
@@ -106,36 +114,41 @@ def _equal(paths: Sequence[Sequence[tuple[float, float]]], level: float) -> Equa
     return Equal(level, mean, mean - half, mean + half)
 
 
-def paths_of(points: Any, gain: str) -> dict[str, list[list[tuple[float, float]]]]:
+def paths_of(points: Any) -> dict[str, list[list[tuple[float, float]]]]:
     """Row's label -> the (KL, gain) path of each training, of the points of one column."""
     found: dict[str, list[list[tuple[float, float]]]] = {}
     for (label, _), own in points.sort_values("step").groupby(["label", "seed"], sort=False):
-        found.setdefault(label, []).append(list(zip(own["kl"], own[gain], strict=True)))
+        found.setdefault(label, []).append(list(zip(own["kl"], own["gain"], strict=True)))
     return {label: found[label] for label in dict.fromkeys(points["label"])}
 
 
 def page(points: Any) -> str:
-    """Markdown: for each column of each table, the gain at equal KL and how far the final models stand."""
+    """Markdown: for each column of each table, the gain at equal KL, and of the final models KL and drift."""
     gain = gain_of(points)
-    scale, unit = (100.0, " %") if gain == "accuracy" else (1.0, "")
+    shown = "{:.1f} %" if gain == "accuracy" else "{:+.2f}"
+    scale = 100.0 if gain == "accuracy" else 1.0
     lines = []
-    for (table, column), own in points.groupby(["table", "column"], sort=False):
-        equal = at_equal_kl(paths_of(own, gain))
+    for (table, column), own in with_gain(points).groupby(["table", "column"], sort=False):
+        equal = at_equal_kl(paths_of(own))
         heads = [f"{gain} at {one.kl:.2f} nats" for one in next(iter(equal.values()))]
-        lines += [f"## {table}, {column}", "", "| method | " + " | ".join([*heads, "final KL"]) + " |"]
-        lines.append("|---|" + "---:|" * (len(heads) + 1))
+        heads += ["final KL", "chosen", "rejected"]
+        lines += [f"## {table}, {column}", "", "| method | " + " | ".join(heads) + " |"]
+        lines.append("|---|" + "---:|" * len(heads))
         final = own.sort_values("step").groupby(["label", "seed"], sort=False).tail(1)
         for label, found in equal.items():
             last = final[final["label"] == label]
             error = float((last["kl_se"] ** 2).sum()) ** 0.5 / len(last)
-            cells = [_shown(scale, one, unit) for one in found]
-            lines.append(f"| {label} | " + " | ".join(cells) + f" | {last['kl'].mean():.2f} ± {error:.2f} |")
+            cells = [_shown(scale, one, shown) for one in found]
+            cells.append(f"{last['kl'].mean():.2f} ± {error:.2f}")
+            cells += [f"{last[side].mean():+.2f}" for side in ("chosen", "rejected")]
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _shown(scale: float, one: Equal, unit: str) -> str:
+def _shown(scale: float, one: Equal, form: str) -> str:
     if math.isnan(one.gain):
         return "not reached"
-    value = f"{scale * one.gain:.1f}{unit}"
-    return value if math.isnan(one.low) else f"{value} [{scale * one.low:.1f}, {scale * one.high:.1f}]"
+    value = form.format(scale * one.gain)
+    low, high = (form.format(scale * end).removesuffix(" %") for end in (one.low, one.high))
+    return value if math.isnan(one.low) else f"{value} [{low}, {high}]"

@@ -25,6 +25,7 @@ function trainingPage() {
       h("h2", {}, name),
       h("div", { class: "charts" },
         Object.entries(DATA.meta.metrics).map(([metric, title]) => chart(runs, metric, title))),
+      ...runs.filter((run) => run.signs.length).map((run) => h("p", { class: "alarm" }, nodeButton(run.id), " ", run.signs.join(" "))),
       h("details", {}, h("summary", {}, counted(runs.length, "run")),
         plainTable(["run", "method", "seed", "steps", "hyper-parameters"], runs.map((run) => [
           nodeButton(run.id), named(run.method), run.seed,
