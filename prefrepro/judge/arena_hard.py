@@ -82,7 +82,7 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
             f"found no question of category {category}, expected Arena-Hard v2.0's. Next: sample its prompts."
         )
     both = ((row, candidate_first) for row in judged for candidate_first in (False, True))
-    games = [_game(row, candidate_first, prompt, reference, config, most) for row, candidate_first in both]
+    games = [game(row, candidate_first, prompt, reference, config, most) for row, candidate_first in both]
 
     def ask(game: Question) -> tuple[dict[str, Any], list[Reply]]:
         share, replies = play(client, game.request)
@@ -120,8 +120,7 @@ def _play_2024(client: JudgeClient, request: dict[str, Any]) -> tuple[Share | No
         if replies[-1].status == "ok" and not LABEL.search(judgment):
             if replies[-1].is_cut:
                 break
-            turns = [{"role": "assistant", "content": judgment}, {"role": "user", "content": CONTINUE}]
-            replies.append(client.ask(request | {"messages": [*request["messages"], *turns]}, repeat))
+            replies.append(client.ask(continued(request, judgment), repeat))
             judgment += "\n" + replies[-1].text
         if replies[-1].status != "ok":
             break
@@ -130,15 +129,22 @@ def _play_2024(client: JudgeClient, request: dict[str, Any]) -> tuple[Share | No
     return None, replies
 
 
+def continued(request: dict[str, Any], judgment: str) -> dict[str, Any]:
+    """The request that asks a judgment without a label to go on."""
+    turns = [{"role": "assistant", "content": judgment}, {"role": "user", "content": CONTINUE}]
+    return request | {"messages": [*request["messages"], *turns]}
+
+
 PLAYS: dict[str, Play] = {
     "2024": _play_2024,
     "2025": lambda client, request: ask_until_read(client, request, read_2025),
 }
 
 
-def _game(
+def game(
     row: Mapping[str, Any], candidate_first: bool, prompt: JudgePrompt, reference: str, config: JudgeConfig, most: int
 ) -> Question:
+    """What is asked in one game. Raises UserError where the row has no such question or baseline."""
     questions = [message["content"] for message in row["prompt"] if message["role"] == "user"]
     if len(questions) != 1:
         raise UserError(f"prompt {row['prompt_id']} has {len(questions)} user turns; Arena-Hard asks one question.")

@@ -209,7 +209,7 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
         """What to do about replies that were cut before any text came."""
         return (
             "the limit of tokens was reached before any text came (finish_reason: length): this judge thinks first. "
-            f"Next: raise max_tokens, or `limits` for MT-Bench and Arena-Hard, in config/judges/{self.config.name}.yaml."
+            f"Next: raise max_tokens, for MT-Bench and Arena-Hard limits, in config/judges/{self.config.name}.yaml."
         )
 
     def model(self) -> dict[str, Any] | None:

@@ -39,7 +39,7 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
     """
     config, prompts = client.config, mt_bench_prompts(spec.get("judge_prompts"))
     ordered = canonical_rows(rows)
-    questions = [_question(row, turn, prompts, config) for row in ordered for turn in range(1, TURNS + 1)]
+    questions = [question(row, turn, prompts, config) for row in ordered for turn in range(1, TURNS + 1)]
 
     def ask(question: Question) -> tuple[dict[str, Any], list[Reply]]:
         rating, replies = ask_until_read(client, question.request, read_rating)
@@ -56,7 +56,8 @@ def read_rating(reply: str) -> float | None:
     return rating if rating is not None and LOWEST <= rating <= HIGHEST else None
 
 
-def _question(row: Mapping[str, Any], turn: int, prompts: Mapping[str, JudgePrompt], config: JudgeConfig) -> Question:
+def question(row: Mapping[str, Any], turn: int, prompts: Mapping[str, JudgePrompt], config: JudgeConfig) -> Question:
+    """What is asked about one turn, 1 or 2, of a row. Raises UserError where the row is no two-turn conversation."""
     texts = _texts(row)
     has_reference = "ref_answer_1" in texts
     name = ("single-math-v1" if has_reference else "single-v1") + ("-multi-turn" if turn == TURNS else "")
