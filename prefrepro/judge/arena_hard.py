@@ -38,6 +38,7 @@ CLEARLY = 3
 """How often a «much better» counts (show_result.py, WEIGHT)."""
 Share = tuple[float, int]
 """(assistant A's share, weight)"""
+RATINGS = LABEL
 SHARES_2024: dict[str, Share] = {
     "A>>B": (1.0, CLEARLY),
     "A>B": (1.0, 1),

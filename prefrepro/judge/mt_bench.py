@@ -25,6 +25,7 @@ from prefrepro.specs.judge import JudgeConfig
 MAX_TOKENS = 2048  # common.py, run_judge_single
 RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]", re.ASCII)  # common.py, one_score_pattern
 RATING_BACKUP = re.compile(r"\[(\d+\.?\d*)\]", re.ASCII)  # common.py, one_score_pattern_backup
+RATINGS = RATING
 LOWEST, HIGHEST = 1.0, 10.0
 TURNS = 2
 

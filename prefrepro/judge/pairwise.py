@@ -20,6 +20,7 @@ from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
 from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
 
+RATINGS = re.compile(r"\b(?:response|summary) ([12])\b", re.IGNORECASE)
 SCORES = {"win": 1.0, "loss": 0.0, "tie": 0.5, "invalid": None}
 
 
