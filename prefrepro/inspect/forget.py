@@ -40,7 +40,7 @@ def forget_judge(results: Path, name: str) -> Forgotten:
     if (file := ROOT / "config" / "judges" / f"{name}.yaml").is_file():
         written = read_mapping(file)
         asked.add((str(written.get("base_url") or "").rstrip("/"), written.get("model")))
-    place = results / "forgotten" / f"{now():%Y-%m-%dT%H-%M-%S}"
+    place = results / "forgotten" / f"{now():%Y-%m-%dT%H-%M-%S-%f}"
     replies = _take_replies(results / CACHE, asked, place)
     for path in own:
         record = results / FOLDER / "verdicts" / f"{path.name}.json"
