@@ -21,7 +21,7 @@ SIZES = {"float32": 4, "bfloat16": 2, "float64": 8}
 STATES = {"rmsprop": 1, "adamw": 2}
 """Numbers that an optimiser keeps of each parameter."""
 CHUNK_ROWS = 1024
-"""Of model/logps.py: tokens whose logits are made at once."""
+"""Tokens whose logits are made at once (model/logps.py)."""
 NORMS = 10.4
 """Hidden states of a token that a layer keeps beside those of attention and MLP: what 7B and 13B of Llama were counted
 to keep in bfloat16, whose norms are in float32 (6.3 and 9.8 MiB a token)."""
@@ -68,7 +68,7 @@ def shapes() -> dict[str, Shape]:
 
 
 def shape_of(nodes: Mapping[str, Node], node: Node) -> Shape | None:
-    """Of the model that a training starts from; None: a tiny one that is made here, or one of unknown shape."""
+    """Shape of the model that a training starts from; None where it is made here, tiny, or its shape is unknown."""
     init = node.spec.get("init")
     if isinstance(init, dict):
         return shapes().get(init.get("repo", ""))

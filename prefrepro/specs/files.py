@@ -1,4 +1,4 @@
-"""YAML files as people write them: read whole, checked against a shape, and everything wrong with them told together.
+"""YAML files as people write them: read whole, checked against a shape, and all problems reported together.
 
 Knows what no key of them means.
 """

@@ -21,7 +21,7 @@ from prefrepro.specs.settings import EvaluationSettings, Planning, Rollout, Samp
 from prefrepro.specs.values import CLOSED, Number, Stated, Text
 
 DEFAULTS = {"engine": "transformers", "seed_per": "draw"}
-"""Of `sampling`: no paper says them (docs/sampling.md)"""
+"""Keys of `sampling` that no paper states (docs/sampling.md)"""
 EQUIVALENCE_MARGIN = 5.0
 """Points within which two rows are called equivalent, where paper.yaml does not say"""
 OPTIONAL = (

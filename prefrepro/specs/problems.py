@@ -69,14 +69,14 @@ def _told_with(more: Iterable[Problem], value: Any, handler: Callable[[Any], Any
 
 
 def also(check: Callable[[dict[str, Any]], Iterable[Problem]]) -> WrapValidator:
-    """A mapping in which one key says what another must be; told together with the problems of its keys."""
+    """A mapping in which one key says what another must be; reported together with the problems of its keys."""
     return WrapValidator(
         lambda value, handler: _told_with(check(value) if isinstance(value, dict) else (), value, handler)
     )
 
 
 def among(known: Callable[[ValidationInfo], Iterable[str]]) -> WrapValidator:
-    """A mapping whose keys are among known ones; told together with the problems of its values."""
+    """A mapping whose keys are among known ones; reported together with the problems of its values."""
     return WrapValidator(
         lambda value, handler, info: _told_with(
             unknown(value, known(info)) if isinstance(value, dict) else (), value, handler

@@ -1,4 +1,4 @@
-"""From planned cells and their verdicts to one tidy row per printed number. Knows nothing of looks."""
+"""From planned cells and their verdicts to one tidy row per printed number."""
 
 from __future__ import annotations
 

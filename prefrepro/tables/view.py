@@ -1,4 +1,4 @@
-"""One cell as text, two decimals. Knows nothing of the format it goes into."""
+"""One cell as text, two decimals, whatever the format."""
 
 from __future__ import annotations
 
