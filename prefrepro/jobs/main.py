@@ -7,7 +7,9 @@ more than hand over to its worker.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from types import TracebackType
 
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.jobs.log_lock import hold_output
@@ -38,7 +40,16 @@ def _main() -> None:
         raise UserError(f"{node.id}: {error}") from error
 
 
+def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C is no fault of the job's: no traceback. The exit status stays that of the signal."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
 if __name__ == "__main__":
+    sys.excepthook = _one_line
     hold_output()
     hand_over()
     exit_on_user_error(_main)

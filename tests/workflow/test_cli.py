@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 
 import pytest
@@ -141,6 +142,13 @@ def test_ctrl_c_is_one_line(checkout: Checkout) -> None:
     )
     done = checkout.python("-c", script)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    job = (
+        "import os, runpy, signal, prefrepro.jobs.worker.client as client;"
+        "client.hand_over = lambda: os.kill(os.getpid(), signal.SIGINT);"
+        "runpy.run_module('prefrepro.jobs.main', run_name='__main__')"
+    )
+    done = checkout.python("-c", job)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "interrupted\n")
 
 
 def test_collect(checkout: Checkout) -> None:
