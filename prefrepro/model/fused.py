@@ -44,8 +44,8 @@ class _Norm(torch.autograd.Function):
 
 
 class _NarrowNorm(torch.autograd.Function):
-    """The same of bfloat16, with sums in float32, by kernels that have no other tensor in float32: BatchNorm's, to which
-    rows are channels, and in backward LayerNorm's; to both the mean of x is given as 0."""
+    """The same of bfloat16, with sums in float32, by kernels that make no other tensor in float32: BatchNorm's, to
+    which rows are channels, and in backward LayerNorm's; to both the mean of x is given as 0."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:

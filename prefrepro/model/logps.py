@@ -10,8 +10,8 @@ from torch import Tensor
 from prefrepro.model.cpu_matmul import is_narrow, linear, weight_gradient
 
 MOST_LOG = 60.0
-"""Nats that a token may be likelier than the target before logits are taken relative to it: e^60 is far from overflow."""
-NARROW_ROWS, SUMMED_ROWS = 256, 64
+"""Nats that a token may be likelier than the target before logits are taken relative to it: e^60 does not overflow."""
+NARROW_ROWS, SUMMED_ROWS = 256, 16
 """Tokens whose logits are made at once in bfloat16 on a CPU: enough for a fast product, few enough for the cache; and
 those that are added up at once, which torch does in a float32 copy."""
 CHUNK_ROWS, CHUNK_NUMBERS = 1024, 2**20
