@@ -1,7 +1,7 @@
 """Attention in bfloat16 on a CPU by plain products, whose backward takes a quarter of the time of torch's kernel.
 
-Scores and probabilities are rounded to bfloat16, as transformers' eager attention rounds them. Nothing of the size
-queries × keys is kept for backward. All pieces of a row are one step of autograd, so that queries are laid out once.
+Scores and probabilities are rounded to bfloat16, as transformers' eager attention rounds them. All pieces of a row are
+one step of autograd, so that queries are laid out once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+KEPT_NUMBERS = 2**22
+"""Probabilities that a layer keeps for backward, 8 MiB; of more, they are computed again (5 % more time)."""
 
 
 class Piece(NamedTuple):
@@ -30,22 +33,24 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, pieces: Sequence[Piece], scale: float) -> Tensor:
         rows = _grouped(q, k)
-        ctx.save_for_backward(rows, k, v)
         ctx.pieces, ctx.scale = pieces, scale
-        found = torch.empty_like(rows)
+        found, kept = torch.empty_like(rows), list[Tensor]()
+        is_kept = len(k) * sum(piece.bias.numel() for piece in pieces) <= KEPT_NUMBERS
         for piece in pieces:
             p = _probabilities(_of(rows, piece), _seen(k, piece), piece.bias, scale)
             _of(found, piece).copy_(torch.bmm(p, _seen(v, piece)))
+            kept += [p] if is_kept else []
+        ctx.save_for_backward(rows, k, v, *kept)
         return _by_head(found)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        rows, k, v = ctx.saved_tensors
+        rows, k, v, *kept = ctx.saved_tensors
         grad, of_rows = _grouped(grads[0], k), torch.empty_like(rows)
         of_k, of_v = torch.zeros_like(k), torch.zeros_like(v)
-        for piece in ctx.pieces:
+        for number, piece in enumerate(ctx.pieces):
             own, own_k, own_grad = _of(rows, piece), _seen(k, piece), _of(grad, piece)
-            p = _probabilities(own, own_k, piece.bias, ctx.scale)
+            p = kept[number] if kept else _probabilities(own, own_k, piece.bias, ctx.scale)
             of_p = torch.bmm(own_grad, _seen(v, piece).transpose(1, 2))
             of_scores = torch.ops.aten._softmax_backward_data(of_p, p, -1, p.dtype)
             _of(of_rows, piece).copy_(torch.bmm(of_scores, own_k))
