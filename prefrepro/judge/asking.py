@@ -101,15 +101,16 @@ def check_finished(frame: pd.DataFrame, client: JudgeClient) -> None:
             f"{_examples(open_rows)}\nAll others are in the cache. Next: run again when the judge answers; only what "
             "is missing is asked."
         )
-    share = float(is_invalid.mean())
+    share = sum(is_invalid) / len(frame)
     if share <= config.invalid_limit:
         return
     cut = len(client.cut & set(frame["request_sha256"][is_invalid]))
     why = f"\nOf {cut} the text is empty: {client.told_to_raise()}" if cut else ""
+    examples = _examples(frame["raw_reply"][is_invalid])
     raise UserError(
-        f'judge "{config.name}": {is_invalid.sum()} of {len(frame)} verdicts are invalid ({share:.1%}), the '
+        f'judge "{config.name}": {sum(is_invalid)} of {len(frame)} verdicts are invalid ({share:.1%}), the '
         f"limit is {config.invalid_limit:.1%}; each was asked up to {config.reasks + 1} times. "
-        f"Some of the replies:\n{_examples(frame['raw_reply'][is_invalid])}{why}\nReplies are in the cache; failed calls are "
+        f"Some of the replies:\n{examples}{why}\nReplies are in the cache; failed calls are "
         "asked again. Next: take another model, or raise reasks or invalid_limit in "
         f"config/judges/{config.name}.yaml, and run again."
     )
