@@ -338,7 +338,8 @@ class Trainings:
         self, method: Method, column: Column, given: dict[str, Any], own: Mapping[str, Any]
     ) -> dict[str, Any]:
         """A run's training fields; the batch fits its contrasts."""
-        usual, planning = self._training_settings(column.dataset, given), self.reading.section("planning")
+        on_this = self.scale["training_on"].get(column.dataset, {})
+        usual, planning = self._training_settings(column.dataset, on_this, given), self.reading.section("planning")
         training = usual | dict(own)
         is_smaller = training["contrast_size"] < usual["batch_size"]
         if training["contrast_size"] != usual["contrast_size"] and is_smaller and "batch_size" not in own:
