@@ -41,7 +41,7 @@ from prefrepro.stats.metrics import VerdictSet, summarise
 
 CONTROL = "dpo"
 CONTROL_DATA = "hh"
-"""The method that must stand clear of SFT, and where: on summaries SFT leaves nothing to gain"""
+"""The method that must stand clear of SFT, and where"""
 WIN_RATE_GAIN = 10.0
 """DPO over SFT, in points, with disjoint 95 % intervals"""
 REWARD_ACCURACY = 0.65
