@@ -137,18 +137,6 @@ def methods_table(**config: Any) -> tuple[Plan, Nodes]:
     return plan, [{"kind": n.kind, "id": n.id, "spec": n.spec, "inputs": n.inputs} for n in nodes]
 
 
-def test_a_scale_may_align_otherwise_on_one_data_set(checkout: Checkout) -> None:
-    """SFT keeps its settings; what a row says of its training comes after."""
-    before = checkout.nodes()
-    checkout.edit_yaml("config/scales/embedded.yaml", {"training_on": {"hh": {"lr": 1.5e-5, "warmup_steps": 5}}})
-    checkout.edit_yaml("paper_tables/rpo/table1.yaml", {"rows": {"uniform": {"training": {"warmup_steps": 7}}}})
-    after = checkout.nodes()
-    assert ids(after, "sft") == ids(before, "sft")
-    for method, warmup in (("dpo", 5), ("rpo_uniform", 7)):
-        training = run_of(after, method)["training"]
-        assert (training["lr"], training["warmup_steps"]) == (1.5e-5, warmup)
-
-
 def test_ppo_samples_and_asks_a_reward_model_under_reading_paper_alone() -> None:
     """The reward model is a node of its own, of the policy's training pairs and from its SFT model."""
     (_, paper), (_, code) = methods_table(), methods_table(reading="code")
