@@ -148,7 +148,7 @@ def _from_files(source: Source) -> Built:
 
     if source["kind"] != "tldr":
         return _parted(source, lambda split: map(line_of, rows(split)), files, found, counts)
-    of_split: dict[str, Spool] = collections.defaultdict(Spool)
+    of_split: dict[str | None, Spool] = collections.defaultdict(Spool)
     for row in rows(None):
         of_split[row.split].append(line_of(row))  # one pass: the split is a column
     return _parted(source, lambda split: of_split[split], None, found, counts)
