@@ -31,13 +31,12 @@ from prefrepro.data.template import render_history
 from prefrepro.data.world.reward import reward
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.files import write_text
-from prefrepro.inspect.report.curves import beta_of
-from prefrepro.inspect.report.signs import fall_of
 from prefrepro.model.examples import read_rows
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.stats.metrics import VerdictSet, summarise
+from prefrepro.tables.signs import beta_of, fall_of
 
 CONTROL = "dpo"
 CONTROL_DATA = "hh"

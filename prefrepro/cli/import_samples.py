@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from prefrepro.cli.parser import plan_of
+from prefrepro.data.jsonl import read_jsonl, text_of
 from prefrepro.errors import UserError, nearest
-from prefrepro.files import show, write_text
+from prefrepro.files import show, write_lines, write_text
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 from prefrepro.sample.outputs import imported, read_outputs
@@ -23,10 +24,18 @@ HEAD = "# A row whose samples were made elsewhere; by `prefrepro import-samples`
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the row's file, or nothing. Raises UserError."""
+    """Write the row's file, or the prompts to answer, or nothing. Raises UserError."""
+    if (arguments.place is None) == (arguments.prompts is None):
+        raise UserError("expected one of --as CELL, to import answers, and --prompts TABLE, to write what to answer")
+    if arguments.prompts:
+        _write_prompts(arguments)
+        return
     rows, columns, form = read_outputs(arguments.file, _mapping(arguments.map) if arguments.map else None)
     plan = plan_of(arguments.config)
-    target, table, row, column = _place(plan, arguments.place)
+    target, table, (row, *columns_named) = _place(plan, "--as", arguments.place, "paper/table/row")
+    column = _column(table, columns_named, f'--as is "{arguments.place}"')
+    if row in {cell["row"] for cell in table.spec["cells"] if "samples_from" not in cell}:
+        raise UserError(f'--as is "{arguments.place}", but the table has a row {row} of its own; expected a new name')
     given = {"file": show(arguments.file.resolve()), "map": columns}
     ignored = {key: True for key in ("ignore_extra", "ignore_missing") if getattr(arguments, key)}
     given |= ignored
@@ -60,28 +69,53 @@ def _mapping(text: str) -> dict[str, str]:
     return columns
 
 
-def _place(plan: Plan, place: str) -> tuple[str, Node, str, str]:
-    """(target, table node, row, column) of --as. Raises UserError for an unknown table or column, or a row of ours."""
+def _write_prompts(arguments: argparse.Namespace) -> None:
+    """The prompts of an evaluation, a line each with a place for the answer, without any answer of others."""
+    plan = plan_of(arguments.config)
+    _, table, named = _place(plan, "--prompts", arguments.prompts, "paper/table")
+    column = _column(table, named, f'--prompts is "{arguments.prompts}"')
+    path = _prompts(plan, table, column)
+    if not path.is_file():
+        command = f"snakemake {path.with_name('manifest.json')}"
+        also = f" --config {' '.join(plan.config.arguments())}" if plan.config.arguments() else ""
+        raise UserError(f"{path} is not there yet. Next: {command}{also}")
+    if arguments.file.exists():
+        raise UserError(f"{arguments.file} exists; expected a new file to write the prompts to")
+    rows = []
+    for _, row in read_jsonl(path):
+        asked = {key: row[key] for key in ("prompt_id", "prompt", "turns") if key in row}
+        rows.append(asked | ({"responses": [None] * len(row["turns"])} if row.get("turns") else {"response": None}))
+    write_lines(arguments.file, map(text_of, rows))
+    cell = f"{table.spec['paper']}/{table.spec['table']}/NEW-ROW/{column}"
+    sys.stdout.write(
+        f"{arguments.file}: {len(rows)} prompts. Put each answer in place of null (of several turns, one each in "
+        f"`responses`).\nNext: prefrepro import-samples {arguments.file} --as {cell}\n"
+    )
+
+
+def _place(plan: Plan, option: str, place: str, expected: str) -> tuple[str, Node, list[str]]:
+    """(target, table node, what is named behind the table). Raises UserError for an unknown table."""
     parts = address_of(place).split("/")
     known = {f"{node.spec['paper']}/{node.spec['table']}": target for target, node in plan.tables.items()}
-    name = "/".join(parts[:2])
-    if name not in known or len(parts) not in (3, 4):
+    name, most = "/".join(parts[:2]), len(expected.split("/"))
+    if name not in known or len(parts) not in (most, most + 1):
         raise UserError(
-            f'--as is "{place}"; expected paper/table/row or paper/table/row/column. '
+            f'{option} is "{place}"; expected {expected} or {expected}/column. '
             f"Tables: {', '.join(known)}.{nearest(name, known)}"
         )
-    table = plan.tables[known[name]]
+    return known[name], plan.tables[known[name]], parts[2:]
+
+
+def _column(table: Node, named: list[str], found: str) -> str:
+    """The column that is named, or a table's only one. Raises UserError."""
     columns = list(dict.fromkeys(cell["column"] for cell in table.spec["cells"]))
-    column = parts[3] if len(parts) == 4 else columns[0] if len(columns) == 1 else None
+    column = named[0] if named else columns[0] if len(columns) == 1 else None
     if column not in columns:
         raise UserError(
-            f'--as is "{place}"; expected one of the columns of {name}: {", ".join(columns)}.'
-            f"{nearest(parts[3], columns) if len(parts) == 4 else ''}"
+            f"{found}; expected one of the columns of {table.spec['paper']}/{table.spec['table']}: "
+            f"{', '.join(columns)}.{nearest(named[0], columns) if named else ''}"
         )
-    trained = {cell["row"] for cell in table.spec["cells"] if "samples_from" not in cell}
-    if parts[2] in trained:
-        raise UserError(f'--as is "{place}", but {name} has a row {parts[2]} of its own; expected a new name')
-    return known[name], table, parts[2], str(column)
+    return str(column)
 
 
 def _prompts(plan: Plan, table: Node, column: str) -> Path:

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import yaml
 from tabulate import tabulate
 
-from prefrepro.cli.parser import tell, write_json
+from prefrepro.cli.parser import results_folder, tell, write_json
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT, show, write_text
+from prefrepro.inspect.forget import forget_judge
 from prefrepro.judge.fit import in_yaml
 from prefrepro.judge.injection import measure_judge
 from prefrepro.judge.probe import KINDS, abilities
@@ -80,6 +81,18 @@ def _write(name: str, config: JudgeConfig, changes: dict[str, Any]) -> Path:
     judge_config(yaml.safe_load(text), show(path))
     write_text(path, text)
     return path
+
+
+def forget(arguments: argparse.Namespace) -> None:
+    """Print what was taken out, and where it lies. Raises UserError where nothing is of this judge."""
+    folder = results_folder(arguments.words)
+    found = forget_judge(folder, arguments.judge)
+    if not found.sets and not found.replies:
+        raise UserError(f'{folder} holds neither a reply nor a verdict of judge "{arguments.judge}"')
+    print(
+        f"{found.replies} replies and {len(found.sets)} verdict sets of judge {arguments.judge} are out of {folder}; "
+        f"they lie in {found.place}.\nWhat they cost stays booked. Next: the same snakemake command as before"
+    )
 
 
 def _config(arguments: argparse.Namespace) -> JudgeConfig:

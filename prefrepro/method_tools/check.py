@@ -92,7 +92,7 @@ def check_method(path: Path) -> Report:
             if field.choices is not None
         }
         where = f"{file}, line {_lines(tree).get('loss', 1)}, loss"
-        check = LossCheck(module.loss, module.NEEDS, hparams, choices, where)
+        check = LossCheck(module.loss, module.NEEDS, hparams, choices, where, method.reward)
         if check.run():
             not_reached = []
         problems += check.problems

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.contract import LossOutput, Needs, PairedBatch, UnpairedBatch
+from methods.contract import LossOutput, Needs, PairedBatch, RankedBatch, UnpairedBatch
 from prefrepro.method_tools.random_batches import (
     LEAVES,
     AnyBatch,
@@ -76,9 +76,15 @@ class LossCheck:
     """Holds one method's loss against every rule; `problems` collects what is wrong."""
 
     def __init__(
-        self, loss: Callable[..., Any], needs: Needs, hparams: Any, choices: dict[str, list[Any]], where: str
+        self,
+        loss: Callable[..., Any],
+        needs: Needs,
+        hparams: Any,
+        choices: dict[str, list[Any]],
+        where: str,
+        reward: str = "logp",
     ) -> None:
-        self.loss, self.needs, self.hparams, self.where = loss, needs, hparams, where
+        self.loss, self.needs, self.hparams, self.where, self.reward = loss, needs, hparams, where, reward
         self.choices = choices
         """Other values that a Literal hyper-parameter may have; each is tried on an ordinary batch."""
         self.problems: list[Problem] = []
@@ -95,6 +101,7 @@ class LossCheck:
         self._gradient_reaches(first)
         self._inputs(first)
         self._direction(ordinary, batches[ordinary])
+        self._reward(first)
         for label, batch in list(batches.items())[1:]:
             if (trial := self._try(label, self.hparams, batch)) and self._has_output(trial):
                 self._every_batch(trial)
@@ -305,6 +312,29 @@ class LossCheck:
                 once, own, other = (one.losses for one in outputs)
                 if torch.equal(other, once) and not torch.equal(own, once):
                     self._wrong("lengths", label)
+
+    def _reward(self, trial: _Trial) -> None:
+        """Does REWARD name what orders the rewards? Asked where one of the two readings does and the other does not."""
+        if self.needs.reference or self.needs.output == "score":
+            return
+        batch, out = trial.batch, trial.output
+        if isinstance(batch, PairedBatch | UnpairedBatch):
+            sides = [
+                (out.chosen_rewards, batch.policy_chosen_logps, batch.chosen_lengths),
+                (out.rejected_rewards, batch.policy_rejected_logps, batch.rejected_lengths),
+            ]
+        elif isinstance(batch, RankedBatch):
+            best = batch.scores.masked_fill(~batch.mask, float("-inf")).argmax(dim=-1, keepdim=True)
+            sides = [(out.chosen_rewards, *(of.gather(-1, best)[:, 0] for of in (batch.policy_logps, batch.lengths)))]
+        else:
+            return
+        fits = {"logp": True, "logp_per_token": True}
+        for rewards, logps, lengths in sides:
+            for name, values in (("logp", logps), ("logp_per_token", logps / lengths)):
+                fits[name] &= torch.equal(rewards.argsort(), values.argsort()) and len(rewards.unique()) == len(rewards)
+        (fitting, *more) = [name for name, does_fit in fits.items() if does_fit] or [self.reward]
+        if not more and fitting != self.reward:
+            self._wrong("reward", trial.label, fits=fitting, declared=self.reward)
 
     def _extremes(self, label: str, batch: AnyBatch) -> None:
         settings = [self.hparams]

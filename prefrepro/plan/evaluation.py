@@ -141,19 +141,21 @@ class Expander(Trainings):
     def _ranking(
         self, column: Column, run: str | None, model: Hub | None, evaluation: dict[str, Any], data: str
     ) -> str:
-        """A preference node. What has no reference is ranked by its log-prob where the reward is asked for."""
+        """A preference node. Where the reward is asked for, what has no reference is ranked by what its method's REWARD
+        names, else by its log-prob."""
         node = self.plan.nodes[run] if run else None
         trained = node if node and node.method else None
         training = (
             trained.spec["training"] if trained else self._training_settings(column.dataset, dict(column.training))
         )
-        needs = read_method(trained.method).needs if trained and trained.method else {"reference": False}
+        method = read_method(trained.method) if trained and trained.method else None
+        needs = method.needs if method else {"reference": False}
         output = needs.get("output", "logp")
         has_reference, by = needs.get("reference", True), evaluation["by"]
         if output == "score":
             by = "reward"
         elif by == "reward" and not has_reference:
-            by = "logp"
+            by = method.reward if method else "logp"
         spec = {name: training[name] for name in (*LIMITS, "micro_batch", "threads", "logp_dtype") if name in training}
         dtype = evaluation.get("dtype") or computed_in(training)
         spec |= {"evaluation": PREFERENCE, "part": evaluation["part"], "by": by, "dtype": dtype, "output": output}

@@ -15,6 +15,8 @@ from prefrepro.errors import UserError, nearest
 from prefrepro.files import ROOT, show
 
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+WITHOUT_REFERENCE = ("logp", "logp_per_token")
+"""What may stand for the reward of a method that needs no reference"""
 _NOT_METHODS = {"__init__", "contract"}
 
 
@@ -60,6 +62,9 @@ class Method:
     path: Path
     is_extension: bool
     """EXTENSION = True: beyond the papers, so that no table of theirs may use it"""
+    reward: str = "logp"
+    """REWARD = "logp_per_token": what its reward orders responses by, where it needs no reference. Held-out pairs are
+    ranked so."""
 
 
 def _holds(constraint: str, value: float) -> bool:
@@ -109,6 +114,7 @@ def read_header(path: Path) -> Method:
         assert isinstance(needs_call, ast.Call) and not needs_call.args
         needs = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in needs_call.keywords}
         header = ast.literal_eval(values["NAME"]), ast.literal_eval(values["PAPER"])
+        reward = ast.literal_eval(values["REWARD"]) if "REWARD" in values else "logp"
         is_extension = "EXTENSION" in values and ast.literal_eval(values["EXTENSION"]) is True
         body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Hparams").body
         fields = {
@@ -123,8 +129,13 @@ def read_header(path: Path) -> Method:
         ) from error
     if header[0] != name:
         raise UserError(f'{show(path)}: NAME is "{header[0]}", expected "{name}", the file\'s name')
+    if reward not in WITHOUT_REFERENCE or ("REWARD" in values and needs.get("reference", True)):
+        raise UserError(
+            f"{show(path)}: REWARD is {reward!r}; expected {' or '.join(WITHOUT_REFERENCE)}, in a file whose NEEDS say "
+            "reference=False. With a reference the reward is the log-ratio, and nothing is to be said: drop REWARD"
+        )
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return Method(name, header[1], needs, fields, summary, path, is_extension)
+    return Method(name, header[1], needs, fields, summary, path, is_extension, reward)
 
 
 def _field(node: ast.AnnAssign) -> Field:

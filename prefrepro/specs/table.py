@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -178,16 +180,23 @@ class Table(Spec):
         return is_of_paper and (self.scales is None or name in self.scales)
 
     def part(self, rows: str | None, columns: str | None) -> Table:
-        """The table with the rows and columns of these keys, a,b, alone. Raises UserError for one that it lacks."""
+        """The table with the rows and columns of these keys, a,b, alone; -a,-b: without them.
+
+        Raises UserError for a key that it lacks or, of those with a minus, that no table has.
+        """
         chosen = {}
         for name, keys in (("rows", rows), ("columns", columns)):
             if keys is not None and self.kind != "configuration":
                 entries = {entry.key: entry for entry in getattr(self, name)}
-                wanted = [key.strip() for key in keys.split(",")]
-                if unknown := [key for key in wanted if key not in entries]:
+                given = [key.strip() for key in keys.split(",")]
+                out, wanted = {key[1:] for key in given if key[:1] == "-"}, [key for key in given if key[:1] != "-"]
+                strange = [key for key in wanted if key not in entries]
+                if unknown := strange + [key for key in out - entries.keys() if key not in keys_of_all_tables(name)]:
                     said = f'{name}={keys}: "{unknown[0]}" is not there. Known: {", ".join(entries)}.'
                     raise UserError(f"{show(self.path)}: {said}{nearest(unknown[0], entries)}")
-                chosen[name] = [entry for key, entry in entries.items() if key in wanted]
+                chosen[name] = [
+                    entry for key, entry in entries.items() if key not in out and (key in wanted or not wanted)
+                ]
         return self.model_copy(update=chosen)
 
     @property
@@ -220,6 +229,17 @@ def address_of(word: str) -> str:
 def table_files() -> list[Path]:
     """Every table spec of every paper."""
     return sorted(path for path in (ROOT / "paper_tables").glob("*/*.yaml") if path.stem not in ("paper", "claims"))
+
+
+@cache
+def keys_of_all_tables(name: str) -> frozenset[str]:
+    """Keys of the rows, or of the columns, of every table spec that can be read."""
+    found: set[str] = set()
+    for path in table_files():
+        with contextlib.suppress(UserError):
+            entries = read_mapping(path).get(name)
+            found |= entries.keys() if isinstance(entries, dict) else set()
+    return frozenset(found)
 
 
 def read_table(path: Path) -> Table:

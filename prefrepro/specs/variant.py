@@ -37,6 +37,6 @@ def table_name(table: Mapping[str, Any]) -> str:
     """The name of a table's files, from `paper`, `table` and `variant`: rpo_table1, rpo_table1__seeds-3."""
     variant = table.get("variant") or DEFAULT
     settings = re.sub(r"\W+", "-", variant, flags=re.ASCII).strip("-")
-    if not PLAIN.fullmatch(variant):
+    if not PLAIN.fullmatch(variant) or "=-" in variant or ",-" in variant:
         settings = f"{settings[:40]}-{hashlib.sha256(variant.encode()).hexdigest()[:6]}"
     return f"{table['paper']}_{table['table']}" + ("" if variant == DEFAULT else f"__{settings}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from prefrepro.specs.evaluation import PREFERENCE
 from prefrepro.specs.runtime import DEFAULT, Runtime
 from prefrepro.specs.variant import table_name
 from prefrepro.stats.metrics import VerdictSet, summarise
+from prefrepro.tables.alarms import alarms
 from prefrepro.tables.cells import build_cell_seeds, build_cells, missing
 from prefrepro.tables.collect import collect
 from prefrepro.tables.pairs import build_pairs
@@ -68,7 +70,9 @@ def write(spec: dict[str, Any], results: Path, tables: Path) -> None:
             *cut_prompts(planned, results),
             *held_out(spec, results, verdicts),
         ]
-        write_table(cells, table_meta(planned, title, notes, spec["switches"]), tables)
+        meta = table_meta(planned, title, notes, spec["switches"])
+        odd = alarms(planned, results, lambda name: verdicts(name).frame)
+        write_table(cells, replace(meta, alarms=odd), tables)
     pairs = build_pairs(planned, spec["compare"], verdicts)
     tidy = {"cells": cells, "cell_seeds": build_cell_seeds(planned, verdicts), "pairs": pairs}
     for name, frame in tidy.items():
@@ -99,7 +103,7 @@ def held_out(spec: Mapping[str, Any], results: Path, verdicts: Callable[[str], V
         rows: dict[str, list[str]] = {}
         for row_label, one in own:
             by = "score" if one["spec"]["output"] == "score" else one["spec"]["by"]
-            without = ", without a reference" if by == "logp" and "reward" not in one["won_pct"] else ""
+            without = ", without a reference" if by.startswith("logp") and "reward" not in one["won_pct"] else ""
             rows.setdefault(RANKED_BY[by] + without, []).append(row_label)
         of = own[0][1]
         by_what = "; ".join(f"{', '.join(labels)} by {what}" for what, labels in rows.items())

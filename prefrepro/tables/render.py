@@ -77,6 +77,8 @@ class TableMeta:
     """The paper's switches as they stand: name, about, side, says."""
     variant: str = DEFAULT
     """What --config sets of it."""
+    alarms: Sequence[str] = ()
+    """Stand under the table, in the CSV in the column `note`."""
 
     def caution(self) -> str:
         """The sentence that keeps a reader from comparing what cannot be compared, or nothing."""
@@ -226,7 +228,7 @@ def _csv(grid: Mapping[tuple[str, str], Mapping[str, Any]], meta: TableMeta) -> 
         "reading": meta.reading,
         "protocol": meta.protocol,
         "judge": ", ".join(dict.fromkeys(meta.judges.values())),
-        "note": meta.caution(),
+        "note": " ".join(filter(None, [meta.caution(), *(f"Alarm. {alarm}" for alarm in meta.alarms)])),
     }
     head = ["row", *(f"{label}: {part}" for label in labels.values() for part in CSV_PARTS), *provenance]
     lines = [head]

@@ -125,6 +125,10 @@ def test_rows_of_no_form_are_one_message(tmp_path: Path) -> None:
     assert path in str(caught.value) and "question, good, bad" in str(caught.value)
     columns = {"prompt": "question", "chosen": "good", "rejected": "bad"}
     assert looked_at(path, form="pairs", columns=columns)["rows"] == 200
+    assert "To try it here: --form pairs --columns prompt=…,chosen=…,rejected=… or" in str(caught.value)
+    liked = file_of(tmp_path, [{"question": "Why?", "answer": "So.", "thumb": "up"}])
+    with pytest.raises(UserError, match="first row, read as unpaired: \"label\" holds 'up'; expected true or false"):
+        opened(liked, "unpaired", {"prompt": "question", "completion": "answer", "label": "thumb"})
     with pytest.raises(UserError, match=r"outputs of one model, no preferences\. Next: prefrepro import-samples"):
         opened(file_of(tmp_path, [{"instruction": "Why?", "output": "So."}]), None, {})
     with pytest.raises(UserError, match=r'form "pair" is unknown. Known: .* Did you mean pairs?'):

@@ -22,12 +22,12 @@ from prefrepro.inspect.report.folder import Folder, read_folder
 from prefrepro.inspect.report.jobs import jobs
 from prefrepro.inspect.report.markdown import blocks
 from prefrepro.inspect.report.page import document, render
-from prefrepro.inspect.report.signs import fall_of, signs
 from prefrepro.inspect.results import open_results, seeds_of
 from prefrepro.inspect.verify import verify
 from prefrepro.plan.plan import Plan
 from prefrepro.stats.judging import judging_quality
 from prefrepro.tables.escape import markdown_text
+from prefrepro.tables.signs import fall_of, signs
 
 N_PROMPTS = 24
 """As conftest.PROMPTS; pytest's conftest is no module to import from."""

@@ -59,6 +59,13 @@ class Browser:
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(f"return {script}", *arguments)
 
+    def address_leaves(self, before: str) -> str:
+        """The part after #, once it is not `before`: a dialog says that it was closed a moment later."""
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        WebDriverWait(self.driver, 5).until(lambda _: self.js("location.hash") != before)
+        return str(self.js("location.hash"))
+
     def assert_quiet(self) -> None:
         """No error, no blocked request, no script of others."""
         assert self.driver.get_log("browser") == []
@@ -242,3 +249,104 @@ def test_without_a_network_nothing_is_missing(browser: Browser) -> None:
     """Every request that the browser makes is for the file itself."""
     browser.open()
     assert browser.js("performance.getEntriesByType('resource').length") == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "heading", "dialog"),
+    [
+        ("table/rpo/table1", "RPO Table 1", None),
+        ("table/table1", "RPO Table 1", None),
+        ("rpo_table1", "RPO Table 1", None),
+        ("cell/rpo/table1/dpo/win-rate", "RPO Table 1", "rpo/table1: DPO"),
+        ("node/{run}", "Training", "{run}"),
+        ("node/{verdict}", "The run", "{verdict}"),
+    ],
+)
+def test_an_address_opens_what_it_names(
+    browser: Browser, content: dict[str, Any], address: str, heading: str, dialog: str | None
+) -> None:
+    """Also as a link within an open page; what the address bar shows while a dialog is open leads there again."""
+    ids = {node["kind"]: key for key, node in content["nodes"].items()}
+    address = address.format(**ids)
+    for from_page in (False, True):
+        if from_page:
+            browser.open("judging")
+            browser.driver.execute_script("location.hash = arguments[0]", f"#{address}")
+        else:
+            browser.open(address)
+        assert browser.one("h1").text.startswith(heading)
+        titles = [title.text for title in browser.all("dialog[open] h2")]
+        assert len(titles) == (dialog is not None)
+        if dialog is not None:
+            assert titles[0].startswith(dialog.format(**ids))
+            assert browser.js("location.hash") == f"#{address}"
+            browser.one("dialog .bar button").click()
+            assert browser.address_leaves(f"#{address}") in ("#table/rpo/table1", "#training", "#run")
+    browser.assert_quiet()
+
+
+def test_a_chosen_cell_has_an_address_until_it_is_closed(browser: Browser) -> None:
+    browser.open("front")
+    browser.all("button.cell")[0].click()
+    address = browser.js("location.hash")
+    assert address.startswith("#cell/rpo/")
+    browser.one("dialog .bar button").click()
+    assert browser.address_leaves(address) == "#front"
+    assert browser.one("h1").text.startswith("What was reproduced"), "the page stays where it was"
+
+
+@pytest.mark.parametrize(
+    "address", ["table/rpo/table99", "cell/rpo/table1/dpo/nowhere", "node/none", "samples/none", "%", "x"]
+)
+def test_an_address_of_nothing_says_so(browser: Browser, address: str) -> None:
+    browser.open(address)
+    assert "no " in browser.one("[role=status], h1:first-child").text.lower()
+    browser.assert_quiet()
+
+
+def test_curves_are_smoothed_averaged_over_seeds_and_can_be_taken_apart(
+    browser: Browser, content: dict[str, Any]
+) -> None:
+    """Two seeds a method: one line with a band, the logged mean faintly behind it."""
+    browser.open("training")
+    groups = {run["group"] for run in content["runs"]}
+    assert len(groups) < len(content["runs"])
+
+    def drawn(selector: str) -> int:
+        return len(browser.all(f"main section figure:first-child svg {selector}"))
+
+    lines = drawn("path[stroke-width='2']")
+    assert lines == len(groups)
+    assert drawn("path.faint") == lines
+    assert 0 < drawn("path.band") <= lines
+    smooth = browser.all("main figure path[stroke-width='2']")[0].get_attribute("d")
+    browser.js("(arguments[0].value = 0, arguments[0].dispatchEvent(new Event('input')))", browser.one("#smoothing"))
+    assert drawn("path.faint") == 0
+    assert browser.all("main figure path[stroke-width='2']")[0].get_attribute("d") != smooth
+    browser.one("#each-seed").click()
+    assert drawn("path[stroke-width='2']") == len(content["runs"]) and drawn("path.band") == 0
+
+
+def test_the_average_has_no_bias_towards_the_start_and_its_band_holds_every_seed(browser: Browser) -> None:
+    browser.open("training")
+    assert browser.js("smoothed([[1, 4], [2, 0]], 0.5)") == [[1, 4], [2, pytest.approx(4 / 3, rel=1e-5)]]
+    assert browser.js("averaged([[[1, 2], [2, 3]], [[1, 4]]])") == [[1, 3, 2, 4]]
+
+
+def test_all_pairs_stand_under_a_table(browser: Browser, content: dict[str, Any]) -> None:
+    browser.open("table/rpo/table1")
+    pairs = next(table["pairs"] for table in content["tables"] if table["id"] == "rpo/table1")
+    text = browser.one("main").text
+    assert "All pairs" in text and f"{len(pairs)} pairs" in text and "Ranks: " in text
+
+
+def test_alarms_stand_under_their_table(driver: Any, content: dict[str, Any], tmp_path: Path) -> None:
+    alarms = {"rpo/table1": ["HH: <b>odd</b>"]}
+    tables = [table | {"alarms": alarms.get(table["id"], [])} for table in content["tables"]]
+    (tmp_path / "report.html").write_text(render(content | {"tables": tables}), encoding="utf-8")
+    for place in ("front", "table/rpo/table1"):
+        browser = Browser(driver, tmp_path / "report.html", WIDTHS[0])
+        browser.open(place)
+        alarm = browser.one(".alarm")
+        assert alarm.text == "Alarm. HH: <b>odd</b>"
+        assert browser.js("arguments[0].previousElementSibling.querySelector('.matrix') !== null", alarm)

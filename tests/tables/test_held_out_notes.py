@@ -32,10 +32,19 @@ def test_pairs_ties_and_what_each_row_is_ranked_by(tmp_path: Path) -> None:
     lay(tmp_path, "ipo", by="reward")
     lay(tmp_path, "base", by="logp")
     lay(tmp_path, "rm", by="reward", output="score")
-    cells = [cell("Base", "base"), cell("DPO", "dpo"), cell("IPO", "ipo"), cell("RM", "rm"), cell("x", "x", "pairwise")]
+    lay(tmp_path, "simpo", by="logp_per_token")
+    cells = [
+        cell("Base", "base"),
+        cell("SimPO", "simpo"),
+        cell("DPO", "dpo"),
+        cell("IPO", "ipo"),
+        cell("RM", "rm"),
+        cell("x", "x", "pairwise"),
+    ]
     assert held_out({"cells": cells}, tmp_path, nothing_judged) == [
         "HH: 1,200 labelled pairs of 300 prompts, part eval; ties of the labels, left out: 7. Ranked: Base by summed "
-        "log-prob, without a reference; DPO, IPO by log-ratio to the reference; RM by score of the reward model."
+        "log-prob, without a reference; SimPO by log-prob per token, without a reference; DPO, IPO by log-ratio to the "
+        "reference; RM by score of the reward model."
     ]
 
 

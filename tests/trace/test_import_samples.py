@@ -17,7 +17,7 @@ from prefrepro.csv_schema.schema import read_csv
 from prefrepro.data.alpaca_eval import alpaca_eval_prompts
 from prefrepro.data.benchmarks import arena_hard_prompts, mt_bench_prompts
 from prefrepro.data.template import prompt_id
-from prefrepro.errors import UserError
+from prefrepro.errors import EXIT_USER_ERROR, UserError
 from prefrepro.files import write_json
 from prefrepro.inspect.explain import explain
 from prefrepro.inspect.results import open_results
@@ -314,3 +314,37 @@ def test_columns_that_nobody_named_are_told_with_the_known_forms(tmp_path: Path)
         UserError, match=r'no column "prompt"; it has q, a\..* --map.* AlpacaEval.s outputs: instruction'
     ):
         read_outputs(lines_file(tmp_path / "o.jsonl", [{"q": "x", "a": "y"}]), None)
+
+
+def test_prompts_are_written_to_be_answered_and_taken_back(world: Checkout, tmp_path: Path) -> None:
+    checkout = Checkout(Path(shutil.copytree(world.root, tmp_path / "checkout")), copy=False)
+    done = checkout.prefrepro("import-samples", "asked.jsonl", "--prompts", "table1")
+    assert done.returncode == 0, done.stderr
+    assert "prefrepro import-samples asked.jsonl --as rpo/table1/NEW-ROW/win-rate" in done.stdout
+    rows = rows_of(checkout.root / "asked.jsonl")
+    assert {tuple(row) for row in rows} == {("prompt_id", "prompt", "response")}, "no answer of others"
+    assert {row["response"] for row in rows} == {None}
+    again = checkout.prefrepro("import-samples", "asked.jsonl", "--prompts", "table1")
+    assert again.returncode == EXIT_USER_ERROR and "asked.jsonl exists" in again.stderr
+    unanswered = checkout.prefrepro("import-samples", "asked.jsonl", "--as", "table1/theirs")
+    assert unanswered.returncode == EXIT_USER_ERROR and "answers are null" in unanswered.stderr
+    lines = "".join(json.dumps(row | {"response": "Ask a friend."}) + "\n" for row in rows)
+    (checkout.root / "asked.jsonl").write_text(lines, encoding="utf-8")
+    taken = checkout.prefrepro("import-samples", "asked.jsonl", "--as", "table1/theirs")
+    assert taken.returncode == 0 and f"{len(rows)} answers" in taken.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "expected one of --as CELL"),
+        (("--prompts", "table1", "--as", "rpo/table1/x"), "expected one of --as CELL"),
+        (("--prompts", "rpo/table4"), "expected one of the columns of rpo/table4: hh-llama2-7b"),
+        (("--prompts", "rpo/table44"), "Did you mean rpo/table4?"),
+        (("--prompts", "table1"), "Next: snakemake results/embedded/data/"),
+    ],
+)
+def test_prompts_that_cannot_be_written(checkout: Checkout, words: tuple[str, ...], said: str) -> None:
+    done = checkout.prefrepro("import-samples", "asked.jsonl", *words)
+    assert done.returncode == EXIT_USER_ERROR and said in done.stderr, done.stderr
+    assert not (checkout.root / "asked.jsonl").exists()

@@ -110,7 +110,41 @@ def test_what_is_broken_is_found(tmp_path: Path, rule: str, shape: str, old: str
 
 
 def test_every_rule_is_among_the_broken_ones() -> None:
-    assert {rule for rule, *_ in BROKEN} == set(RULES)
+    assert {rule for rule, *_ in BROKEN} | {"reward"} == set(RULES)
+
+
+@pytest.mark.parametrize(
+    ("declared", "divided", "found"),
+    [
+        ('REWARD = "logp_per_token"', True, []),
+        ("", True, ["rewards are ordered as logp_per_token, and held-out pairs would be ranked by logp"]),
+        (
+            'REWARD = "logp_per_token"',
+            False,
+            ["rewards are ordered as logp, and held-out pairs would be ranked by"],
+        ),
+        ("", False, []),
+        ('REWARD = "logps"', True, ["REWARD is 'logps'; expected logp or logp_per_token"]),
+    ],
+)
+def test_a_method_without_reference_names_what_its_reward_is(
+    tmp_path: Path, declared: str, divided: bool, found: list[str]
+) -> None:
+    text = block("python", 'NAME = "my_simpo"').replace('REWARD = "logp_per_token"', declared)
+    if not divided:
+        text = text.replace(" / batch.chosen_lengths", "").replace(" / batch.rejected_lengths", "")
+    (tmp_path / "my_simpo.py").write_text(text, encoding="utf-8")
+    problems = check_method(tmp_path / "my_simpo.py").problems
+    assert len(problems) == len(found)
+    assert all(said in problem.found for said, problem in zip(found, problems, strict=True)), problems
+
+
+def test_a_reward_that_is_no_log_prob_is_left_alone_and_one_beside_a_reference_refused(tmp_path: Path) -> None:
+    text = block("python", 'NAME = "my_simpo"').replace('REWARD = "logp_per_token"', "")
+    (tmp_path / "my_simpo.py").write_text(text.replace("chosen.detach()", "chosen.detach() * 0"), encoding="utf-8")
+    assert check_method(tmp_path / "my_simpo.py").is_ok
+    report = broken(tmp_path, "paired", "reference=True)", 'reference=True)\nREWARD = "logp"')
+    assert "drop REWARD" in report.problems[0].found
 
 
 def test_what_cannot_be_reached_is_not_called_ok(tmp_path: Path) -> None:

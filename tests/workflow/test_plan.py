@@ -382,17 +382,3 @@ def test_a_ranked_part_has_one_reference_for_all_runs_that_share_a_start() -> No
     assert {len(nodes) for nodes in used.values()} == {1} and {"eval", "dev"} == {part for _, part, _ in used}
     runs = [plan.nodes[node.inputs["run"]] for node in ranked]
     assert {tuple(plan.nodes[run.inputs["reference"]].spec["parts"]) for run in runs} == {("train",)}
-
-
-def test_rows_and_columns_plan_a_part_of_a_table_with_the_same_jobs() -> None:
-    whole, part = (
-        make_plan({"scale": "paper"}),
-        make_plan({"scale": "paper", "rows": "sft,dpo", "columns": "hh-mistral-7b"}),
-    )
-    cells = part.tables["table4"].spec["cells"]
-    assert [(cell["row"], cell["column"]) for cell in cells] == [("sft", "hh-mistral-7b"), ("dpo", "hh-mistral-7b")]
-    assert {node.id for node in part.needed_by(["table4"]) if node.kind != "table"} < set(whole.nodes)
-    assert part.tables["table4"].done == "tables/rpo_table4__rows-sft-dpo-columns-hh-mistral-7b-68eeac.cells.csv"
-    assert whole.tables["table4"].done == "tables/rpo_table4.cells.csv"
-    (said,) = make_plan({"rows": "ktoo"}).broken["table4"]
-    assert 'rows=ktoo: "ktoo" is not there. Known: ' in said and "Did you mean kto?" in said

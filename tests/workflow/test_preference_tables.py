@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from checkout import Checkout, Nodes, hh_rows, write_hh
+from test_readme import block
 from tiny_world import make_tiny
 
 from prefrepro.csv_schema.schema import read_csv
@@ -111,6 +112,16 @@ def test_each_row_is_ranked_without_samples_or_judge(world: Checkout) -> None:
     assert not any(cell["is_cited"] for cell in cells)
     twice = planned(world, seeds=2)[-1]["spec"]["cells"]
     assert [len(cell["verdict_ids"]) for cell in twice] == [1, 2, 2, 2]
+
+
+def test_what_has_no_reference_is_ranked_by_its_own_reward_or_as_the_evaluation_says(world: Checkout) -> None:
+    """README's SimPO, whose reward is the log-prob per token."""
+    Path(world.root, "methods", "my_simpo.py").write_text(block("python", 'NAME = "my_simpo"'), encoding="utf-8")
+    world.edit_yaml(TABLE, {"rows": {"simpo": {"label": "SimPO", "method": "my_simpo"}}})
+    assert of_method(planned(world))["my_simpo"]["spec"]["by"] == "logp_per_token"
+    assert of_method(planned(world))["sft"]["spec"]["by"] == "logp"
+    world.edit_yaml(PAPER, {"evaluations": {"held-out": {"by": "logp"}}})
+    assert of_method(planned(world))["my_simpo"]["spec"]["by"] == "logp"
 
 
 def test_another_dtype_or_part_has_a_reference_of_its_own_that_runs_share(world: Checkout) -> None:

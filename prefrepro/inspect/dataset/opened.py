@@ -24,6 +24,7 @@ SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".gz")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 KINDS = ("tldr", "tldr_judged", "qa_feedback")
 """Released data sets with a kind of their own; other kinds are forms of rows too."""
+TRY = {name: roles for name, roles in forms.SUGGESTED.items() if name != "implicit"}
 PAIRED = ("tldr", "tldr_judged")
 Seen = Callable[[Any, Note], None]
 """Called with each row and what counts something at it."""
@@ -86,7 +87,7 @@ def opened(given: str, form: str | None, columns: dict[str, str], revision: str 
     source = {key: value for key, value in (("form", form), ("columns", columns)) if value}
     try:
         said = agreed([looked_at(source, file) for file in files], files)
-    except UserError:
+    except UserError as error:
         first = first_records(files[0], forms.LOOKED_AT)
         for _ in () if first else records_of(files[0]):
             break  # where no line can be read, the first says why
@@ -98,7 +99,7 @@ def opened(given: str, form: str | None, columns: dict[str, str], revision: str 
             ) from None
         kind = None if source else _kind(first)
         if kind is None:
-            raise
+            raise UserError(f"{error}{_hint(first, form, columns)}") from None
         of_kind = {"kind": kind} | ({} if kind in PAIRED else {"form": "ranked"})
         shape = "pairs" if kind in PAIRED else "ranked"
         return Opened(given, files, PARSERS[kind][0], f"{kind}, as released", shape, of_kind, (), place)
@@ -120,6 +121,19 @@ def _place(given: str, revision: str | None) -> tuple[dict[str, Any], Any]:
 
 def _all_have(records: list[dict[str, Any]], columns: set[str]) -> bool:
     return bool(records) and all(columns <= record.keys() for record in records)
+
+
+def _hint(first: list[dict[str, Any]], form: str | None, columns: dict[str, str]) -> str:
+    """What to try next: how a form is given here or, where one was given, what is wrong with the first row."""
+    if form is None:
+        tried = (f"--form {name} --columns {','.join(f'{role}=…' for role in roles)}" for name, roles in TRY.items())
+        return f"\nTo try it here: {' or '.join(tried)}"
+    try:
+        for record in first[:1]:
+            parse_form(record, lambda _: None, form=form, columns=forms.FORMS[form]["columns"] | columns)
+    except (BadRow, KeyError) as error:
+        return f"\nIts first row, read as {form}: {error}"
+    return ""
 
 
 def _kind(first: list[dict[str, Any]]) -> str | None:

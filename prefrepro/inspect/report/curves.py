@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from prefrepro.inspect.report.folder import Folder
-from prefrepro.inspect.report.signs import signs
+from prefrepro.tables.signs import beta_of, logged, signs
 
 METRICS = {
     "loss": "Loss",
@@ -39,36 +39,34 @@ def colours(methods: set[str]) -> dict[str, dict[str, str]]:
 
 
 def runs(folder: Folder) -> list[dict[str, Any]]:
-    """One entry per training of a method, with its curves: metric -> [[step, value] …]."""
-    found = []
+    """One entry per training of a method, with its curves: metric -> [[step, value] …].
+
+    Runs of one `group` differ in their seed alone.
+    """
+    found, seen = [], Counter[str]()
     for run_id, manifest in folder.manifests.items():
         if "row" in manifest and folder.kinds[run_id] != "base":
             row = manifest["row"]
+            settings = json.dumps([manifest.get("spec", {}) | {"seed": None}, row["method"]], sort_keys=True)
+            same_seed = f"{settings} {row.get('seed')}"  # such runs differ in what they were made of
+            seen[same_seed] += 1
             found.append(
                 {key: row.get(key) for key in ("method", "model", "dataset", "seed", "hparams", "steps", "gpu_h")}
                 | {
                     "id": run_id,
                     "stage": folder.kinds[run_id],
+                    "group": f"{hashlib.sha256(settings.encode()).hexdigest()[:8]}.{seen[same_seed]}",
                 }
-                | _logged(folder.path / "runs" / run_id / "metrics.csv", beta_of(row))
+                | _logged(folder.path / "runs" / run_id, beta_of(row))
             )
     return sorted(
         found, key=lambda run: (STAGES.index(run["stage"]), run["dataset"], run["model"], run["method"], run["id"])
     )
 
 
-def beta_of(row: Mapping[str, Any]) -> float | None:
-    """A run's β; None where its method has none."""
-    return json.loads(row.get("hparams") or "{}").get("beta")
-
-
-def _logged(path: Path, beta: float | None) -> dict[str, Any]:
+def _logged(run: Path, beta: float | None) -> dict[str, Any]:
     """`curves`: metric -> points; `signs`: what is odd about them."""
-    if not path.is_file():
-        return {"curves": {}, "signs": []}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    found = {}
+    rows, found = logged(run), {}
     for metric in METRICS:
         points = [[float(row["step"]), _rounded(float(row[metric]))] for row in rows if row.get(metric)]
         step = -(-len(points) // POINTS) or 1

@@ -32,6 +32,8 @@ class Folder:
     plan: Plan
     cells: list[dict[str, Any]]
     """Rows of cells.csv; what is missing is None."""
+    pairs: list[dict[str, Any]]
+    """Rows of pairs.csv, the same"""
     manifests: dict[str, dict[str, Any]]
     """Node id -> the JSON file that its stage wrote last."""
     kinds: dict[str, str]
@@ -89,8 +91,7 @@ def read_folder(path: Path, given: dict[str, Any]) -> Folder:
             f"{path} holds no results: neither cells.csv nor any run. Name a folder such as results/embedded, "
             "or make one: snakemake table1"
         )
-    records = read_csv(cells_csv, "cells").to_dict("records") if cells_csv.is_file() else []
-    cells = [{str(key): None if pd.isna(value) else value for key, value in record.items()} for record in records]
+    cells, pairs = _records(path, "cells"), _records(path, "pairs")
     plan = make_plan(_own_config(path, cells, manifests) | given)
     plans = {variant_of(plan.config): plan}
     for variant in dict.fromkeys(str(cell["variant"]) for cell in cells):
@@ -98,7 +99,13 @@ def read_folder(path: Path, given: dict[str, Any]) -> Folder:
             plans.setdefault(variant, make_plan({"scale": plan.config.scale} | config_of(variant)))
     files = {name: path / "verdicts" / name / "verdicts.csv" for name, kind in kinds.items() if kind in VERDICTS}
     verdicts = {name: read_csv(file, "verdicts") for name, file in files.items() if file.is_file()}
-    return Folder(path, plan, cells, manifests, kinds, verdicts, Results(path), plans)
+    return Folder(path, plan, cells, pairs, manifests, kinds, verdicts, Results(path), plans)
+
+
+def _records(path: Path, name: str) -> list[dict[str, Any]]:
+    """Rows of a joined CSV; none where it is not there."""
+    records = read_csv(file, name).to_dict("records") if (file := path / f"{name}.csv").is_file() else []
+    return [{str(key): None if pd.isna(value) else value for key, value in record.items()} for record in records]
 
 
 def _manifests(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

@@ -11,6 +11,7 @@ from prefrepro.inspect.results import seeds_of
 from prefrepro.plan.nodes import Node
 from prefrepro.specs.variant import variant_of
 from prefrepro.stats.paired import holm
+from prefrepro.tables.alarms import alarms
 from prefrepro.tables.render import MEASURES, table_meta
 from prefrepro.tables.view import clustered, number, view
 
@@ -83,7 +84,16 @@ def _table(folder: Folder, place: Place, given: list[dict[str, Any]]) -> dict[st
             {"key": key, "label": label, "measure": measures[key]} for key, label in meta.full_column_labels().items()
         ],
         "cells": cells,
+        "alarms": alarms([cell | _ids(folder, cell) for cell in planned], folder.path, folder.verdicts.__getitem__),
+        "pairs": [pair for pair in folder.pairs if tuple(pair[key] for key in ("paper", "table", "variant")) == place],
     }
+
+
+def _ids(folder: Folder, cell: dict[str, Any]) -> dict[str, list[str]]:
+    """Runs of a row of cells.csv, and verdict sets as far as the folder has them."""
+    seeds = seeds_of(cell)
+    verdicts = [str(seed["verdict"]) for seed in seeds if seed["verdict"] in folder.verdicts]
+    return {"verdict_ids": verdicts, "run_ids": [str(seed["run"]) for seed in seeds if seed["run"]]}
 
 
 def _name(paper: str, table: str, spec: dict[str, Any]) -> str:

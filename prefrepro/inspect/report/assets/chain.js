@@ -6,8 +6,19 @@ const KINDS = {
   package: "Weights from a package", base: "Base model", data: "Data",
 };
 
-function showDialog(title, ...content) {
+// While the dialog is open, the address is its own, to be copied; afterwards it is the page's again.
+let addressBelow = null;
+const setAddress = (hash) => history.replaceState(null, "", hash || "#");
+document.getElementById("dialog").addEventListener("close", ({ target }) => {
+  if (target.open) return; // a link in it has opened it again
+  if (addressBelow !== null) setAddress(addressBelow);
+  addressBelow = null;
+});
+
+function showDialog(address, title, ...content) {
   const dialog = document.getElementById("dialog");
+  addressBelow ??= location.hash;
+  setAddress(`#${encodeURI(address)}`);
   dialog.replaceChildren(
     h("div", { class: "bar" }, h("h2", { id: "dialog-title" }, title),
       h("button", { type: "button", class: "plain", onclick: () => dialog.close() }, "Close")),
@@ -39,7 +50,7 @@ function step(id) {
   return h("li", { "data-node": id },
     h("b", {}, `${KINDS[node.kind] || node.kind} `), h("span", { class: "id" }, id),
     facts(node.facts),
-    hasSamples ? h("a", { href: `#samples/${id}`, onclick: () => document.getElementById("dialog").close() }, node.kind === "preference" ? "Read these pairs" : "Read these answers and verdicts") : null,
+    hasSamples ? h("a", { href: `#samples/${id}` }, node.kind === "preference" ? "Read these pairs" : "Read these answers and verdicts") : null,
     h("details", {}, h("summary", {}, `All ${node.everything.length} values that its stage wrote down`), facts(node.everything)));
 }
 
@@ -57,12 +68,12 @@ function openCell(table, cell, row, column) {
   const seed = (one, i) => h("details", { open: i === 0 },
     h("summary", {}, h("b", {}, cell.seeds.length > 1 ? `Training ${i + 1} of ${cell.seeds.length}` : "Behind it")),
     h("ol", { class: "steps" }, behind([one.verdict, one.sample, one.run].filter(Boolean)).map(step)));
-  showDialog(`${table.id}: ${row.label}, ${column.label}`, facts(own),
+  showDialog(`cell/${table.id}/${row.key}/${column.key}`, `${table.id}: ${row.label}, ${column.label}`, facts(own),
     cell.seeds.length ? cell.seeds.map(seed) : h("p", {}, "No verdicts of ours stand behind this cell."));
 }
 
 function openNode(id) {
-  showDialog(id, h("ol", { class: "steps" }, behind([id]).map(step)));
+  showDialog(`node/${id}`, id, h("ol", { class: "steps" }, behind([id]).map(step)));
 }
 
 // Its id, to be chosen where the folder knows it.

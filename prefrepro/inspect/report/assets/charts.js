@@ -31,11 +31,11 @@ function mark(shape, x, y, colour, size = 4) {
   return svg("circle", { cx: x, cy: y, r: size, fill: colour });
 }
 
-// series: [{label, colour, dash, points: [[x, y] …], bars: [[x, low, high] …]}]
+// series: [{label, colour, dash, points: [[x, y] …], bars: [[x, low, high] …], faint: points, band: [[x, low, high] …]}]
 function lineChart({ title, x, y, series, reference, height = 230, width = chartWidth() }) {
   const edge = { left: 52, right: 12, top: 8, bottom: 40 };
-  const points = series.flatMap((one) => one.points);
-  const bars = series.flatMap((one) => one.bars || []);
+  const points = series.flatMap((one) => [...one.points, ...(one.faint || [])]);
+  const bars = series.flatMap((one) => [...(one.bars || []), ...(one.band || [])]);
   const [x0, x1] = extent(points.map((point) => point[0]), 0.02);
   const heights = [...points.map((point) => point[1]), ...bars.flatMap((bar) => [bar[1], bar[2]])];
   const [y0, y1] = extent(reference === undefined ? heights : [...heights, reference]);
@@ -43,8 +43,13 @@ function lineChart({ title, x, y, series, reference, height = 230, width = chart
   const py = (value) => height - edge.bottom - ((value - y0) / (y1 - y0)) * (height - edge.top - edge.bottom);
   const right = width - edge.right, bottom = height - edge.bottom;
   const labels = [...new Set(series.map((one) => one.label))].join(", ");
+  const path = (line) => line.map(([a, b], i) => `${i ? "L" : "M"}${px(a).toFixed(1)} ${py(b).toFixed(1)}`).join("");
+  const behind = (one) => svg("g", {},
+    one.band?.length ? svg("path", { class: "band", fill: one.colour, opacity: 0.15,
+      d: `${path([...one.band.map(([a, low]) => [a, low]), ...one.band.map(([a, , high]) => [a, high]).reverse()])}Z` }) : null,
+    one.faint?.length ? svg("path", { class: "faint", d: path(one.faint), fill: "none", stroke: one.colour, opacity: 0.3 }) : null);
   const draw = (one) => {
-    const d = one.points.map(([a, b], i) => `${i ? "L" : "M"}${px(a).toFixed(1)} ${py(b).toFixed(1)}`).join("");
+    const d = path(one.points);
     return svg("g", {},
       svg("title", {}, one.tip || one.label),
       svg("path", { d, fill: "none", stroke: one.colour, "stroke-width": 2, "stroke-dasharray": one.dash || null }),
@@ -64,7 +69,7 @@ function lineChart({ title, x, y, series, reference, height = 230, width = chart
       ticks(x0, x1, width > 500 ? 8 : 4).map(({ at, text }) =>
         svg("text", { x: px(at), y: bottom + 16, "text-anchor": "middle" }, text)),
       svg("text", { x: (edge.left + right) / 2, y: height - 6, "text-anchor": "middle", class: "soft" }, x),
-      series.map(draw)));
+      series.map(behind), series.map(draw)));
 }
 
 // rows: [{label, value, low, high, printed, method, sign, text}]; without a value a row has its label alone.

@@ -33,6 +33,39 @@ function statusLegend(cells) {
       h("li", { class: status }, h("b", {}, sign), ` ${says}: ${counted(count(status), "cell")}`)));
 }
 
+const alarms = (table) => (table.alarms || []).map((text) => h("p", { class: "alarm" }, h("b", {}, "Alarm. "), text));
+
+// Every two rows of a column, or columns of a row: ranks that the intervals leave open, and the differences.
+function allPairs(table) {
+  if (!table.pairs.length) return null;
+  const label = (kind, key) => table[kind].find((one) => one.key === key)?.label || key;
+  const groups = new Map();
+  for (const pair of table.pairs) {
+    const at = `${label(pair.compared === "rows" ? "columns" : "rows", pair.place)}\n${pair.metric}`;
+    groups.set(at, [...(groups.get(at) || []), pair]);
+  }
+  const group = ([at, pairs]) => {
+    const ranks = new Map(pairs.flatMap((pair) => [[pair.first, pair.first_rank], [pair.second, pair.second_rank]]));
+    const apart = pairs.filter((pair) => pair.diff_low > 0 || pair.diff_high < 0).length;
+    const name = (pair, side) => label(pair.compared, pair[side]);
+    return [
+      h("h3", {}, at.split("\n")[0]),
+      h("p", {}, `Told apart: ${apart || "none"} of ${counted(pairs.length, "pair")}. Ranks: `,
+        [...ranks].map(([key, rank]) => `${label(pairs[0].compared, key)} ${rank}`).join("; "), "."),
+      h("details", { open: pairs.length <= 10 }, h("summary", {}, "All differences"),
+        plainTable(["first", "second", "first − second", "low", "high", "p", "p (Holm, table)", "p (Holm, paper)", "interval"],
+          pairs.map((pair) => [name(pair, "first"), name(pair, "second"), fixed(pair.diff), fixed(pair.diff_low), fixed(pair.diff_high),
+            small(pair.p), small(pair.p_holm_table), small(pair.p_holm_paper), pair.diff_method]))),
+    ];
+  };
+  return [
+    h("h2", {}, "All pairs"),
+    h("p", { class: "soft" }, "Differences in points; the intervals of one heading hold all together with 95 % confidence. A rank such as "
+      + "1–3 is the best and the worst place that they leave open. With one training each, trainings are compared, not methods."),
+    [...groups].map(group),
+  ];
+}
+
 function frontPage() {
   const cells = DATA.tables.flatMap((table) => table.cells);
   const { meta } = DATA;
@@ -55,7 +88,7 @@ function frontPage() {
     DATA.not_made.length ? h("p", { class: "soft" }, "Not made yet: ", DATA.not_made.map((target, i) => [i ? ", " : "", h("code", {}, `snakemake ${target}`)]), ".") : null,
     DATA.tables.map((table) => h("section", {},
       h("h2", {}, h("a", { href: `#table/${table.id}` }, table.name), ` ${table.title}`),
-      matrix(table))),
+      matrix(table), alarms(table))),
   ];
 }
 
@@ -77,6 +110,7 @@ function tablePage(id) {
     ...notes,
     statusLegend(table.cells),
     matrix(table),
+    alarms(table),
     h("h2", {}, "Forest plot"),
     h("p", { class: "soft" }, "Dot and line: our number and its 95 % interval, in the method's colour. Diamond: the printed number."),
     h("div", { class: "charts" }, table.columns.map((one) => forest({
@@ -84,6 +118,7 @@ function tablePage(id) {
       rows: table.cells.filter((cell) => cell.column === one.key).map((cell) => ({
         label: label(cell.row), method: cell.method, value: cell.value, low: cell.ci_low, high: cell.ci_high,
         printed: cell.reported, sign: signOf(cell), text: `${cell.text.value} ${cell.text.interval}` })) }))),
+    allPairs(table),
     byLength(table),
     h("h2", {}, "All numbers"),
     plainTable(
@@ -95,7 +130,7 @@ function tablePage(id) {
   ];
 }
 
-const small = (p) => (p === null ? "" : p < 0.0001 ? "< 0.0001" : p.toFixed(4));
+const small = (p) => (p === null || p === undefined ? "" : p < 0.0001 ? "< 0.0001" : p.toFixed(4));
 
 function byLength(table) {
   const entries = table.by_length.filter((entry) => entry.bins.length);

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import mean
+
+from prefrepro.errors import UserError
+from prefrepro.specs.method import read_method
 
 FALL = 0.5
 """How far the chosen log-prob may fall, as a share of the reference's. A limit of our own; docs/methods-embedded.md
@@ -31,6 +38,23 @@ def signs(rows: Sequence[Mapping[str, str]], beta: float | None) -> list[str]:
             "half is not: read samples, and compare a lower learning rate or a higher β at equal KL."
         )
     return found
+
+
+def beta_of(row: Mapping[str, str]) -> float | None:
+    """A run's β, from the `row` of its run.json; None where its rewards are not β times a log-ratio to a reference."""
+    with contextlib.suppress(UserError):  # a method of then may be gone
+        if not read_method(row["method"]).needs.get("reference", True):
+            return None
+    return json.loads(row.get("hparams") or "{}").get("beta")
+
+
+def logged(run: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv; none where there is no such file."""
+    path = run / "metrics.csv"
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def fall_of(rows: Sequence[Mapping[str, str]], beta: float | None) -> float | None:
