@@ -179,7 +179,7 @@ def check_fit(nodes: Mapping[str, Node], node: Node, gpus: int, engine: Mapping[
 
 
 def memory_lines(plan: Plan, nodes: Sequence[Node]) -> list[str]:
-    """A Markdown table: what each training and sampling job of a plan needs on each of its GPUs, most first, alike ones once."""
+    """A Markdown table: what trainings and sampling jobs need on each of their GPUs, most first, alike ones once."""
     resources, found = ScaleResources(plan), dict[str, tuple[float, str]]()
     for node in nodes:
         asked = resources.of(node)
