@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import yaml
 from tabulate import tabulate
 
 from prefrepro.cli.parser import tell, write_json
 from prefrepro.errors import UserError
-from prefrepro.files import ROOT
+from prefrepro.files import ROOT, show, write_text
+from prefrepro.judge.fit import in_yaml
 from prefrepro.judge.injection import measure_judge
 from prefrepro.judge.probe import KINDS, abilities
 from prefrepro.judge.prompts import PROTOCOLS
+from prefrepro.specs.evaluation import EVALUATIONS
 from prefrepro.specs.judge import JudgeConfig, judge_config, load_judge
 
+FOLDER = ROOT / "config" / "judges"
+FREE = {"input": 0, "output": 0}
+DEFAULTS = {one.name: one.default for one in dataclasses.fields(JudgeConfig)}
 UNFIT = 1
 """Exit code where the judge fits no annotator, or not its config."""
-NOT_LISTED = ("judge", "refusals", "config_problems", "cost_usd")
+NOT_LISTED = ("judge", "refusals", "config_problems", "changes", "cost_usd")
 """What the table of `probe` leaves out."""
 
 
@@ -36,7 +44,9 @@ def injection(arguments: argparse.Namespace) -> None:
 
 def probe(arguments: argparse.Namespace) -> None:
     """Print, and exit with 1 where the judge fits no annotator or not its config. Raises UserError."""
-    found = abilities(_config(arguments))
+    config = _config(arguments)
+    wanted = arguments.evaluations or (EVALUATIONS if config.kind == "api" else ())  # ours knows all of its prompts
+    found = abilities(config, tuple(wanted))
     why_not = {kind: found.why_not(kind) for kind in KINDS}
     content = dataclasses.asdict(found)
     rows = [
@@ -45,14 +55,37 @@ def probe(arguments: argparse.Namespace) -> None:
         if name not in NOT_LISTED
     ]
     content |= {"annotator": found.annotator, "why_not": why_not, "warnings": found.warnings()}
+    content["written"] = None
+    if arguments.write is not None:
+        content["written"] = show(_write(arguments.write or config.name, config, found.changes))
     tell(arguments.json, content, "probe", table=tabulate(rows, tablefmt="plain"))
-    if found.annotator is None or found.config_problems:
+    is_mended = arguments.write is not None and len(found.config_problems) == len(found.changes)
+    if found.annotator is None or (found.config_problems and not is_mended):
         sys.exit(UNFIT)
+
+
+def _write(name: str, config: JudgeConfig, changes: dict[str, Any]) -> Path:
+    """Write the judge's file, or change the lines of the one that is there; its comments stay. Raises UserError."""
+    path = FOLDER / f"{name}.yaml"
+    if path.is_file():
+        if load_judge(path) != config:
+            raise UserError(f"{show(path)} is there and is of another judge. Next: --write another name.")
+        text, keys = path.read_text(encoding="utf-8"), changes
+    else:
+        given = {key: value for key, value in dataclasses.asdict(config).items() if value != DEFAULTS.get(key, ...)}
+        text, keys = "", given | {"name": name, "price_usd_per_mtok": given.get("price_usd_per_mtok", FREE)} | changes
+    for key, value in keys.items():
+        line = f"{key}: {in_yaml(value)}\n"
+        text, found = re.subn(rf"^{key}:.*\n(?:[ -].*\n)*", lambda _, line=line: line, text, flags=re.MULTILINE)
+        text += "" if found else line
+    judge_config(yaml.safe_load(text), show(path))
+    write_text(path, text)
+    return path
 
 
 def _config(arguments: argparse.Namespace) -> JudgeConfig:
     if "://" not in arguments.judge:
-        path = ROOT / "config" / "judges" / f"{arguments.judge}.yaml"
+        path = FOLDER / f"{arguments.judge}.yaml"
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
             raise UserError(f'judge "{arguments.judge}" is unknown. Known: {known}, or a URL such as http://host/v1.')
@@ -64,7 +97,7 @@ def _config(arguments: argparse.Namespace) -> JudgeConfig:
         "kind": "api",
         "base_url": arguments.judge,
         "model": arguments.model,
-        "price_usd_per_mtok": {"input": 0, "output": 0},
+        "price_usd_per_mtok": FREE,
     }
     if arguments.api_key_env:
         values["api_key_env"] = arguments.api_key_env

@@ -38,6 +38,7 @@ CLEARLY = 3
 """How often a «much better» counts (show_result.py, WEIGHT)."""
 Share = tuple[float, int]
 """(assistant A's share, weight)"""
+RATINGS = LABEL
 SHARES_2024: dict[str, Share] = {
     "A>>B": (1.0, CLEARLY),
     "A>B": (1.0, 1),
@@ -65,8 +66,8 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
     `spec`: `reference` (the key of the baseline's answer in a row's `references`, default gpt-4-0314), `verdict_regex`
     ("2024", the default, or "2025"), `judge_prompts` (paths of released judge configs; without any our own wording
     asks), `protocol`, `category`: whose questions of v2.0 are judged, against that category's baseline and read as in
-    2025; its set also has `arena_hard_style_pct`. The judge's config holds but for max_tokens and seed, which are the
-    release's: 4096 (v2.0: 16,000) and none;
+    2025; its set also has `arena_hard_style_pct`. The judge's config holds but for seed and max_tokens, which
+    are the release's, none and 4096 (v2.0: 16,000), unless its `limits` say otherwise;
     its temperature, 0, is the config's default. An unreadable game is played again `reasks` times, which neither
     release does: with 0 it is theirs. Under "2025" both games of a response are invalid where one is, and neither
     counts. Raises UserError.
@@ -82,7 +83,7 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
             f"found no question of category {category}, expected Arena-Hard v2.0's. Next: sample its prompts."
         )
     both = ((row, candidate_first) for row in judged for candidate_first in (False, True))
-    games = [_game(row, candidate_first, prompt, reference, config, most) for row, candidate_first in both]
+    games = [game(row, candidate_first, prompt, reference, config, most) for row, candidate_first in both]
 
     def ask(game: Question) -> tuple[dict[str, Any], list[Reply]]:
         share, replies = play(client, game.request)
@@ -118,14 +119,21 @@ def _play_2024(client: JudgeClient, request: dict[str, Any]) -> tuple[Share | No
         replies.append(client.ask(request, repeat))
         judgment = replies[-1].text
         if replies[-1].status == "ok" and not LABEL.search(judgment):
-            turns = [{"role": "assistant", "content": judgment}, {"role": "user", "content": CONTINUE}]
-            replies.append(client.ask(request | {"messages": [*request["messages"], *turns]}, repeat))
+            if replies[-1].is_cut:
+                break
+            replies.append(client.ask(continued(request, judgment), repeat))
             judgment += "\n" + replies[-1].text
-        if replies[-1].status == "error":
+        if replies[-1].status != "ok":
             break
         if share := read_2024(judgment):
             return share, replies
     return None, replies
+
+
+def continued(request: dict[str, Any], judgment: str) -> dict[str, Any]:
+    """The request that asks a judgment without a label to go on."""
+    turns = [{"role": "assistant", "content": judgment}, {"role": "user", "content": CONTINUE}]
+    return request | {"messages": [*request["messages"], *turns]}
 
 
 PLAYS: dict[str, Play] = {
@@ -134,9 +142,10 @@ PLAYS: dict[str, Play] = {
 }
 
 
-def _game(
+def game(
     row: Mapping[str, Any], candidate_first: bool, prompt: JudgePrompt, reference: str, config: JudgeConfig, most: int
 ) -> Question:
+    """What is asked in one game. Raises UserError where the row has no such question or baseline."""
     questions = [message["content"] for message in row["prompt"] if message["role"] == "user"]
     if len(questions) != 1:
         raise UserError(f"prompt {row['prompt_id']} has {len(questions)} user turns; Arena-Hard asks one question.")
@@ -155,7 +164,8 @@ def _game(
         "order": "candidate_first" if candidate_first else "baseline_first",
         "prompt_sha256": prompt.sha256,
     }
-    return Question(chat_request(config, messages, max_tokens=most, seed=None), columns)
+    limit = (config.limits or {}).get("arena_hard", most)
+    return Question(chat_request(config, messages, max_tokens=limit, seed=None), columns)
 
 
 def _verdict(share: Share | None, candidate_first: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import BudgetError, JudgeClient, Reply
-from prefrepro.specs.judge import JudgeConfig
 
 EXAMPLES = 5
 Read = TypeVar("Read")
@@ -49,7 +48,7 @@ def judge_all(
         frame = pd.DataFrame(ask_all(row, questions, client.config.concurrency, progress))
     except BudgetError as error:
         raise out_of_budget(error, client, [question.request for question in questions]) from error
-    check_invalid(frame, client.config)
+    check_finished(frame, client)
     return frame
 
 
@@ -65,13 +64,14 @@ def ask_until_read(
 ) -> tuple[Read | None, list[Reply]]:
     """Ask until `read` makes something of the reply, at most 1 + `reasks` times; None where it never did.
 
-    A call that failed after all retries ends it: asking again would fail alike.
+    A call that failed after all retries ends it, and a reply whose limit of tokens went into thoughts: asking again
+    would end alike.
     """
     replies: list[Reply] = []
     found = None
     while found is None and len(replies) <= client.config.reasks:
         replies.append(client.ask(request, repeat=len(replies)))
-        if replies[-1].status == "error":
+        if replies[-1].status != "ok" or replies[-1].is_cut:
             break
         found = read(replies[-1].text)
     return found, replies
@@ -92,21 +92,31 @@ def reply_columns(replies: Sequence[Reply]) -> dict[str, Any]:
     }
 
 
-def check_invalid(frame: pd.DataFrame, config: JudgeConfig) -> None:
-    """Raise UserError where more than `config.invalid_limit` of the verdicts are invalid."""
-    invalid = frame[frame["verdict"] == "invalid"]
+def check_finished(frame: pd.DataFrame, client: JudgeClient) -> None:
+    """Raise UserError where a row was neither answered nor refused for itself, or too many verdicts are invalid."""
+    config, invalid = client.config, frame[frame["verdict"] == "invalid"]
+    if open_rows := invalid[invalid["request_sha256"].isin(list(client.unanswered))]["raw_reply"].tolist():
+        raise UserError(
+            f'judge "{config.name}": {len(open_rows)} of {len(frame)} rows got no answer, so the set is not finished:\n'
+            f"{_examples(open_rows)}\nAll others are in the cache. Next: run again when the judge answers; only what "
+            "is missing is asked."
+        )
     share = len(invalid) / len(frame)
     if share <= config.invalid_limit:
         return
-    replies = list(dict.fromkeys(invalid["raw_reply"]))
-    examples = "\n".join(f"  {reply[:200]!r}" for reply in replies[:EXAMPLES])
+    cut = int(invalid["request_sha256"].isin(list(client.cut)).sum())
+    why = f"\nOf {cut} the text is empty: {client.told_to_raise()}" if cut else ""
     raise UserError(
         f'judge "{config.name}": {len(invalid)} of {len(frame)} verdicts are invalid ({share:.1%}), the '
         f"limit is {config.invalid_limit:.1%}; each was asked up to {config.reasks + 1} times. "
-        f"Some of the replies:\n{examples}\nReplies are in the cache; failed calls are asked again. "
-        "Next: take another model, or raise reasks or invalid_limit in "
+        f"Some of the replies:\n{_examples(invalid['raw_reply'])}{why}\nReplies are in the cache; failed calls are "
+        "asked again. Next: take another model, or raise reasks or invalid_limit in "
         f"config/judges/{config.name}.yaml, and run again."
     )
+
+
+def _examples(replies: Iterable[str]) -> str:
+    return "\n".join(f"  {reply[:200]!r}" for reply in list(dict.fromkeys(replies))[:EXAMPLES])
 
 
 def ask_all(ask: Callable[[Any], Any], questions: Sequence[Any], concurrency: int, progress: bool) -> list[Any]:

@@ -29,7 +29,7 @@ PROTOCOL_VERSION = 1
 
 RESERVED_FOR_S = 6 * 3600.0
 """A reservation ends with its process; where that cannot be seen (another host), after this time, which is longer than
-any one request is retried for."""
+any one request takes."""
 
 CLAIM_POLL_S = 0.005
 """Between two looks at a request that another process is asking. Rare, so it need not be woken."""
@@ -47,9 +47,9 @@ INSERT OR IGNORE INTO spent VALUES (1, 0.0);
 CREATE TABLE IF NOT EXISTS reservations (
     id INTEGER PRIMARY KEY, usd REAL NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, expires REAL NOT NULL
 );
-CREATE TRIGGER IF NOT EXISTS add_cost AFTER INSERT ON replies
-    BEGIN UPDATE spent SET cost_usd = cost_usd + NEW.cost_usd; END;
+DROP TRIGGER IF EXISTS add_cost;
 """
+"""`spent` holds what every try was billed, kept or not; `replies.cost_usd` what a reply and its failed tries were."""
 
 
 class OverBudgetError(Exception):
@@ -147,7 +147,10 @@ class ReplyCache:
         return Row(*found) if found else None
 
     def put(self, key: str, identity: str, repeat: int, request: dict[str, Any], row: Row) -> Row:
-        """Store a reply in one commit; where another process was first, its reply is kept and returned."""
+        """Store a reply in one commit; where another process was first, its reply is kept and returned.
+
+        Its cost is booked apart (`settle`, `book`).
+        """
         values = (key, identity, repeat, canonical(request), row.body, row.cost_usd, row.attempts, row.created)
         try:
             with self._lock:
@@ -161,7 +164,7 @@ class ReplyCache:
         return self.get(key) or row
 
     def reserve(self, usd: float, budget_usd: float) -> int:
-        """Set `usd` aside for one call, for all processes that share the file; returns what `release` takes.
+        """Set `usd` aside for one call, for all processes that share the file; returns what `settle` takes.
 
         Raises OverBudgetError where what was spent and what is on the way leave less than that of `budget_usd`.
         """
@@ -169,8 +172,7 @@ class ReplyCache:
         try:
             with self._lock, self._db:
                 self._db.execute("BEGIN IMMEDIATE")  # no other process writes between our reading and our writing
-                self._db.execute("DELETE FROM reservations WHERE expires < ?", (now,))
-                self._forget_the_dead()
+                self._book_the_dead(now)
                 spent = self._db.execute("SELECT cost_usd FROM spent").fetchone()[0]
                 on_the_way = self._db.execute("SELECT total(usd) FROM reservations").fetchone()[0]
                 if spent + on_the_way + usd > budget_usd:
@@ -183,24 +185,35 @@ class ReplyCache:
         except sqlite3.Error as error:
             raise UserError(f"{self._path}: the budget could not be checked: {error}. Check the disk.") from error
 
-    def release(self, reservation: int) -> None:
-        """Give back what `reserve` set aside; what the call cost is booked with its reply."""
-        with self._lock, contextlib.suppress(sqlite3.Error):  # else it ends with this process
+    def settle(self, reservation: int, usd: float) -> None:
+        """Book what a call was billed, in the place of what `reserve` set aside for it."""
+        with self._lock, contextlib.suppress(sqlite3.Error), self._db:  # else all of it is booked once we are no more
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("UPDATE spent SET cost_usd = cost_usd + ?", (usd,))
             self._db.execute("DELETE FROM reservations WHERE id = ?", (reservation,))
 
-    def _forget_the_dead(self) -> None:
-        """Drop reservations of processes of this host that are no more."""
-        here = platform.node()
+    def book(self, usd: float) -> None:
+        """Count `usd` as spent."""
+        with self._lock:
+            self._db.execute("UPDATE spent SET cost_usd = cost_usd + ?", (usd,))
+
+    def _book_the_dead(self, now: float) -> None:
+        """Book the calls that were under way when their process ended: they may have been answered, and billed."""
+        here, over = platform.node(), [("expires < ?", (now,))]
         for (pid,) in self._db.execute("SELECT DISTINCT pid FROM reservations WHERE host = ?", (here,)).fetchall():
             try:
                 os.kill(pid, 0)
             except ProcessLookupError:
-                self._db.execute("DELETE FROM reservations WHERE host = ? AND pid = ?", (here, pid))
+                over.append(("host = ? AND pid = ?", (here, pid)))
             except OSError:
                 continue  # it lives, and is another user's
+        for condition, values in over:
+            usd = f"(SELECT total(usd) FROM reservations WHERE {condition})"
+            self._db.execute(f"UPDATE spent SET cost_usd = cost_usd + {usd}", values)
+            self._db.execute(f"DELETE FROM reservations WHERE {condition}", values)
 
     def spent_usd(self) -> float:
-        """Cost of all replies in this file."""
+        """What was booked in this file: every try, also of replies that were lost."""
         with self._lock:
             return self._db.execute("SELECT cost_usd FROM spent").fetchone()[0]
 

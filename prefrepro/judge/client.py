@@ -9,18 +9,22 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from prefrepro.errors import UserError
 from prefrepro.judge.cache import OverBudgetError, ReplyCache, Row, cache_key, canonical
-from prefrepro.judge.completion import without_thoughts
-from prefrepro.judge.endpoint import Endpoint, JudgeFailedError
+from prefrepro.judge.completion import answer_in, is_model
+from prefrepro.judge.endpoint import Endpoint
+from prefrepro.judge.failures import JudgeFailedError, usage_in
 from prefrepro.specs.judge import JudgeConfig, Price
 
 if TYPE_CHECKING:
@@ -28,8 +32,11 @@ if TYPE_CHECKING:
 
 AGAIN = 1000
 """Repeats of a request: below, since an earlier reply could not be read; from here on, to see how the judge varies."""
-CHARACTERS_PER_TOKEN = 4
-"""For estimates before a call only; what is booked comes from the judge's own usage."""
+CUT_IN_A_ROW = 20
+"""After so many replies without text, all ended by the limit of tokens, the judging stops."""
+HARMLESS = [{"role": "user", "content": "Please say yes."}]
+"""What tells whether a judge refuses one prompt or everything."""
+WORDS = re.compile(r"[A-Za-z ]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +44,10 @@ class Reply:
     """What a judge answered, and how it was got."""
 
     status: str
-    """"ok", or "error" where no usable answer came after all retries; errors are not cached."""
+    """"ok"; "refused" where the judge refuses this request alone; "error" where no usable answer came after all
+    retries. Only what is ok is cached."""
     text: str
-    """The message's text, or the error's."""
+    """The message's text without thoughts, or the error's."""
     body: str
     """The whole answer as JSON (tool calls, log-probs); empty for an error."""
     judge_asked: str
@@ -58,11 +66,17 @@ class Reply:
     http_status: int | None = None
     """For an error: the HTTP status that the judge refused with, where it did."""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the limit of tokens was reached before any text came: a judge that thinks wants more."""
+        return self.finish_reason == "length" and self.status == "ok" and not self.text.strip()
+
 
 def chat_request(config: JudgeConfig, messages: Sequence[dict[str, Any]], **changes: Any) -> dict[str, Any]:
     """`messages` with the config's model, temperature, limit of tokens, seed and effort.
 
-    `changes` replace or add fields, None leaves one out; `max_tokens` goes by the name that the judge knows.
+    `changes` replace or add fields, None leaves one out; `max_tokens` goes by the name that the judge knows. What the
+    config leaves out is in no request, and messages are joined as it says.
     """
     settings = {
         "temperature": config.temperature,
@@ -72,8 +86,29 @@ def chat_request(config: JudgeConfig, messages: Sequence[dict[str, Any]], **chan
         **changes,
     }
     settings[config.token_limit_field] = settings.pop("max_tokens")
-    given = {name: value for name, value in settings.items() if value is not None}
-    return {"model": config.model, "messages": list(messages), **given}
+    left_out = {*config.leave_out, *(("temperature",) if config.temperature is None else ())}
+    given = {name: value for name, value in settings.items() if value is not None and name not in left_out}
+    return {"model": config.model, "messages": joined(messages, config.join_messages), **given}
+
+
+def joined(messages: Sequence[dict[str, Any]], how: str | None) -> list[dict[str, Any]]:
+    """`messages` with those of one role in a row made one (`users`), and the system's put before it (`all`)."""
+    found: list[dict[str, Any]] = []
+    for message in messages if how else ():
+        role = "user" if how == "all" and message["role"] == "system" else message["role"]
+        if found and found[-1]["role"] == role:
+            found[-1] = {**found[-1], "content": f"{found[-1]['content']}\n\n{message['content']}"}
+        else:
+            found.append({**message, "role": role})
+    return found or list(messages)
+
+
+class ServedAsError(UserError):
+    """A reply is of another model than was asked."""
+
+    def __init__(self, message: str, served: str) -> None:
+        super().__init__(message)
+        self.served = served
 
 
 class BudgetError(UserError):
@@ -99,6 +134,11 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
         self._cache = ReplyCache(cache, durable=self._paid)
         self._transport: Transport | None = None
         self._no_judge: UserError | None = None
+        self.unanswered: dict[str, str] = {}
+        """Words of the error by the address of each request that got no answer and was not refused for itself."""
+        self.cut: set[str] = set()
+        """Addresses of the replies whose limit was reached before any text came."""
+        self._cut_in_a_row = 0
         self._lock = threading.Lock()
         self._connecting = threading.Lock()
         self._one_at_a_time = [threading.Lock() for _ in range(4096)]
@@ -131,7 +171,12 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
                         cached = row is not None
                         row = row or self._pay(key, request, repeat)
                 except JudgeFailedError as error:
-                    return _failure(error, request, key)
+                    reply = _failure(error, request, key)
+                    if reply.status == "error":
+                        self.unanswered[key] = reply.text
+                    return reply
+        reply = _reply(row, request, key, cached)
+        self._check(reply)
         with self._lock:
             if self._again is None or time:
                 self.reasked += is_reask
@@ -139,7 +184,33 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
                 self.asked += not cached
             if self._again and time:
                 self._again[1].add(key)
-        return _reply(row, request, key, cached)
+        return reply
+
+    def _check(self, reply: Reply) -> None:
+        """Raise UserError for a reply of another model, and where the limit of tokens leaves no room for an answer."""
+        self.unanswered.pop(reply.request_sha256, None)
+        asked, served, name = self.config.served_as or reply.judge_asked, reply.judge_served, self.config.name
+        if served and not is_model(asked, served):
+            raise ServedAsError(
+                f'judge "{name}" answers as model {served!r}, and {asked!r} was asked. The reply is kept and not used. '
+                f"Next: where they are one, write `served_as: {served}` in config/judges/{name}.yaml and run again; "
+                "otherwise name the model that you want.",
+                served,
+            )
+        with self._lock:
+            self._cut_in_a_row = self._cut_in_a_row + 1 if reply.is_cut else 0
+            if reply.is_cut:
+                self.cut.add(reply.request_sha256)
+            stop = self._cut_in_a_row >= CUT_IN_A_ROW
+        if stop:
+            raise UserError(f'judge "{name}": the last {CUT_IN_A_ROW} replies are empty: {self.told_to_raise()}')
+
+    def told_to_raise(self) -> str:
+        """What to do about replies that were cut before any text came."""
+        return (
+            "the limit of tokens was reached before any text came (finish_reason: length): this judge thinks first. "
+            f"Next: raise max_tokens, for MT-Bench and Arena-Hard limits, in config/judges/{self.config.name}.yaml."
+        )
 
     def model(self) -> dict[str, Any] | None:
         """What GET /models says about the configured model, asked anew each time; None where it says nothing."""
@@ -177,31 +248,60 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
         return self._cache.spent_usd()
 
     def estimate_usd(self, request: dict[str, Any]) -> float:
-        """The most one call is expected to cost: four characters a token, and all of max_tokens."""
-        text = sum(len(canonical(message["content"])) for message in request["messages"])
-        out = request.get("max_tokens") or request.get("max_completion_tokens") or 0
-        return cost_usd(self.config.price_usd_per_mtok, text / CHARACTERS_PER_TOKEN, out)
+        """The most one call is expected to cost: all of its limit of tokens, and its text in any script.
+
+        Half a token for a letter or blank of English, one for any other sign, and for each byte beyond ASCII.
+        """
+        sent = canonical(request)
+        words = sum(map(len, WORDS.findall(sent)))
+        out = request.get("max_tokens") or request.get("max_completion_tokens") or self.config.max_tokens
+        return cost_usd(self.config.price_usd_per_mtok, len(sent.encode()) - words / 2, out)
 
     def _pay(self, key: str, request: dict[str, Any], repeat: int) -> Row:
-        estimate = self.estimate_usd(request)
-        with self._reserved(estimate):
+        """Ask until an answer comes. Its cost is that of all tries. Raises JudgeFailedError or UserError."""
+        cost = 0.0
+        for tries in itertools.count(1):
+            answer, billed = self._try(request)
+            cost += billed
+            if isinstance(answer, str):
+                row = Row(answer, cost, tries, utc_now())
+                return self._cache.put(key, self.identity, repeat, request, row)
+            answer.cost_usd = cost
+            self._connected().after(answer, tries, self._answers_others)
+        raise AssertionError  # count() does not end
+
+    def _try(self, request: dict[str, Any]) -> tuple[str | JudgeFailedError, float]:
+        """One HTTP request: the answer, or why there is none, and what was booked for it."""
+        estimate = self.estimate_usd(request) if self._paid else 0.0
+        with self._account(estimate) as account:
             transport = self._connected()
             self._wait_for_slot()
-            body, attempts = transport.post(request)
-            usage = json.loads(body).get("usage") or {}
-            cost = cost_usd(self.config.price_usd_per_mtok, *_tokens(usage))
-            row = Row(body, cost if usage else estimate, attempts, utc_now())
-            return self._cache.put(key, self.identity, repeat, request, row)
+            account.billed = estimate  # what is booked if this is never settled otherwise
+            answer: str | JudgeFailedError
+            try:
+                answer = transport.post(request)
+                usage = usage_in(json.loads(answer))
+            except JudgeFailedError as failure:
+                answer, usage = failure, failure.usage
+                account.billed = estimate if failure.is_billed else 0.0
+            if usage is not None:
+                account.billed = cost_usd(self.config.price_usd_per_mtok, *usage)
+            return answer, account.billed
+
+    def _answers_others(self) -> bool:
+        """Whether the judge answers a question that nobody could refuse."""
+        answer, _ = self._try(chat_request(self.config, HARMLESS, max_tokens=16, seed=None, reasoning_effort=None))
+        return isinstance(answer, str)
 
     @contextlib.contextmanager
-    def _reserved(self, estimate: float) -> Iterator[None]:
-        """Hold the next call's most likely cost back from the budget, for every process that shares the cache."""
-        budget = self.config.budget_usd
-        if budget is None or not self._paid:
-            yield
+    def _account(self, estimate: float) -> Iterator[SimpleNamespace]:
+        """Hold the most that a call may cost back, for all processes of the cache; then book `billed`."""
+        account, budget = SimpleNamespace(billed=0.0), self.config.budget_usd
+        if not self._paid:
+            yield account
             return
         try:
-            reservation = self._cache.reserve(estimate, budget)
+            reservation = self._cache.reserve(estimate, math.inf if budget is None else budget)
         except OverBudgetError as error:
             raise BudgetError(
                 f'judge "{self.config.name}": budget {budget:.4f} USD: {error}, needed for the next call up to '
@@ -209,9 +309,9 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
                 f"config/judges/{self.config.name}.yaml and run again."
             ) from error
         try:
-            yield
+            yield account
         finally:
-            self._cache.release(reservation)
+            self._cache.settle(reservation, account.billed)
 
     def _connected(self) -> Transport:
         with self._connecting:
@@ -250,7 +350,7 @@ def _reply(row: Row, request: dict[str, Any], key: str, cached: bool) -> Reply:
     prompt_tokens, completion_tokens = _tokens(body.get("usage") or {})
     return Reply(
         status="ok",
-        text=without_thoughts(choice["message"].get("content") or choice["message"].get("refusal") or ""),
+        text=answer_in(choice["message"]),
         body=row.body,
         judge_asked=request["model"],
         judge_served=str(body.get("model") or ""),
@@ -271,9 +371,9 @@ def _tokens(usage: dict[str, Any]) -> tuple[int, int]:
 
 
 def _failure(error: JudgeFailedError, request: dict[str, Any], key: str) -> Reply:
-    return Reply(
-        "error", str(error), "", request["model"], "", "", "", 0, 0, 0.0, utc_now(), key, False, 0, error.status
-    )
+    status = "refused" if error.rule.then in ("row", "ask") else "error"
+    asked, cost = request["model"], error.cost_usd
+    return Reply(status, str(error), "", asked, "", "", "", 0, 0, cost, utc_now(), key, False, 0, error.status)
 
 
 def utc_now() -> str:

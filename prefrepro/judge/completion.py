@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+SPOKEN = ("text", "output_text")
+"""Parts of a message that are its text; others are thoughts, say."""
+_NAMES = "think|thinking|thought|seed:think"
+OPEN = re.compile(rf"\s*(<({_NAMES})>|\[THINK\]|◁think▷|<\|channel\|>analysis)", re.IGNORECASE)
+CLOSE = re.compile(rf"(</({_NAMES})>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>)\s*", re.IGNORECASE)
+"""How servers mark what a model thought before it answered."""
 
 
 class _Function(BaseModel):
@@ -31,8 +37,13 @@ class _Call(BaseModel):
         return self
 
 
+class _Part(BaseModel):
+    type: str
+    text: str | None = None
+
+
 class _Message(BaseModel):
-    content: str | None = None
+    content: str | list[_Part] | None = None
     refusal: str | None = None
     tool_calls: list[_Call] | None = None
 
@@ -68,23 +79,6 @@ class Completion(BaseModel):
     usage: _Usage | None = None
 
 
-THOUGHT = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL)
-TAGS = re.compile(r"<(/?)think(?:ing)?>")
-
-
-def without_thoughts(text: str) -> str:
-    """`text` less what a judge thought aloud before it answered; nothing of a thought that never ends.
-
-    A block whose opening tag stands in the chat template, and so not in the reply, ends with its closing tag.
-    """
-    tags = list(TAGS.finditer(text))
-    if tags and tags[0][1]:
-        return text[tags[0].end() :].lstrip()
-    if not tags or text[: tags[0].start()].strip():
-        return text
-    return THOUGHT.sub("", text, count=1) if any(tag[1] for tag in tags) else ""
-
-
 def parse_completion(text: str) -> Completion:
     """A chat completion from JSON. Raises ValueError that names what is wrong."""
     try:
@@ -99,3 +93,35 @@ def parse_completion(text: str) -> Completion:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the answer"
         raise ValueError(f"{place}: {first['msg']}; found {first['input']!r:.80}") from None
+
+
+def answer_in(message: dict[str, Any]) -> str:
+    """The text of a message that is the answer: its parts joined, without thoughts; else the words of a refusal."""
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(part.get("text") or "" for part in content if part["type"] in SPOKEN)
+    return without_thoughts(content or message.get("refusal") or "")
+
+
+def without_thoughts(text: str) -> str:
+    """`text` less what a judge thought aloud before it answered; nothing of a thought that never ends.
+
+    A block whose opening tag stands in the chat template, and so not in the reply, ends with its closing tag. Tags
+    further on are words about tags.
+    """
+    first = re.search(f"{OPEN.pattern}|{CLOSE.pattern}", text, re.IGNORECASE)
+    if first and CLOSE.fullmatch(first[0]):
+        text = text[first.end() :]
+    while OPEN.match(text):
+        end = CLOSE.search(text)
+        text = text[end.end() :] if end else ""
+    return text
+
+
+def is_model(asked: str, served: str) -> bool:
+    """Whether a reply of model `served` answers for `asked`: itself, with or without an owner, or a dated snapshot.
+
+    gpt-4 may be answered by openai/gpt-4 and by gpt-4-0613, not by gpt-4-mini.
+    """
+    asked, served = (name.lower().rstrip("/").rpartition("/")[2] for name in (asked, served))
+    return re.fullmatch(re.escape(asked) + r"(-\d{4}|-\d{8}|-\d{4}-\d\d-\d\d)?", served) is not None

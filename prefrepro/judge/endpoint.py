@@ -19,15 +19,6 @@ class Endpoint:
     api_key: str = field(repr=False)
 
 
-class JudgeFailedError(Exception):
-    """One request stayed without a usable answer; others may do better."""
-
-    def __init__(self, cause: str, status: int | None = None) -> None:
-        super().__init__(cause)
-        self.status = status
-        """The last HTTP status, where it was one that made the request fail."""
-
-
 def api_endpoint(config: JudgeConfig) -> Endpoint:
     """The endpoint of a kind-api judge, its key read from the environment or a private file. Raises UserError."""
     base_url = config.base_url or ""

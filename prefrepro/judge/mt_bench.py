@@ -25,6 +25,7 @@ from prefrepro.specs.judge import JudgeConfig
 MAX_TOKENS = 2048  # common.py, run_judge_single
 RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]", re.ASCII)  # common.py, one_score_pattern
 RATING_BACKUP = re.compile(r"\[(\d+\.?\d*)\]", re.ASCII)  # common.py, one_score_pattern_backup
+RATINGS = RATING
 LOWEST, HIGHEST = 1.0, 10.0
 TURNS = 2
 
@@ -34,12 +35,12 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
 
     `rows` have `turns`, `responses` (two each), `category` and, where there are any, `reference_answers`.
     `spec["judge_prompts"]` is the path of a released judge_prompts.jsonl; without it our own wording asks. The
-    judge's config holds but for max_tokens and seed, which are FastChat's: 2048 and none; its temperature, too, is
-    the config's default. Raises UserError.
+    judge's config holds but for seed and max_tokens, which are FastChat's: none and 2048, unless its `limits` say
+    otherwise; its temperature, too, is the config's default. Raises UserError.
     """
     config, prompts = client.config, mt_bench_prompts(spec.get("judge_prompts"))
     ordered = canonical_rows(rows)
-    questions = [_question(row, turn, prompts, config) for row in ordered for turn in range(1, TURNS + 1)]
+    questions = [question(row, turn, prompts, config) for row in ordered for turn in range(1, TURNS + 1)]
 
     def ask(question: Question) -> tuple[dict[str, Any], list[Reply]]:
         rating, replies = ask_until_read(client, question.request, read_rating)
@@ -56,13 +57,15 @@ def read_rating(reply: str) -> float | None:
     return rating if rating is not None and LOWEST <= rating <= HIGHEST else None
 
 
-def _question(row: Mapping[str, Any], turn: int, prompts: Mapping[str, JudgePrompt], config: JudgeConfig) -> Question:
+def question(row: Mapping[str, Any], turn: int, prompts: Mapping[str, JudgePrompt], config: JudgeConfig) -> Question:
+    """What is asked about one turn, 1 or 2, of a row. Raises UserError where the row is no two-turn conversation."""
     texts = _texts(row)
     has_reference = "ref_answer_1" in texts
     name = ("single-math-v1" if has_reference else "single-v1") + ("-multi-turn" if turn == TURNS else "")
     if turn == 1:
         texts |= {"question": texts["question_1"], "answer": texts["answer_1"]}
-    request = chat_request(config, prompts[name].messages(**texts), max_tokens=MAX_TOKENS, seed=None)
+    limit = (config.limits or {}).get("mt_bench", MAX_TOKENS)
+    request = chat_request(config, prompts[name].messages(**texts), max_tokens=limit, seed=None)
     about = {"prompt_id": row["prompt_id"], "draw": row.get("draw", 0), "order": f"turn_{turn}"}
     return Question(request, about | {"prompt_sha256": prompts[name].sha256})
 

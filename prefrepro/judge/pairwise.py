@@ -20,11 +20,12 @@ from prefrepro.judge.prompts import NOUNS, compose, prompt_sha256
 from prefrepro.specs.evaluation import Evaluation
 from prefrepro.specs.judge import JudgeConfig
 
+RATINGS = re.compile(r"\b(?:response|summary) ([12])\b", re.IGNORECASE)
 SCORES = {"win": 1.0, "loss": 0.0, "tie": 0.5, "invalid": None}
 
 
 def clean_response(text: str) -> str:
-    """Cut what follows the last . ! or ? (compare.py:92-100), as protocol `paper` does; without any, the text stays."""
+    """Cut what follows the last . ! or ? (compare.py:92-100); without any, the text stays. For `paper` alone."""
     end = max(text.rfind(mark) for mark in ".!?")
     return text[: end + 1] if end >= 0 else text
 

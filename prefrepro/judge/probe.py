@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
 
-from prefrepro.errors import UserError
-from prefrepro.judge.client import JudgeClient, Reply, chat_request
+from prefrepro.judge.client import JudgeClient, Reply
 from prefrepro.judge.connect import forgetful_client
-from prefrepro.judge.dialects.probe import BETTER, MESSAGES, TOOL, WORSE
+from prefrepro.judge.dialects.probe import BETTER, TOOL, WORSE
+from prefrepro.judge.fit import TOOL_TOKENS, Fit, asked, fit, in_yaml, letter
+from prefrepro.specs.evaluation import EVALUATIONS
 from prefrepro.specs.judge import TOKEN_LIMIT_FIELDS, JudgeConfig, Price
 
 KINDS = ("weighted", "fn", "text")
@@ -24,6 +26,7 @@ TOP_LOGPROBS = 5
 """What AlpacaEval's weighted annotator asks for."""
 SETTINGS = {"logprobs": True, "top_logprobs": TOP_LOGPROBS, "max_tokens": 1, "temperature": 1}
 """As AlpacaEval's weighted annotator asks; 1 is also the one temperature that every judge allows."""
+FIELDS = ("temperature_0", "seed", "text", "tools", "tool_choice")
 CHOICE = {"type": "function", "function": {"name": TOOL["function"]["name"]}}
 
 
@@ -56,12 +59,14 @@ class Abilities:
     refusals: dict[str, str] = field(default_factory=dict)
     config_problems: tuple[str, ...] = ()
     """Where the judge does not do what its config says, and what to write there."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Key of the judge's file -> the value with which it does, as far as a setting can mend it."""
 
     def why_not(self, kind: str) -> str | None:
         """Why the judge cannot be an annotator of this kind; None where it can."""
         if kind == "weighted":
             return self._no_letters()
-        return self.refusals.get({"fn": "tool_choice", "text": "text"}[kind])
+        return self.refusals.get(kind)
 
     def _no_letters(self) -> str | None:
         if not self.logprobs:
@@ -92,38 +97,37 @@ class Abilities:
 
 
 @cache
-def abilities(config: JudgeConfig) -> Abilities:
+def abilities(config: JudgeConfig, evaluations: tuple[str, ...] = ()) -> Abilities:
     """Probe the judge of `config` once in this process; no reply is kept. Raises UserError where none comes."""
     with forgetful_client(config) as client:
-        return probe(client)
+        return probe(client, evaluations)
 
 
-def probe(client: JudgeClient) -> Abilities:
-    """Ask about every ability. Raises UserError where the judge is away or answers not even the plainest question."""
-    config = client.config
-    plain = {name: _minimal(client, dataclasses.replace(config, token_limit_field=name)) for name in TOKEN_LIMIT_FIELDS}
-    limits = {name: isinstance(reply, Reply) for name, reply in plain.items()}
-    works = max(TOKEN_LIMIT_FIELDS, key=lambda name: (limits[name], name == config.token_limit_field))
-    first = plain[works]
-    if isinstance(first, str):
-        raise UserError(
-            f'judge "{config.name}" answers no plain question: {first}. '
-            "Next: compare model and base_url with the endpoint's own list, GET …/models."
-        )
-    asking = dataclasses.replace(config, token_limit_field=works)
+def probe(client: JudgeClient, evaluations: Sequence[str] = ()) -> Abilities:
+    """Ask about every ability, and send the real prompts of `evaluations`.
+
+    Raises UserError where the judge is away or answers not even the plainest question.
+    """
+    config, fitted = client.config, fit(client, evaluations)
+    asking, first = fitted.config, fitted.first
+    most = (asking.limits or {}).get("alpaca_eval", TOOL_TOKENS)
     replies: dict[str, Reply | str] = {
-        **plain,
-        "temperature_0": _minimal(client, asking, temperature=0),
-        "seed": _minimal(client, asking, seed=0),
-        "logprobs": _minimal(client, asking, **SETTINGS),
-        "tool_choice": _minimal(client, asking, tools=[TOOL], tool_choice=CHOICE, max_tokens=100),
+        **{name: asked(client, dataclasses.replace(asking, token_limit_field=name)) for name in TOKEN_LIMIT_FIELDS},
+        "temperature_0": asked(client, asking, temperature=0),
+        "seed": asked(client, asking, seed=0),
+        "logprobs": asked(client, asking, **SETTINGS),
+        "tool_choice": asked(client, asking, tools=[TOOL], tool_choice=CHOICE, max_tokens=most),
     }
     problems = {"text": _unread(first), "tool_choice": _no_call(replies["tool_choice"])}
+    problems["fn"] = problems["tool_choice"]
     if problems["tool_choice"]:
-        replies["tools"] = _minimal(client, asking, tools=[TOOL], max_tokens=100)
+        replies["tools"] = asked(client, asking, tools=[TOOL], max_tokens=most)
+        if isinstance(replies["tool_choice"], str) and _no_call(replies["tools"]) is None:
+            problems["fn"] = None
+            fitted.change("tool_choice", replies["tool_choice"], leave_out=(*asking.leave_out, "tool_choice"))
     refusals = {name: reply for name, reply in replies.items() if isinstance(reply, str)}
     refusals |= {name: problem for name, problem in problems.items() if problem}
-    found = {name: name not in refusals for name in (*limits, "temperature_0", "seed", "text", "tools", "tool_choice")}
+    found = {name: name not in refusals for name in (*TOKEN_LIMIT_FIELDS, *FIELDS)}
     logprobs, top_logprobs, letters = _letters(replies["logprobs"])
     card = client.model()
     return Abilities(
@@ -139,22 +143,10 @@ def probe(client: JudgeClient) -> Abilities:
         shutdown_date=(card or {}).get("shutdown_date"),
         price_known=config.price_usd_per_mtok != Price() or config.kind == "local",
         cost_usd=sum(reply.cost_usd for reply in replies.values() if isinstance(reply, Reply)),
-        refusals=refusals,
-        config_problems=tuple(_config_problems(config, found, works)),
+        refusals=fitted.refusals | refusals,
+        config_problems=tuple(_config_problems(fitted)),
+        changes=fitted.changes,
     )
-
-
-def _minimal(client: JudgeClient, config: JudgeConfig, **changes: Any) -> Reply | str:
-    """The reply, or the words of a refusal. Nothing is set but what is asked about: each refusal then has one cause.
-
-    Raises UserError where the judge fails in another way, which says nothing of what it can.
-    """
-    reply = client.ask(chat_request(config, MESSAGES, **{"temperature": None, "seed": None, **changes}))
-    if reply.status == "ok":
-        return reply
-    if reply.http_status in (400, 422):
-        return reply.text
-    raise UserError(f'judge "{client.config.name}" could not be probed: {reply.text}. Next: try again later.')
 
 
 def _letters(reply: Reply | str) -> tuple[bool, int, str]:
@@ -182,18 +174,15 @@ def _no_call(reply: Reply | str) -> str | None:
 def _unread(reply: Reply | str) -> str | None:
     if isinstance(reply, str):
         return reply
-    if reply.text.strip(" \n\"'.`*") in (BETTER, WORSE):
+    if letter(reply.text):
         return None
     cut = " (cut: raise max_tokens, or set reasoning_effort)" if reply.finish_reason == "length" else ""
     return f'it was to say "m" or "M" and said {reply.text[:100]!r}{cut}'
 
 
-def _config_problems(config: JudgeConfig, found: dict[str, bool], works: str) -> list[str]:
-    problems = []
-    if works != config.token_limit_field:
-        problems.append(f"{config.token_limit_field} is refused; write token_limit_field: {works}")
-    if config.temperature not in (None, 1) and not found["temperature_0"]:
-        problems.append(f"temperature {config.temperature:g} is refused; write temperature: 1")
-    if config.seed is not None and not found["seed"]:
-        problems.append("seed is refused; write seed: null")
-    return problems
+def _config_problems(fitted: Fit) -> Iterator[str]:
+    for key, value in fitted.changes.items():
+        yield f"{fitted.told(key)}; write {key}: {in_yaml(value)}"
+    for name in EVALUATIONS:
+        if name in fitted.refusals:
+            yield f"{name} is refused: {fitted.refusals[name]}"

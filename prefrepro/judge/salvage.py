@@ -37,6 +37,7 @@ def salvage(path: Path) -> tuple[int, Path]:
         cache = ReplyCache(new, durable=False)
         for key, endpoint, repeat, request, row in _replies(path, Path(folder)):
             cache.put(key, endpoint, repeat, json.loads(request), row)
+            cache.book(row.cost_usd)
             count += 1
         cache.close()
         path.rename(torn)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,8 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
     is_trained = "scorer" in inputs and config.scorer == "reward-model"
     scorer = f"reward-model:{inputs['scorer']}" if is_trained else None
     with judge_client(config, out.parent.parent / "judge_cache.sqlite", identity=identity, scorer=scorer) as client:
-        evaluate = importlib.import_module(EVALUATIONS[spec["evaluation"]]).evaluate
+        module = importlib.import_module(EVALUATIONS[spec["evaluation"]])
+        evaluate = module.evaluate
         frame, metrics = evaluate(rows, client, spec)
         again = ask_again(evaluate, rows, client, spec)
         replies = {"asked": client.asked, "cached": client.cached, "reasked": client.reasked}
@@ -53,6 +56,7 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
         "metrics": metrics,
         "groups": sorted({(row["prompt_id"], row["category"]) for row in rows if row.get("category")}),
         "repeats": by_request(frame, again),
+        "several_ratings": several_ratings(frame["raw_reply"].dropna(), getattr(module, "RATINGS", None)),
         "cost_usd": sum(frame["cost_usd"]) + sum(row["cost_usd"] for row in again),
         **replies,
         "judge_asked": config.model,
@@ -61,6 +65,11 @@ def run(spec: dict[str, Any], inputs: dict[str, Path], out: Path, runtime: Runti
         "wall_s": round(time.monotonic() - started, 3),
     }
     write_json(out / "manifest.json", manifest)
+
+
+def several_ratings(replies: Iterable[str], ratings: re.Pattern[str] | None) -> int | None:
+    """How many replies hold several different ones; only one of them was read. None where no text is rated."""
+    return None if ratings is None else sum(len(set(ratings.findall(reply))) > 1 for reply in replies)
 
 
 def read_rows(samples_jsonl: Path) -> list[dict[str, Any]]:

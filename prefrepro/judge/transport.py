@@ -1,12 +1,13 @@
-"""HTTP to a judge through the `openai` client: retries, time-outs, and which failures end the whole judging."""
+"""HTTP to a judge through the `openai` client: time-outs, new tries, and what a failure leads to (failures.yaml)."""
 
 from __future__ import annotations
 
+import json
 import logging
-import re
+import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -16,17 +17,16 @@ import openai
 
 from prefrepro.errors import UserError
 from prefrepro.judge.completion import parse_completion
-from prefrepro.judge.endpoint import Endpoint, JudgeFailedError
+from prefrepro.judge.endpoint import Endpoint
+from prefrepro.judge.failures import MALFORMED, JudgeFailedError, JudgeStoppedError, error_in, rule_for
 from prefrepro.specs.judge import JudgeConfig
 
 log = logging.getLogger(__name__)
 
-LONG_WAITS = 3
-"""How often a Retry-After that openai refuses to wait for (over 2 minutes) is waited for here."""
 LONGEST_WAIT_S = 3600.0
-NO_CREDIT = 402
-OF_ONE_PROMPT = re.compile(r"content.?(filter|policy|management)|moderation|flagged", re.IGNORECASE)
-"""Words of a 403 that refuse one prompt and not the key."""
+"""The most that a judge's Retry-After is waited for."""
+FIRST_WAIT_S, LAST_WAIT_S = 0.5, 8.0
+"""Before the first and the last new try where the judge names no time; doubled from try to try."""
 FAILURES_IN_A_ROW = 20
 """After so many failures with no success between, the judge is called broken."""
 
@@ -50,15 +50,6 @@ class _Hurried(httpx2.SyncByteStream):
         self._stream.close()
 
 
-def is_model(asked: str, served: str) -> bool:
-    """Whether a reply of model `served` answers for `asked`: itself, with or without an owner, or a dated snapshot.
-
-    gpt-4 may be answered by openai/gpt-4 and by gpt-4-0613, not by gpt-4-mini.
-    """
-    asked, served = (name.lower().rstrip("/").rpartition("/")[2] for name in (asked, served))
-    return re.fullmatch(re.escape(asked) + r"(-\d{4}|-\d{8}|-\d{4}-\d\d-\d\d)?", served) is not None
-
-
 class Transport:
     """Thread-safe; one `openai` client, so connections are kept open."""
 
@@ -71,7 +62,7 @@ class Transport:
         self._client = openai.OpenAI(
             base_url=endpoint.base_url,
             api_key=endpoint.api_key,
-            max_retries=config.max_retries,
+            max_retries=0,  # each try is booked (client.py), so none is left to openai
             timeout=config.timeout_s,
             http_client=openai.DefaultHttpxClient(
                 trust_env=not loopback,  # no proxy to our own machine
@@ -90,13 +81,23 @@ class Transport:
         self._client.close()
 
     def check(self) -> None:
-        """Ask for the model list: tells at once, and free of charge, whether anybody answers to this key."""
+        """Ask for the model list: tells at once, and free of charge, whether anybody answers to this key.
+
+        An endpoint without such a list is not refused for that.
+        """
         try:
             self._quick.get("/models", cast_to=httpx2.Response)
+        except openai.APITimeoutError as error:
+            log.info("judge %s: GET /models: %s", self._config.name, self._cause(error))
         except openai.APIConnectionError as error:
-            raise self._unreachable(error) from error
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise self._denied(error) from error
+            raise UserError(
+                f'judge "{self._config.name}" cannot be reached at {self._endpoint.base_url}: '
+                f"{self._cause(error)}. Next: check that the server runs, address and port in config/judges/, "
+                "proxy and network; then run again: replies already got are in the cache."
+            ) from error
+        except openai.AuthenticationError as error:
+            failure = JudgeFailedError(rule_for(401, ""), self._cause(error), 401)
+            raise self._ends(failure) from error
         except openai.APIStatusError as error:
             log.info("judge %s: GET /models answered %s", self._config.name, error.status_code)
 
@@ -110,80 +111,82 @@ class Transport:
             log.info("judge %s: no model card: %s", self._config.name, self._cause(error))
             return None
 
-    def post(self, request: dict[str, Any]) -> tuple[str, int]:
-        """Send one chat-completions body: a well-formed completion, as sent, and the number of HTTP requests it took.
-
-        Raises JudgeFailedError, or UserError where going on is futile.
-        """
-        attempts, long_waits, cause, status = 0, 0, "", None
-        for malformed in range(self._config.max_retries + 1):
-            try:
-                response = self._client.post("/chat/completions", cast_to=httpx2.Response, body=request)
-                attempts += 1 + int(response.request.headers.get("x-stainless-retry-count", 0))
-                text = self._masked(response.text)
-                self._check_served(request, parse_completion(text).model or "")
-                self._failures = 0
-                return text, attempts
-            except openai.RateLimitError as error:
-                cause, status = self._cause(error), error.status_code
-                wait = _retry_after(error)
-                if error.code == "insufficient_quota":
-                    raise self._denied(error) from error
-                if long_waits == LONG_WAITS or wait is None:
-                    break
-                long_waits += 1
-                log.warning("judge %s wants a pause of %.0f s: %s", self._config.name, wait, cause)
-                time.sleep(min(wait, LONGEST_WAIT_S))
-            except openai.APITimeoutError as error:
-                cause = f"no answer within {self._config.timeout_s:g} s ({self._cause(error)})"
-                break
-            except openai.APIConnectionError as error:
-                raise self._unreachable(error) from error
-            except openai.PermissionDeniedError as error:
-                cause, status = self._cause(error), error.status_code
-                if not OF_ONE_PROMPT.search(cause):
-                    raise self._denied(error) from error
-                raise JudgeFailedError(cause, status) from error
-            except openai.AuthenticationError as error:
-                raise self._denied(error) from error
-            except openai.NotFoundError as error:
-                raise UserError(
-                    f'judge "{self._config.name}": {self._endpoint.base_url} knows no model '
-                    f'"{self._config.model}" or no chat completions: {self._cause(error)}. '
-                    "Next: compare with GET …/models."
-                ) from error
-            except openai.APIStatusError as error:
-                cause, status = self._cause(error), error.status_code
-                if status == NO_CREDIT:
-                    raise self._denied(error) from error
-                break
-            except ValueError as error:
-                cause = f"malformed answer: {error}"
-                if malformed < self._config.max_retries:
-                    time.sleep(min(8.0, 0.05 * 4**malformed))
-        self._count_failure(cause)
-        raise JudgeFailedError(cause, status)
-
-    def _check_served(self, request: dict[str, Any], served: str) -> None:
-        """Raise UserError for a reply of another model: it is no verdict of this judge, and the next would be none."""
-        asked = self._config.served_as or request["model"]
-        if served and not is_model(asked, served):
-            raise UserError(
-                f'judge "{self._config.name}" at {self._endpoint.base_url} answers as model {served!r}, and {asked!r} '
-                f"was asked. Next: where they are one, write `served_as: {served}` in "
-                f"config/judges/{self._config.name}.yaml; otherwise name the model that you want, and run again."
+    def post(self, request: dict[str, Any]) -> str:
+        """Send one chat-completions body, once; returns a well-formed completion, as sent. Raises JudgeFailedError."""
+        try:
+            response = self._client.post("/chat/completions", cast_to=httpx2.Response, body=request)
+        except openai.APIStatusError as error:
+            words = f"{error.code} {error.type} {self._cause(error)}"
+            rule = rule_for(error.status_code, words)
+            wait_s = _retry_after(error.response)
+            raise JudgeFailedError(rule, self._cause(error), error.status_code, wait_s=wait_s) from error
+        except openai.APIConnectionError as error:
+            raised = {kind.__name__ for one in (error, error.__cause__) for kind in type(one).__mro__}
+            cause = self._cause(error)
+            if isinstance(error, openai.APITimeoutError):
+                cause = f"no answer within {self._config.timeout_s:g} s ({cause})"
+            raise JudgeFailedError(rule_for(None, cause, raised), cause) from error
+        text = self._masked(response.text)
+        try:
+            body = json.loads(text)
+            found = error_in(body)
+        except (ValueError, RecursionError):
+            body, found = text, None
+        if found is not None:
+            status, words = found
+            raise JudgeFailedError(
+                rule_for(status, words), f"error {status} with HTTP 200: {words}", status, answer=body
             )
+        try:
+            parse_completion(text)
+        except ValueError as error:
+            raise JudgeFailedError(MALFORMED, f"malformed answer: {error}", answer=body) from error
+        self._failures = 0
+        return text
 
-    def _count_failure(self, cause: str) -> None:
+    def after(self, failure: JudgeFailedError, tries: int, answers_others: Callable[[], bool]) -> None:
+        """Wait, where the request may be tried again; else raise what the rule of its failure says.
+
+        `answers_others` asks the harmless question. Raises JudgeFailedError for this request, UserError for all.
+        """
+        rule, then = failure.rule, failure.rule.then
+        if rule.retry and tries <= self._config.max_retries:
+            again_s = min(LAST_WAIT_S, FIRST_WAIT_S * 2 ** (tries - 1)) * random.uniform(0.75, 1.0)
+            if failure.wait_s is not None:
+                again_s = min(failure.wait_s, LONGEST_WAIT_S)
+                log.warning("judge %s wants a pause of %.0f s: %s", self._config.name, again_s, failure)
+            elif rule is MALFORMED:
+                again_s /= 10
+            time.sleep(again_s)
+            return
+        if then == "ask":
+            then = "row" if answers_others() else "set"
+        if then == "set":
+            raise self._ends(failure) from failure
+        if then == "open" or not rule.words:  # a prompt that a filter refuses tells nothing of the others
+            self._count_failure(failure)
+        raise failure
+
+    def _ends(self, failure: JudgeFailedError) -> JudgeStoppedError:
+        where = f"environment variable {self._config.api_key_env}" if self._config.api_key_env else "no key is sent"
+        found = f'judge "{self._config.name}" at {self._endpoint.base_url}: {failure.rule.what}: {failure}'
+        key = f" ({where})" if failure.status in (401, 402, 403) else ""
+        return JudgeStoppedError(
+            f"{found}{key}. Next: {failure.rule.next} (config/judges/{self._config.name}.yaml), then run again: what "
+            "was answered is in the cache.",
+            failure,
+        )
+
+    def _count_failure(self, failure: JudgeFailedError) -> None:
         with self._lock:
             self._failures += 1
             broken = self._failures >= FAILURES_IN_A_ROW
         if broken:
             raise UserError(
                 f'judge "{self._config.name}" at {self._endpoint.base_url} failed {FAILURES_IN_A_ROW} '
-                f"requests in a row, the last with: {cause}. What was answered is in the cache. Next: mend "
-                "the judge and run again."
-            )
+                f"requests in a row, the last with: {failure}. What was answered is in the cache. Next: "
+                f"{failure.rule.next or 'mend the judge and run again'}."
+            ) from failure
 
     def _cause(self, error: Exception) -> str:
         return self._masked(f"{error}" + (f" ({error.__cause__})" if error.__cause__ else ""))
@@ -193,30 +196,18 @@ class Transport:
         key = self._endpoint.api_key
         return text.replace(key, "***") if len(key) > 7 else text
 
-    def _unreachable(self, error: Exception) -> UserError:
-        return UserError(
-            f'judge "{self._config.name}" cannot be reached at {self._endpoint.base_url}: '
-            f"{self._cause(error)}. Next: check that the server runs, address and port in config/judges/, "
-            "proxy and network; then run again: replies already got are in the cache."
-        )
 
-    def _denied(self, error: Exception) -> UserError:
-        where = f"environment variable {self._config.api_key_env}" if self._config.api_key_env else "no key is sent"
-        return UserError(
-            f'judge "{self._config.name}" at {self._endpoint.base_url} refuses us ({where}): '
-            f"{self._cause(error)}. Next: mend the key or its quota and run again."
-        )
-
-
-def _retry_after(error: openai.RateLimitError) -> float | None:
+def _retry_after(response: httpx2.Response) -> float | None:
     """Seconds that the server asks for: a number, or a date, held against the server's own clock and not ours."""
-    headers = error.response.headers
-    asked = headers.get("retry-after", "")
+    headers = response.headers
+    for name, per_s in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            asked = float(headers.get(name, "")) / per_s
+            return asked if 0 <= asked < float("inf") else None
+        except ValueError:
+            continue
     try:
-        return max(0.0, float(asked))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(asked) - parsedate_to_datetime(headers["date"])).total_seconds())
+        asked_for, now = parsedate_to_datetime(headers["retry-after"]), parsedate_to_datetime(headers["date"])
+        return max(0.0, (asked_for - now).total_seconds())
     except (KeyError, ValueError, TypeError):
         return None

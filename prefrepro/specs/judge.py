@@ -22,6 +22,8 @@ from prefrepro.specs.values import CLOSED, Amount, Count, Finite, Seed, Share, T
 
 TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
 TOKEN_LIMIT_FIELDS = get_args(TokenLimitField)
+LeftOut = Literal["temperature", "top_p", "seed", "tool_choice"]
+Limited = Literal["alpaca_eval", "mt_bench", "arena_hard"]
 
 
 def _is_endpoint(url: str) -> bool:
@@ -87,10 +89,17 @@ class JudgeConfig:
     successor: Text | None = None
     """The judge, of config/judges, that takes its place."""
     temperature: Annotated[Finite | None, Field(ge=0, le=2), expecting("a number from 0 to 2")] = 0.0
-    """null: not sent. The default is that of compare.py:229-235, as are the next one's and seed's."""
+    """null: never sent. The default is that of compare.py:229-235, as are the next one's and seed's."""
     max_tokens: Count = 10  # compare.py:229-235
     token_limit_field: TokenLimitField = "max_tokens"
     """What the judge calls max_tokens; OpenAI's models from gpt-5 on know max_completion_tokens only."""
+    limits: dict[Limited, Count] | None = None
+    """Evaluation -> its limit of tokens in place of the release's (MT-Bench 2048, Arena-Hard 4096 or 16,000, and
+    of AlpacaEval's text and tool call, 50 to 100), for a judge that thinks first. Pairwise judging has max_tokens."""
+    leave_out: tuple[LeftOut, ...] = ()
+    """Fields that are never sent, since the judge refuses them."""
+    join_messages: Literal["users", "all"] | None = None
+    """"users": messages of one role in a row are sent as one; "all": the system message joins the user's, too."""
     reasoning_effort: Text | None = None
     """Sent where given; gpt-5.6 and gpt-6 take tools only with "none" (docs/judging.md#prices)."""
     seed: Seed | None = 0  # compare.py:229-235

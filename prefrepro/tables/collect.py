@@ -94,10 +94,11 @@ def _joined(parts: list[pd.DataFrame], name: str) -> pd.DataFrame:
 
 def _judging(frame: pd.DataFrame, manifest: Path) -> pd.DataFrame:
     try:
-        repeats = json.loads(manifest.read_text(encoding="utf-8")).get("repeats", ()) if manifest.is_file() else ()
+        told = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
     except (ValueError, OSError) as error:
         raise UserError(f"{manifest} is no readable JSON ({error}); delete its folder and judge again") from error
-    quality = {"verdict_set_id": frame["verdict_set_id"].iloc[0], **judging_quality(frame, repeats)}
+    quality = {"verdict_set_id": frame["verdict_set_id"].iloc[0], **judging_quality(frame, told.get("repeats", ()))}
+    quality["n_several_ratings"] = told.get("several_ratings")
     return pd.DataFrame([quality], dtype=object)
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
-COUNTS = ("injected", "recovered", "refused", "lost", "wrong", "seconds")
+COUNTS = ("injected", "recovered", "refused", "lost", "wrong", "unbooked", "seconds")
 HEADER = (
-    "| fault | injected | recovered | refused | lost | wrong | seconds | test |\n|---|--:|--:|--:|--:|--:|--:|---|\n"
+    "| fault | injected | recovered | refused | lost | wrong | paid, not booked (tokens) | seconds | test |\n"
+    "|---|--:|--:|--:|--:|--:|--:|--:|---|\n"
 )
 
 
@@ -29,7 +30,7 @@ def table(lines: list[str]) -> str:
         told = json.loads(line)
         row = rows.setdefault(told["fault"], dict.fromkeys(COUNTS, 0))
         for name in COUNTS:
-            row[name] += told[name]
+            row[name] += told.get(name, 0)
         tests[told["fault"]] = told["test"].rpartition("::")[2].partition("[")[0]
     total = {name: sum(row[name] for row in rows.values()) for name in COUNTS}
     body = "".join(_row(fault, row, f"`{tests[fault]}`") for fault, row in rows.items())

@@ -13,9 +13,9 @@ from judge_helpers import IDENTITY, make_config, make_items, stats
 
 from prefrepro.errors import UserError
 from prefrepro.judge.client import JudgeClient
+from prefrepro.judge.completion import is_model
 from prefrepro.judge.endpoint import Endpoint
 from prefrepro.judge.pairwise import judge_items
-from prefrepro.judge.transport import is_model
 
 Tell = Callable[..., None]
 RATE = 0.3
@@ -29,30 +29,33 @@ PASSING = tuple(kind for kind in KINDS if kind != "wrong_model")
 """Faults that a new try mends. Another model's reply ends the judging: each try would be billed."""
 
 
-def judged(endpoint: Endpoint, cache: Path, n: int, protocol: str) -> tuple[pd.DataFrame, JudgeClient]:
-    config = make_config(timeout_s=1.0, concurrency=8, reasks=6)  # three refusals in a row are no rarity at 30 %
+def judged(endpoint: Endpoint, cache: Path, n: int, protocol: str) -> tuple[pd.DataFrame, JudgeClient, float]:
+    price = {"input": 1e6, "output": 1e6}  # a token costs 1 USD
+    config = make_config(timeout_s=1.0, concurrency=8, reasks=6, price_usd_per_mtok=price)  # three refusals in a row
     with JudgeClient(config, cache, IDENTITY, lambda: endpoint) as client:
         frame = judge_items(make_items(n), client, protocol=protocol, template="dialogue", progress=False)
-    return frame, client
+        booked = client.spent_usd()
+    return frame, client, booked
 
 
 def compared(tmp_path: Path, kinds: tuple[str, ...], n: int, protocol: str) -> dict[str, int]:
-    """Judge n items with faults and without; the server's counters, and `wrong`: verdicts that differ.
+    """Judge n items with faults and without; the server's counters, `wrong` and `unbooked`.
 
-    The faults are drawn from the request, so how often each is met does not depend on threads or time: a stall lasts
-    until the client gives up.
+    `wrong`: verdicts that differ. `unbooked`: tokens that the server bills and nobody booked. The faults are drawn from
+    the request, so how often each is met does not depend on threads or time: a stall lasts until the client gives up.
     """
     with local_judge("length") as calm:
-        expected, _ = judged(calm, tmp_path / "calm.sqlite", n, protocol)
+        expected, _, _ = judged(calm, tmp_path / "calm.sqlite", n, protocol)
     with local_judge("length", "--fault-kinds", ",".join(kinds), fault_rate=RATE, fault_seed=SEED) as shaky:
-        found, client = judged(shaky, tmp_path / "stormy.sqlite", n, protocol)
+        found, client, booked = judged(shaky, tmp_path / "stormy.sqlite", n, protocol)
         counted = stats(shaky)
     assert len(found) == len(expected)
     assert client.asked == len(expected) + client.reasked
     assert client.reasked <= sum(counted.get(kind, 0) for kind in REPEATED), "one that came too late is not asked again"
     pairs = zip(found.to_dict("records"), expected.to_dict("records"), strict=True)
     wrong = sum(any(repr(one[key]) != repr(other[key]) for key in VERDICT) for one, other in pairs)
-    return counted | {"wrong": wrong, "verdicts": len(expected)}
+    unbooked = max(0, round(counted["billed_tokens"] - booked))
+    return counted | {"wrong": wrong, "verdicts": len(expected), "unbooked": unbooked}
 
 
 @pytest.mark.parametrize(("protocol", "n"), [("paper", 300), ("robust", 150)])
@@ -63,7 +66,7 @@ def test_all_kinds_together_change_no_verdict(tmp_path: Path, tell: Tell, protoc
     assert requests < 2, "1 / (1 - 0.3) = 1.43 requests a verdict are expected"
     faults = counted["faults"]
     name = f"judge: all kinds at once, 30 %, protocol {protocol}: {requests:.2f} requests a verdict"
-    tell(name, faults, recovered=faults - counted["wrong"], wrong=counted["wrong"])
+    tell(name, faults, recovered=faults - counted["wrong"], wrong=counted["wrong"], unbooked=counted["unbooked"])
 
 
 @pytest.mark.faults
@@ -72,7 +75,13 @@ def test_each_kind_alone_changes_no_verdict(tmp_path: Path, tell: Tell, kind: st
     counted = compared(tmp_path, (kind,), 60, "paper")
     requests = counted["requests"] / counted["verdicts"]
     name = f"judge: {kind}, 30 %: {requests:.2f} requests a verdict"
-    tell(name, counted[kind], recovered=counted[kind] - counted["wrong"], wrong=counted["wrong"])
+    tell(
+        name,
+        counted[kind],
+        recovered=counted[kind] - counted["wrong"],
+        wrong=counted["wrong"],
+        unbooked=counted["unbooked"],
+    )
 
 
 @pytest.mark.parametrize("kind", ["wrong_model", "drip", "unavailable"])

@@ -38,7 +38,7 @@ def client_of(replies: Sequence[tuple[dict[str, Any], Sequence[str]]], cache: Pa
     for request, texts in replies:
         for repeat, text in enumerate(texts):
             message = {"role": "assistant", "content": text}
-            body = json.dumps({"model": "gone", "choices": [{"message": message, "finish_reason": "stop"}]})
+            body = json.dumps({"model": "length-judge", "choices": [{"message": message, "finish_reason": "stop"}]})
             row = Row(body, 0.0, 1, "2026-11-21T00:00:00+00:00")
             stored.put(cache_key(request, IDENTITY, repeat), IDENTITY, repeat, request, row)
     stored.close()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from faulty_judge import local_judge
 from judge_helpers import IDENTITY, make_config
+from scripted import Script
 
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
@@ -33,3 +34,11 @@ def open_client(tmp_path: Path, endpoint: Endpoint) -> Iterator[Callable[..., Ju
     yield make
     for client in opened:
         client.close()
+
+
+@pytest.fixture
+def play() -> Iterator[Script]:
+    """`play(step, step, …)` starts a scripted server."""
+    script = Script()
+    yield script
+    script.close()

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from gullible import obeyed
-from judge_faults import DEFAULT_KINDS, KINDS, SPOILED, STATUS, Faults, Limits, headers_of, spoiled
+from judge_faults import DEFAULT_KINDS, KINDS, STATUS, Faults, Limits, headers_of, spoiled
 
 from prefrepro.errors import UserError, exit_on_user_error
 from prefrepro.judge.cache import canonical
@@ -98,7 +98,9 @@ class FaultyHandler(Handler):
             self.server.stats["faults"] += fault is not None
             if fault is not None:
                 self.server.stats[fault] += 1
-            status, answer = self.server.answer(body) if fault is None or fault in SPOILED else (200, {})
+            status, answer = self.server.answer(body) if fault not in STATUS else (200, {})
+            if status == 200 and fault not in STATUS:  # what it wrote is billed, whatever becomes of it on the way
+                self.server.stats["billed_tokens"] += answer["usage"]["total_tokens"]
             self.server.stats["answered" if status == 200 and fault is None else "refused"] += fault is None
             if status == 200 and fault in (None, "nonsense", "refusal"):
                 self.server.paid[hashlib.sha256(canonical(json.loads(body)).encode()).hexdigest()] += 1

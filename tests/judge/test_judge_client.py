@@ -87,7 +87,7 @@ def test_unreachable_judge_is_one_error_however_many_requests_wait(open_client: 
 
 
 def test_wrong_token_is_a_clear_error(open_client: Open, endpoint: Endpoint) -> None:
-    with pytest.raises(UserError, match=r"refuses us .*401") as caught:
+    with pytest.raises(UserError, match=r"the key is refused: .*401") as caught:
         judge(open_client(Endpoint(endpoint.base_url, "a-wrong-secret")))
     assert "a-wrong-secret" not in str(caught.value)
 

@@ -154,8 +154,8 @@ def test_a_scorer_that_is_not_there_is_told_with_its_last_words() -> None:
         pass
 
 
-def test_a_refused_request_is_an_error_and_not_cached(open_client: Open, endpoint: Endpoint) -> None:
+def test_a_refused_request_is_not_cached(open_client: Open, endpoint: Endpoint) -> None:
     client = open_client()
     reply = client.ask({"model": "m", "messages": compose("dialogue", "paper", "h", "a", "b"), "n": 2})
-    assert (reply.status, reply.cached) == ("error", False)
+    assert (reply.status, reply.cached) == ("refused", False)
     assert "n > 1" in reply.text

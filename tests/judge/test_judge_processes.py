@@ -41,6 +41,7 @@ from prefrepro.judge.cache import ReplyCache, Row
 cache = ReplyCache(Path(sys.argv[1]), durable=sys.argv[3] == "1")
 for number in itertools.count():
     key = f"{sys.argv[2]}-{number}"
+    cache.settle(cache.reserve(0.001, 1e9), 0.001)
     cache.put(key, "judge", 0, {"messages": []}, Row("{}", 0.001, 1, "now"))
     print(key, flush=True)
 """

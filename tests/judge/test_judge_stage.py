@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from judge_helpers import VERDICTS, judge_samples, stats
 from prefrepro.csv_schema.schema import read_csv
 from prefrepro.errors import UserError
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.stage import read_rows
+from prefrepro.judge.stage import read_rows, several_ratings
+from prefrepro.specs.evaluation import EVALUATIONS
 
 LOCAL = {"name": "test", "kind": "local", "scorer": "length", "model": "length-judge"}
 
@@ -111,3 +113,19 @@ def test_bad_rows_are_told_by_line(tmp_path: Path) -> None:
         read_rows(path)
     with pytest.raises(UserError, match="no samples could be read"):
         read_rows(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "replies", "several"),
+    [
+        ("mt_bench", ["[[5]] or [[8]]", "[[5]], so [[5]]", "Rating: [[8]]"], 1),
+        ("arena_hard", ["[[A>B]]", "[[A>B]] … [[B>A]]"], 1),
+        ("pairwise", ["Response 1", "Response 1 is short. Response 2", "summary 2", ""], 1),
+        ("alpaca_eval", ["[{'model': 'm', 'rank': 1}]"], None),
+    ],
+)
+def test_replies_with_several_different_ratings_are_counted(
+    evaluation: str, replies: list[str], several: int | None
+) -> None:
+    module = importlib.import_module(EVALUATIONS[evaluation])
+    assert several_ratings(replies, getattr(module, "RATINGS", None)) == several

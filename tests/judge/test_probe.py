@@ -107,8 +107,8 @@ def test_a_newer_model_wants_another_config_and_then_works(open_client: Open) ->
     found = look(open_client, "--completion-tokens-only")
     assert (found.max_tokens, found.max_completion_tokens, found.temperature_0) == (False, True, False)
     assert found.config_problems == (
-        "max_tokens is refused; write token_limit_field: max_completion_tokens",
         "temperature 0 is refused; write temperature: 1",
+        "max_tokens is refused; write token_limit_field: max_completion_tokens",
     )
     config = {"token_limit_field": "max_completion_tokens", "temperature": 1}
     assert look(open_client, "--completion-tokens-only", **config).config_problems == ()
@@ -140,7 +140,7 @@ def test_a_judge_that_refuses_every_question_is_an_error(open_client: Open, serv
 
 def test_abilities_are_asked_for_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[JudgeConfig] = []
-    monkeypatch.setattr("prefrepro.judge.probe.probe", lambda client: asked.append(client.config))
+    monkeypatch.setattr("prefrepro.judge.probe.probe", lambda client, _: asked.append(client.config))
     config = make_config(name="once")
     abilities(config)
     abilities(make_config(name="once"))

@@ -195,3 +195,13 @@ def test_seconds_lie_between_their_bounds(jobs: list[tuple[float, set[int]]], sl
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3600, "1:00:00"), (3725, "1:02:05")])
 def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_a_log_of_the_last_tick_before_the_watch_is_of_this_attempt(plan: Plan) -> None:
+    """The kernel dates a file by its last tick: a log written after `since` may carry an earlier time."""
+    node = plan.of_kind("run")[0]
+    log = plan.results / node.log
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()
+    changed = log.stat().st_mtime
+    assert state(plan, node, changed + 0.009, changed + GRACE_S + 1) == FAILED

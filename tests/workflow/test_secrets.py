@@ -81,7 +81,7 @@ def test_a_planted_key_is_nowhere_after_a_whole_workflow(
         done = checkout.snakemake("table1", "--cores", "2", "--config", "judge=whole")
         assert done.returncode == 0, done.stdout + done.stderr
         holds_no_key(checkout.root, done, key)
-        for name, said in (("refuses", "refuses us"), ("tells", "verdicts are invalid")):
+        for name, said in (("refuses", "the key is refused"), ("tells", "verdicts are invalid")):
             judge |= {"name": name, "base_url": f"{echo}/{name}/v1", "max_retries": 0, "reasks": 0}
             checkout.write_yaml(f"config/judges/{name}.yaml", judge)
             (verdict,) = [node["id"] for node in checkout.nodes(judge=name) if node["kind"] == "verdict"]

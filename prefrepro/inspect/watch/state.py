@@ -46,9 +46,13 @@ def is_done(plan: Plan, node: Node) -> bool:
     return made is not None and all(changed is not None and changed <= made for changed in inputs)
 
 
+TICK_S = 0.02
+"""A file's time is that of the kernel's last tick, up to 10 ms before the clock that we read."""
+
+
 def look(plan: Plan, nodes: list[Node], since: float, now: float, grace_s: float = GRACE_S) -> list[Job]:
     """Every node's job. Logs from before `since` (seconds since the epoch) are of earlier attempts."""
-    return [_job(plan, node, since, now, grace_s) for node in nodes]
+    return [_job(plan, node, since - TICK_S, now, grace_s) for node in nodes]
 
 
 def _job(plan: Plan, node: Node, since: float, now: float, grace_s: float) -> Job:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from prefrepro.judge.alpaca.shield import unshield
 from prefrepro.judge.cache import canonical
 from prefrepro.judge.client import JudgeClient, Reply, chat_request
-from prefrepro.judge.completion import without_thoughts
+from prefrepro.judge.completion import answer_in
 from prefrepro.specs.judge import JudgeConfig
 
 TOKENS = ("m", "M")
@@ -67,7 +67,7 @@ class Route:
         replies: list[Reply] = []
         while len(replies) <= self._client.config.reasks:
             replies.append(self._client.ask(request, repeat=len(replies)))
-            if replies[-1].status == "error":
+            if replies[-1].status != "ok" or replies[-1].is_cut:
                 break
             body = json.loads(replies[-1].body)
             if self._is_readable(body):
@@ -91,11 +91,14 @@ def sent(request: dict[str, Any], config: JudgeConfig) -> dict[str, Any]:
     """The package's request as the judge shall get it: its text as it was, its fields by the names the judge knows.
 
     A judge that wants max_completion_tokens also wants the config's temperature (OpenAI's from gpt-5 on take 1 only).
+    The config's limit, if it has one, is for text and tool call: `weighted` looks at one token.
     """
     messages = [{**message, "content": unshield(message["content"])} for message in request["messages"]]
     fields = {name: value for name, value in request.items() if name not in ("model", "messages")}
     if config.token_limit_field != "max_tokens":
         fields.pop("temperature", None)
+    if (limit := (config.limits or {}).get("alpaca_eval")) and not fields.get("logprobs"):
+        fields["max_tokens"] = limit
     return chat_request(config, messages, **{"seed": None, **fields})
 
 
@@ -117,7 +120,7 @@ def has_logprobs(reply: Reply) -> bool:
 
 def raw_text(reply: Reply) -> str:
     """What a person wants to see of a reply: its first token's log-probs, a tool call's arguments, else the text."""
-    if reply.status == "error":
+    if reply.status != "ok":
         return reply.text
     body = json.loads(reply.body)
     if has_logprobs(reply):
@@ -150,7 +153,7 @@ def _completion(body: dict[str, Any]) -> ChatCompletion:
                     "finish_reason": "stop",  # the package does not look at it
                     "message": {
                         "role": "assistant",
-                        "content": without_thoughts(message.get("content") or "") or None,
+                        "content": answer_in({**message, "refusal": None}),
                         "tool_calls": [{"id": "", **call, "type": "function"} for call in calls] or None,
                     },
                     "logprobs": choice.get("logprobs"),

@@ -21,9 +21,10 @@ from prefrepro.judge.alpaca.items import Item, read_draws
 from prefrepro.judge.alpaca.length_control import REPLICATES, length_controlled
 from prefrepro.judge.alpaca.package import annotate, comparisons, open_annotator, quiet, single
 from prefrepro.judge.alpaca.shield import shield
-from prefrepro.judge.asking import check_invalid, out_of_budget, reply_columns
+from prefrepro.judge.asking import check_finished, out_of_budget, reply_columns
 from prefrepro.judge.cache import cache_key
 from prefrepro.judge.client import BudgetError, JudgeClient, utc_now
+from prefrepro.judge.failures import JudgeStoppedError
 from prefrepro.specs.evaluation import Evaluation
 
 DEFAULTS = {
@@ -54,7 +55,7 @@ def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mappi
     with tqdm(total=len(rows), desc="judging", unit="verdict", disable=None) as bar, quiet():
         frames = [_judge(draw, items, client, how["annotator"], bar) for draw, items in draws.items()]
     frame = pd.concat(frames, ignore_index=True)
-    check_invalid(frame, client.config)
+    check_finished(frame, client)
     if not how["length_controlled"]:
         return Evaluation(frame, {})
     return Evaluation(frame, {"lc_wr": _length_controlled(list(draws.values()), frames, gamed, how)})
@@ -117,14 +118,20 @@ def _check_logprobs(request: dict[str, Any] | None, route: Route, client: JudgeC
     """Ask one question, so that a judge without log-probs is found out before the others are paid for."""
     if request is None:
         return
-    route.ask(request)
-    replies = route.replies(request)
-    refused = replies[-1].status == "error" and "logprobs" in replies[-1].text
-    silent = replies[-1].status == "ok" and not any(map(has_logprobs, replies))
-    if refused or silent:
+    try:
+        route.ask(request)
+        replies = route.replies(request)
+        said = replies[-1].text
+        gives_none = replies[-1].status == "ok" and not any(map(has_logprobs, replies))
+    except JudgeStoppedError as error:
+        said = str(error.failure)
+        gives_none = "logprobs" in said
+        if not gives_none:
+            raise
+    if gives_none:
         raise UserError(
             f'judge "{client.config.name}" ({client.config.model}) gives no log-probs, which the annotator "weighted" '
-            f"weighs: {replies[-1].text[:200]!r}. One question was asked. Next: take the annotator fn (tool call) or "
+            f"weighs: {said[:200]!r}. One question was asked. Next: take the annotator fn (tool call) or "
             "ae1 (text), or a judge with log-probs."
         )
 
