@@ -47,7 +47,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 def needs(shape: Shape, change: Mapping[str, Any], gpus: int) -> float:
     """GiB on each of so many GPUs."""
-    return sum(training_bytes(shape, SETTINGS | change, gpus, is_checkpointed=True).values()) / GIB
+    return sum(training_bytes(shape, {**SETTINGS, **change}, gpus, is_checkpointed=True).values()) / GIB
 
 
 def fits() -> str:
