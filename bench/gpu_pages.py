@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.page import table, with_block
+from prefrepro.cli.parser import parse_config
 from prefrepro.errors import exit_on_user_error
 from prefrepro.files import ROOT, write_text
 from prefrepro.inspect.forecast.jobs import Forecaster
 from prefrepro.plan.build import make_plan
 from prefrepro.plan.memory import GIB, Shape, shapes, training_bytes
-from prefrepro.specs.files import read_mapping
 
 CARDS = {24: 23.5, 80: 79.0, 141: 139.0}
 """GB of a card as it is sold -> GiB that a process finds"""
@@ -44,6 +44,9 @@ WAYS: dict[str, dict[str, Any]] = {
     "LoRA 64": {"lora_rank": 64},
 }
 
+VIEWS = ("table1", "tables reading=code", "tables")
+"""What is made: a target, and what follows --config"""
+
 
 def needs(shape: Shape, change: Mapping[str, Any], gpus: int) -> float:
     """GiB on each of so many GPUs."""
@@ -67,21 +70,22 @@ def fits() -> str:
 
 
 def pocket_hours() -> str:
-    """Trainings of scale pocket's printed tables by model: tokens a second, how many there are, their hours."""
-    plan = make_plan({"scale": "pocket"})
-    plan = replace(plan, results=Path("nothing-measured"))
-    forecaster, found = Forecaster(plan), defaultdict[str, list[float]](list)
-    for node in plan.needed_by(plan.printed):
-        if node.kind == "run":
-            found[node.model or ""].append(forecaster.hours(node) or 0.0)
+    """Hours of one card at scale pocket, of each view; by the scale's rates, whatever was measured on this machine."""
     rows = []
-    for model, hours in found.items():
-        repo = read_mapping(ROOT / f"config/models/{plan.scale['models'][model]}.yaml")["repo"]
-        rate = forecaster.settings.rate("training", model) or 0.0
-        size = f"{shapes()[repo].parameters / 1e9:.2f} B"
-        rows.append([repo.partition("/")[2], size, f"{rate:,.0f}", str(len(hours)), f"{sum(hours):.1f}"])
-    rows.append(["together", "", "", str(sum(map(len, found.values()))), f"{sum(map(sum, found.values())):.1f}"])
-    return table(["model", "parameters", "tokens/s", "preference trainings", "hours of all"], rows)
+    for words in VIEWS:
+        target, *config = words.split()
+        plan = make_plan(parse_config(["scale=pocket", "judge=vllm", *config]))
+        plan = replace(plan, results=Path("nothing-measured"))
+        forecaster, hours = Forecaster(plan), defaultdict[str, list[float]](list)
+        for node in plan.needed_by(plan.targets([target])):
+            if node.kind != "verdict":
+                hours[node.kind].append(forecaster.hours(node) or 0.0)
+        every = sum(map(sum, hours.values()))
+        trainings = [value for kind in ("sft", "reward_model", "run") for value in hours[kind]]
+        figures = (sum(trainings), sum(hours["sample"]), every)
+        rows.append([f"`{words}`", str(len(trainings)), *(f"{value:.1f}" for value in figures)])
+    head = ["`prefrepro forecast … scale=pocket judge=vllm`", "trainings", "of which they take, h", "answers, h"]
+    return table([*head, "all jobs, h"], rows)
 
 
 BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
