@@ -130,8 +130,9 @@ bench-gpu: setup ## training steps of 1B and 7B shapes
 bench-first-gpu: setup ## the first hour with a card, line by line -> bench/results
 	$(BIN)/python -m bench.first_gpu $(ARGS)
 
-bench-page: setup ## figures into docs/performance.md
+bench-page: setup ## figures into the docs
 	$(BIN)/python -m bench.page
+	$(BIN)/python -m bench.gpu_pages --write
 
 AUDIT := $(VENV)/audit
 

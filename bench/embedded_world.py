@@ -4,6 +4,9 @@
 embedded_world and table1) left behind for the same config, prints one line per table, column and row (means over seeds
 and the spread between them; `--seeds` one line per seed), and exits with 1 where a bound of docs/embedded-world.md is
 broken. `--write PAGE` puts it between the page's marks. It trains nothing.
+
+`--beside FOLDER` names the results of the same command by another checkout, such as one whose scale says `threads: 2`,
+and adds by how much rounding alone spreads a row.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -36,7 +40,7 @@ from prefrepro.tables.signs import beta_of, fall_of
 
 CONTROL = "dpo"
 CONTROL_DATA = "hh"
-"""The method that must stand clear of SFT, and where: on summaries SFT leaves nothing to gain"""
+"""The method that must stand clear of SFT, and where"""
 WIN_RATE_GAIN = 10.0
 """DPO over SFT, in points, with disjoint 95 % intervals"""
 REWARD_ACCURACY = 0.65
@@ -111,12 +115,33 @@ def averaged(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def spread_beside(lines: list[dict[str, Any]], folder: Path) -> dict[tuple[str, str], float]:
+    """(column, row) -> how far a win rate scatters, in points, between two trainings of one seed: here and in `folder`.
+
+    Root mean square over seeds of the difference, over √2: the scale of a standard deviation, as `spread` is. Raises
+    UserError where `folder` lacks a row or seed.
+    """
+    found = read_csv(folder / "cell_seeds.csv", "cell_seeds")
+    cells: list[dict[str, Any]] = found.loc[found["variant"] == "default"].to_dict(orient="records")
+    there = {
+        (f"{cell['paper']}_{cell['table']}, {cell['column']}", cell["row"], cell["seed"]): cell["value"]
+        for cell in cells
+    }
+    squares: dict[tuple[str, str], list[float]] = {}
+    for line in lines:
+        cell = line["column"], line["row"], line["seed"]
+        if cell not in there:
+            raise UserError(f"{folder}/cell_seeds.csv has no {line['column']}, row {line['row']}, seed {line['seed']}")
+        squares.setdefault(cell[:2], []).append((line["win_rate"] - there[cell]) ** 2)
+    return {cell: math.sqrt(mean(values) / 2) for cell, values in squares.items()}
+
+
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return mean(known) if known else None  # SFT has no rewards
 
 
-def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
+def broken_bounds(lines: list[dict[str, Any]], beside: dict[tuple[str, str], float] | None = None) -> list[str]:
     """One sentence for each bound that a row, or the same row of one seed, breaks."""
     broken = []
     sft = {(line["column"], line["seed"]): line for line in lines if line["method"] == "sft"}
@@ -133,9 +158,11 @@ def broken_bounds(lines: list[dict[str, Any]]) -> list[str]:
         if line["distinct_2_ratio"] < DISTINCT_2:
             broken.append(f"{who}: distinct-2 is {line['distinct_2_ratio']:.2f} of the data's")
     for row in averaged(lines):
+        who = f"{row['column']}, {row['row']}"
         if row["seeds"] >= SEEDS and row["spread"] > SPREAD:
-            who = f"{row['column']}, {row['row']}"
             broken.append(f"{who}: its {row['seeds']} seeds spread by {row['spread']:.1f} points")
+        if (rounding := (beside or {}).get((row["column"], row["row"]), 0.0)) > SPREAD:
+            broken.append(f"{who}: another order of sums spreads it by {rounding:.1f} points")
     return broken
 
 
@@ -144,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.embedded_world", description=__doc__)
     parser.add_argument("words", nargs="*", metavar="TABLE | KEY=VALUE", help=f"default: {' '.join(DEFAULT_TABLES)}")
     parser.add_argument("--seeds", action="store_true", help="a line for each seed")
+    parser.add_argument("--beside", type=Path, metavar="FOLDER", help="results/embedded of another checkout")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the report between the marks of this page")
     arguments = parser.parse_intermixed_args()
     tables = [word for word in arguments.words if "=" not in word] or DEFAULT_TABLES
@@ -152,13 +180,17 @@ def main() -> None:
         {"column": column, "row": row, **measure(plan, plan.node(verdict))}
         for column, row, verdict in verdicts_of(plan, tables)
     ]
+    beside = spread_beside(lines, arguments.beside) if arguments.beside else {}
+    rows = averaged(lines)
+    for row in rows:
+        row["beside"] = beside.get((row["column"], row["row"]))
     if arguments.write:
         page = arguments.write.read_text(encoding="utf-8")
-        write_text(arguments.write, with_block(page, "embedded_world", report(plan, tables, averaged(lines))))
+        write_text(arguments.write, with_block(page, "embedded_world", report(plan, tables, rows)))
     else:
-        shown = lines if arguments.seeds else averaged(lines)
+        shown = lines if arguments.seeds else rows
         sys.stdout.write(tabulate(shown, headers="keys", tablefmt="github", floatfmt=".3f") + "\n")
-    if broken := broken_bounds(lines):
+    if broken := broken_bounds(lines, beside):
         sys.stdout.write("\n".join(["Broken:", *broken]) + "\n")
         sys.exit(1)
 
@@ -179,11 +211,15 @@ def report(plan: Plan, tables: list[str], rows: list[dict[str, Any]]) -> str:
     """What a page shows, and whose numbers these are: `answers` changes where any of their trainings would."""
     of_page = {
         "column": "table, column", "row": "row", "seeds": "seeds", "win_rate": "win rate, %", "spread": "spread",
-        "known_reward": "true reward", "reward_accuracy": "reward accuracy", "words_ratio": "words × data's",
-        "distinct_2_ratio": "distinct-2 × data's", "chosen_fall": "chosen log-prob lost",
+        "beside": "spread by rounding", "known_reward": "true reward", "reward_accuracy": "reward accuracy",
+        "words_ratio": "words × data's", "distinct_2_ratio": "distinct-2 × data's",
+        "chosen_fall": "chosen log-prob lost",
     }  # fmt: skip
+    if all(row["beside"] is None for row in rows):
+        del of_page["beside"]
     shown = [{head: row[key] for key, head in of_page.items()} for row in rows]
-    formats = ("", "", "", ".1f", ".1f", ".2f", ".3f", ".2f", ".2f", ".0%")
+    points = (".1f",) * (2 + ("beside" in of_page))
+    formats = ("", "", "", *points, ".2f", ".3f", ".2f", ".2f", ".0%")
     found = stamp("torch", "transformers")
     return "\n".join([
         f"<!-- answers: {digest_of(plan, tables)} -->",

@@ -40,7 +40,7 @@ def method_of(k: int) -> tuple[Any, Any]:
 
 
 def training(workload: Workload, compute_dtype: str | None = None) -> Training:
-    """One optimiser step is one forward pass, as TRL's."""
+    """One optimiser step is one forward pass, as TRL's, unless the size bounds its tokens."""
     return Training(
         optimizer="rmsprop",
         lr=LR,
@@ -49,6 +49,7 @@ def training(workload: Workload, compute_dtype: str | None = None) -> Training:
         max_steps=workload.steps,
         batch_size=BATCH,
         micro_batch=BATCH * workload.k,
+        micro_batch_tokens=workload.size.micro_batch_tokens,
         contrast_size=BATCH,
         max_grad_norm=CLIP,
         max_length=1024,

@@ -46,12 +46,14 @@ class Size:
     """Steps before them that are not timed"""
     tied: bool = False
     """Whether the head is the embedding's weights"""
+    micro_batch_tokens: int | None = None
+    """Of this trainer's candidates, as in a run's settings; None: a step is one pass, as TRL's"""
 
 
 SIZES = {
     "2k": Size(Shape(**LAYERS, **HEADS, vocab_size=2048), (16, 256), (16, 256), 6, 2),
     "32k": Size(Shape(**LAYERS, **HEADS, vocab_size=32000), (16, 256), (16, 256), 2, 1),
-    "smollm2": Size(Shape(30, 576, 1536, 9, 3, 49152), (16, 256), (16, 256), 2, 1, tied=True),
+    "smollm2": Size(Shape(30, 576, 1536, 9, 3, 49152), (16, 256), (16, 256), 2, 1, tied=True, micro_batch_tokens=2560),
     "tiny": Size(Shape(**TINY, **HEADS, vocab_size=64), (8, 16), (2, 12), 2, 1),
 }
 """smollm2: SmolLM2-135M's; 408 tokens a pair on average, as real ones of HH have."""

@@ -46,8 +46,7 @@ def injection(arguments: argparse.Namespace) -> None:
 def probe(arguments: argparse.Namespace) -> None:
     """Print, and exit with 1 where the judge fits no annotator or not its config. Raises UserError."""
     config = _config(arguments)
-    wanted = arguments.evaluations or (EVALUATIONS if config.kind == "api" else ())  # ours knows all of its prompts
-    found = abilities(config, tuple(wanted))
+    found = abilities(config, tuple(arguments.evaluations or EVALUATIONS))
     why_not = {kind: found.why_not(kind) for kind in KINDS}
     content = dataclasses.asdict(found)
     rows = [

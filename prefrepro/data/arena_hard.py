@@ -1,18 +1,13 @@
-"""Prompt sets of Arena-Hard v2.0, whose baseline goes by a question's category; what v0.1 must not take for its own.
-
-Apart from benchmarks.py, whose code is part of the name of every node that rests on data.
-"""
+"""Prompt sets of Arena-Hard v2.0, whose baseline goes by a question's category, and of v0.1, which refuses v2.0's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from prefrepro.data import benchmarks, sources
-from prefrepro.data.alpaca_eval import prompt_order
-from prefrepro.data.hub import named_files
-from prefrepro.data.jsonl import Spool, read_jsonl
-from prefrepro.data.rows import BadRow, Counts, column, text
+from prefrepro.data import benchmarks
+from prefrepro.data.jsonl import read_jsonl
+from prefrepro.data.rows import BadRow, column, text
 from prefrepro.errors import UserError
 
 BASELINES = {
@@ -22,7 +17,6 @@ BASELINES = {
     "creative_writing": "gemini-2.0-flash-001",
 }
 """Category -> whose answer a question is held against (lmarena/arena-hard-auto @ 196f6b8, utils/judge_utils.py)."""
-FILES = ("questions", "answers", "creative_answers")
 
 
 def arena_hard_v2_prompts(questions: str | Path, *baselines: str | Path) -> list[dict[str, Any]]:
@@ -53,33 +47,13 @@ def arena_hard_v2_prompts(questions: str | Path, *baselines: str | Path) -> list
     return list(benchmarks._parsed(Path(questions), row))
 
 
-def refuse_v2(questions: Path) -> None:
-    """Raise UserError where a question file that is read as v0.1's holds v2.0's."""
-    for number, record in read_jsonl(questions):
+def arena_hard_v1_prompts(questions: str | Path, answers: str | Path) -> list[dict[str, Any]]:
+    """The prompts of v0.1 (benchmarks.py). Raises UserError, by name, where the question file holds v2.0's."""
+    for number, record in read_jsonl(Path(questions)):
         if isinstance(record, dict) and record.get("category") in BASELINES:
             raise UserError(
                 f"{questions}, line {number}: a question of Arena-Hard v2.0 (category {record['category']}), whose "
                 "baseline goes by category; expected v0.1. Next: set: arena_hard_v2 in the data set's file "
                 "(arena-hard-v2-hub is one)."
             )
-
-
-def read(source: sources.Source) -> sources.Built:
-    """The prompts of a benchmark, as sources.py reads them, and of Arena-Hard v2.0. Raises UserError."""
-    if source["set"] not in ("arena_hard", "arena_hard_v2"):
-        return PLAIN(source)
-    wanted = FILES if source["set"] == "arena_hard_v2" else FILES[:2]
-    paths, record = named_files(source, {name: source.get(name, name) for name in wanted})
-    if missing := [name for name in wanted if name not in paths]:
-        raise UserError(f"files of {source['set']} name no {missing[0]}; expected {', '.join(wanted)}: path")
-    if source["set"] == "arena_hard":
-        refuse_v2(paths["questions"])
-        return PLAIN(source)
-    rows = arena_hard_v2_prompts(*(paths[name] for name in wanted))
-    kept = [rows[place] for place in sorted(prompt_order(len(rows), source["n_prompts"]))]
-    empty: sources.Parts = {name: Spool() for name in sources.PARTS}
-    manifest = {**Counts().manifest(), "from": record, "left_out": len(rows) - len(kept)}
-    return sources.Built(empty, [], manifest, kept)
-
-
-PLAIN = sources.BUILDERS["instructions"]
+    return benchmarks.arena_hard_prompts(questions, answers)

@@ -61,16 +61,21 @@ def _prompts(lines: Spool, spec: dict[str, Any]) -> list[Line]:
     Two passes: the first finds where each prompt stands first, the second takes the lines that are wanted.
     """
     first: dict[bytes, int] = {}
+    good = ""
     for place, line in enumerate(lines):
+        if len(line.get("scores", "")) == 1:  # one completion with a label
+            good = " with a completion that is labelled good"
+            if not line["scores"][0]:
+                continue
         first.setdefault(bytes.fromhex(line["prompt_id"]), place)
     unique, wanted = list(first.values()), spec["n_prompts"]
     batch = min(spec["prompt_batch"], wanted)
     whole = len(unique) // batch * batch
     if whole < wanted:
         raise UserError(
-            f"{len(unique)} unique evaluation prompts, but {wanted} are to be sampled ({spec.get('files') or spec}), "
-            f"each once and in full batches of {batch}, of which {whole} prompts are a multiple. "
-            "Give more data, or lower sampling.n of the scale."
+            f"{len(unique)} unique evaluation prompts{good}, but {wanted} are to be sampled "
+            f"({spec.get('files') or spec}), each once and in full batches of {batch}, of which {whole} prompts are "
+            "a multiple. Give more data, or lower sampling.n of the scale."
         )
     order = [unique[index] for index in eval_prompt_order(len(unique), wanted, batch, spec["order_seed"])[:wanted]]
     kept = set(order)

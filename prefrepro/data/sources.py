@@ -7,7 +7,7 @@ ultrafeedback groups of scored responses
 instructions  a benchmark's prompts, nothing to train on
 tldr_judged   summaries of a model and of people, compared by GPT-4
 qa_feedback   four answers to a question, compared two by two by people
-rows          anything in canonical columns
+rows          anything in canonical columns, or in another form of data/forms/, which planning recognises
 """
 
 from __future__ import annotations
@@ -16,19 +16,24 @@ import collections
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefrepro.data.alpaca_eval import alpaca_eval_prompts, prompt_order
-from prefrepro.data.benchmarks import arena_hard_prompts, mt_bench_prompts
+from prefrepro.data.arena_hard import arena_hard_v1_prompts, arena_hard_v2_prompts
+from prefrepro.data.benchmarks import mt_bench_prompts
+from prefrepro.data.forms.files import files_of, first_records, load
+from prefrepro.data.forms.parse import CanonicalRow, UnpairedRow, parse_form, parse_scored
+from prefrepro.data.forms.recognise import FORMS, LOOKED_AT, flow, recognise
+from prefrepro.data.forms.unpaired import of_another_prompt
 from prefrepro.data.hh import parse_hh
 from prefrepro.data.hub import Resolved, named_files, resolve
 from prefrepro.data.jsonl import Line, Spool
-from prefrepro.data.local import Paths, data_files, load_rows
+from prefrepro.data.local import data_files, load_rows
 from prefrepro.data.qa_feedback import parse_qa_feedback
-from prefrepro.data.rows import Counts, Parse, PreferenceRow, RankedRow, checked_rows, parse_preference, parse_ranked
+from prefrepro.data.rows import Counts, Parse, RankedRow, checked_rows, parse_preference, parse_ranked
 from prefrepro.data.splits import split_of
 from prefrepro.data.tldr import parse_judged, parse_tldr
-from prefrepro.data.ultrafeedback import parse_ultrafeedback
 from prefrepro.data.world import generate
 from prefrepro.data.world.questions import arena_questions, instruction_set, mt_bench_questions
 from prefrepro.errors import UserError
@@ -39,7 +44,6 @@ OWN_SPLITS = {"train": "train", "eval": "test"}
 """What a data set calls its own splits where its file does not say."""
 
 Source = Mapping[str, Any]
-Row = PreferenceRow | RankedRow
 Parts = dict[str, Spool]
 """Part -> its lines {prompt_id, prompt, …}"""
 
@@ -56,7 +60,7 @@ class Built(NamedTuple):
 
 
 def read(source: Source) -> Built:
-    """The rows of `source`. Raises UserError for bad rows, missing files and sources that are no use."""
+    """The rows of `source`. Raises UserError for bad rows, missing files, and once for another form."""
     return BUILDERS[source["kind"]](source)
 
 
@@ -86,9 +90,12 @@ def _world(source: Source) -> Built:
     return Built(parts, itertools.islice(documents, wanted["pretrain"]), counts.manifest())
 
 
-def line_of(row: Row) -> Line:
-    """A row as it stands in train.jsonl, eval.jsonl, dev.jsonl, judge.jsonl."""
+def line_of(row: CanonicalRow) -> Line:
+    """A row as it stands in train.jsonl, eval.jsonl, dev.jsonl, judge.jsonl; a completion with a label, as a group of
+    one."""
     head = {"prompt_id": row.prompt_id, "prompt": row.prompt}
+    if isinstance(row, UnpairedRow):
+        return head | {"completions": [row.completion], "scores": [float(row.label)]}
     if isinstance(row, RankedRow):
         compared = {} if row.preferences is None else {"preferences": row.preferences}
         return head | {"completions": row.completions, "scores": row.scores} | compared
@@ -122,63 +129,109 @@ PARSERS: dict[str, tuple[Parse[Any], tuple[str, ...]]] = {
     "tldr": (parse_tldr, ("reading",)),
     "tldr_judged": (parse_judged, ()),
     "qa_feedback": (parse_qa_feedback, ("prompt",)),
-    "ultrafeedback": (parse_ultrafeedback, ("score_field",)),
 }
 """Kind of a data set with columns of its own -> what makes a row of a record, and its keys of the source."""
 
 
-def _parser(source: Source) -> Parse[Any]:
-    parse, keys = PARSERS.get(source["kind"], (_canonical(source), ()))
-    return functools.partial(parse, **{key: source[key] for key in keys if key in source})
-
-
 def _from_files(source: Source) -> Built:
     found = resolve(source.get("repo"), source.get("revision"), source.get("files"), patterns=source.get("patterns"))
-    counts, parse = Counts(), _parser(source)
+    if source["kind"] == "ultrafeedback" or "columns" in source:
+        return _of_a_form(source, found)
+    if source["kind"] in ("hh", "rows"):
+        _refuse_other_form(source, data_files(found.paths)[0])
+    parse, keys = PARSERS.get(source["kind"], (_canonical(source), ()))
+    parse = functools.partial(parse, **{key: source[key] for key in keys if key in source})
+    counts, files = Counts(), functools.partial(data_files, found.paths)
 
     def rows(split: str | None) -> Iterator[Any]:
         return load_rows(found.paths, parse, split=split, on_bad_row=source["on_bad_row"], counts=counts)
 
     if source["kind"] != "tldr":
-        return _parted(source, lambda split: map(line_of, rows(split)), found, counts)
-    of_split: dict[str, Spool] = collections.defaultdict(Spool)
+        return _parted(source, lambda split: map(line_of, rows(split)), files, found, counts)
+    of_split: dict[str | None, Spool] = collections.defaultdict(Spool)
     for row in rows(None):
         of_split[row.split].append(line_of(row))  # one pass: the split is a column
-    return _parted(source, lambda split: of_split[split], found, counts)
+    return _parted(source, lambda split: of_split[split], None, found, counts)
 
 
-def _parted(source: Source, own: Callable[[Any], Iterable[Line]], found: Resolved, counts: Counts) -> Built:
-    """Rows by part. `own(split)`: those of one split of the data set's own.
+def _of_a_form(source: Source, found: Resolved) -> Built:
+    """UltraFeedback, and rows with `columns`, which planning sets (forms/settle.py)."""
+    splits, config = OWN_SPLITS | source.get("splits", {}), source.get("config")
+    files = functools.partial(files_of, found.paths, config=config)
+    if source["kind"] == "ultrafeedback":
+        keys = {"score_field": source["score_field"]} if "score_field" in source else {}
+        parse: Parse[Any] = functools.partial(parse_scored, **keys)
+    else:
+        form, columns = source["form"], source["columns"]
+        wanted = [splits["train"], *([] if "eval" in source["parts"] else [splits["eval"]])]
+        for file in dict.fromkeys(file for split in wanted for file in files(split)):
+            recognise(first_records(file, LOOKED_AT), str(file), form, columns)
+        parse = functools.partial(parse_form, form=form, columns=columns)
+    counts = Counts()
+
+    def rows(split: str | None) -> Iterator[Line]:
+        there = load(found.paths, parse, split=split, config=config, on_bad_row=source["on_bad_row"], counts=counts)
+        return map(line_of, there)
+
+    built = _parted(source, rows, files, found, counts)
+    if source.get("completions") == "of_another_prompt":
+        return built._replace(parts=built.parts | {"train": of_another_prompt(built.parts["train"])}, prompts=[])
+    return built
+
+
+def _refuse_other_form(source: Source, file: Path) -> None:
+    """Raise one UserError where the first rows of canonical columns, or of HH, are of another form, or where columns
+    stand beside them that belong to the prompt and that nobody would read."""
+    try:
+        form = recognise(first_records(file, LOOKED_AT), str(file))
+    except UserError:  # none, or not for certain: reading tells of each row by its line
+        return
+    wanted = "hh" if source["kind"] == "hh" else source["form"]
+    if form.name == wanted and (wanted == "hh" or not form.columns):
+        return
+    what = (
+        "the rows are " + form.title if form.name != wanted else "they belong to the prompt: " + ", ".join(form.columns)
+    )
+    raise UserError(
+        f"{file}: {what}; the data set's file says kind: {source['kind']}, which reads {FORMS[wanted]['title']}. Write "
+        f"there kind: rows, {form.yaml}" + (f", columns: {flow(form.columns)}" if form.columns else "")
+    )
+
+
+def _parted(
+    source: Source,
+    own: Callable[[str | None], Iterable[Line]],
+    files: Callable[[str | None], list[Path]] | None,
+    found: Resolved,
+    counts: Counts,
+) -> Built:
+    """Rows by part. `own(split)`: those of one split of the data set's own; `files(split)`: where they stand, None
+    where the split is a column.
 
     Where `parts` gives eval a share, the train split (all files, if `splits: {train: null}`) is cut by prompt; where
     it does not say eval, the data set's own evaluation split is eval; with a share of 0 nothing is held out.
     """
     splits, shares = OWN_SPLITS | source.get("splits", {}), source["parts"]
     has_own_eval = "eval" not in shares
-    if has_own_eval and source["kind"] != "tldr":
-        _no_common_file(found.paths, splits)
+    if has_own_eval and files and (both := set(files(splits["train"])) & set(files(splits["eval"]))):
+        raise UserError(  # a file that is named outright is of every split
+            f'{min(both)}: read as split "{splits["train"]}" and as split "{splits["eval"]}". Name a folder with a '
+            "file of each, or give eval a share in parts of the data set's file, so that one file is cut by prompt."
+        )
     parts: Parts = {name: Spool() for name in PARTS}
     ids: dict[str, set[bytes]] = {name: set() for name in PARTS}
-    for line in own(splits["train"]):
-        part = split_of(line["prompt_id"], shares, SALT)
+
+    def put(part: str, line: Line) -> None:
         parts[part].append(line)
         ids[part].add(bytes.fromhex(line["prompt_id"]))
+
+    for line in own(splits["train"]):
+        put(split_of(line["prompt_id"], shares, SALT), line)
     for line in own(splits["eval"]) if has_own_eval else ():
-        parts["eval"].append(line)
-        ids["eval"].add(bytes.fromhex(line["prompt_id"]))
+        put("eval", line)
     shared = {f"{name}_prompts_in_train": len(ids[name] & ids["train"]) for name in PARTS[1:]}
     manifest = {**counts.manifest(), "from": found.record, **shared}
     return Built(parts, _documents(parts["train"]) if source.get("pretrain", True) else [], manifest)
-
-
-def _no_common_file(paths: Paths, splits: Mapping[str, str | None]) -> None:
-    """A file that is named outright is of every split: nobody should be evaluated on what they were trained on."""
-    both = set(data_files(paths, splits["train"])) & set(data_files(paths, splits["eval"]))
-    if both:
-        raise UserError(
-            f'{min(both)}: read as split "{splits["train"]}" and as split "{splits["eval"]}". Name a folder with a '
-            "file of each, or give eval a share in parts of the dataset's file, so that one file is cut by prompt."
-        )
 
 
 def _documents(lines: Iterable[Line]) -> Iterator[Line]:
@@ -191,18 +244,25 @@ def _documents(lines: Iterable[Line]) -> Iterator[Line]:
 def _instructions(source: Source) -> Built:
     if source["set"] == "alpaca_eval":
         return _prompts_only(*alpaca_eval_prompts(source))
-    names = {name: source.get(name, name) for name in ("questions", "answers")}
-    paths, record = named_files(source, names)
-    if missing := [name for name in names if name not in paths]:
-        raise UserError(f"files of {source['set']} name no {missing[0]}; expected {' and '.join(names)}: path")
-    read_set = {"mt_bench": mt_bench_prompts, "arena_hard": arena_hard_prompts}[source["set"]]
-    rows = read_set(paths["questions"], paths["answers"])
+    read_set, wanted = SETS[source["set"]]
+    paths, record = named_files(source, {name: source.get(name, name) for name in wanted})
+    if missing := [name for name in wanted if name not in paths]:
+        *first, last = wanted
+        raise UserError(f"files of {source['set']} name no {missing[0]}; expected {', '.join(first)} and {last}: path")
+    rows = read_set(*(paths[name] for name in wanted))
     kept = sorted(prompt_order(len(rows), source["n_prompts"]))
     return _prompts_only([rows[place] for place in kept], {"from": record, "left_out": len(rows) - len(kept)})
 
 
+SETS: dict[str, tuple[Callable[..., list[dict[str, Any]]], tuple[str, ...]]] = {
+    "mt_bench": (mt_bench_prompts, ("questions", "answers")),
+    "arena_hard": (arena_hard_v1_prompts, ("questions", "answers")),
+    "arena_hard_v2": (arena_hard_v2_prompts, ("questions", "answers", "creative_answers")),
+}
+"""A benchmark -> what reads its prompts, and the files that this takes."""
+
 BUILDERS: dict[str, Callable[[Source], Built]] = {
     "world": _world,
     "instructions": _instructions,
-    **dict.fromkeys((*PARSERS, "rows"), _from_files),
+    **dict.fromkeys((*PARSERS, "ultrafeedback", "rows"), _from_files),
 }

@@ -164,7 +164,7 @@ def game(
         "order": "candidate_first" if candidate_first else "baseline_first",
         "prompt_sha256": prompt.sha256,
     }
-    limit = (config.limits or {}).get("arena_hard", most)
+    limit = config.limit_of("arena_hard", most)
     return Question(chat_request(config, messages, max_tokens=limit, seed=None), columns)
 
 

@@ -94,22 +94,23 @@ def reply_columns(replies: Sequence[Reply]) -> dict[str, Any]:
 
 def check_finished(frame: pd.DataFrame, client: JudgeClient) -> None:
     """Raise UserError where a row was neither answered nor refused for itself, or too many verdicts are invalid."""
-    config, invalid = client.config, frame[frame["verdict"] == "invalid"]
-    if open_rows := invalid[invalid["request_sha256"].isin(list(client.unanswered))]["raw_reply"].tolist():
+    config, is_invalid = client.config, frame["verdict"] == "invalid"
+    if open_rows := frame["raw_reply"][is_invalid & frame["request_sha256"].isin(list(client.unanswered))].tolist():
         raise UserError(
             f'judge "{config.name}": {len(open_rows)} of {len(frame)} rows got no answer, so the set is not finished:\n'
             f"{_examples(open_rows)}\nAll others are in the cache. Next: run again when the judge answers; only what "
             "is missing is asked."
         )
-    share = len(invalid) / len(frame)
+    share = sum(is_invalid) / len(frame)
     if share <= config.invalid_limit:
         return
-    cut = int(invalid["request_sha256"].isin(list(client.cut)).sum())
+    cut = len(client.cut & set(frame["request_sha256"][is_invalid]))
     why = f"\nOf {cut} the text is empty: {client.told_to_raise()}" if cut else ""
+    examples = _examples(frame["raw_reply"][is_invalid])
     raise UserError(
-        f'judge "{config.name}": {len(invalid)} of {len(frame)} verdicts are invalid ({share:.1%}), the '
+        f'judge "{config.name}": {sum(is_invalid)} of {len(frame)} verdicts are invalid ({share:.1%}), the '
         f"limit is {config.invalid_limit:.1%}; each was asked up to {config.reasks + 1} times. "
-        f"Some of the replies:\n{_examples(invalid['raw_reply'])}{why}\nReplies are in the cache; failed calls are "
+        f"Some of the replies:\n{examples}{why}\nReplies are in the cache; failed calls are "
         "asked again. Next: take another model, or raise reasks or invalid_limit in "
         f"config/judges/{config.name}.yaml, and run again."
     )

@@ -199,7 +199,8 @@ class ReplyCache:
 
     def _book_the_dead(self, now: float) -> None:
         """Book the calls that were under way when their process ended: they may have been answered, and billed."""
-        here, over = platform.node(), [("expires < ?", (now,))]
+        here = platform.node()
+        over: list[tuple[str, tuple[Any, ...]]] = [("expires < ?", (now,))]
         for (pid,) in self._db.execute("SELECT DISTINCT pid FROM reservations WHERE host = ?", (here,)).fetchall():
             try:
                 os.kill(pid, 0)

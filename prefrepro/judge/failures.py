@@ -87,10 +87,11 @@ def usage_in(body: Any) -> tuple[int, int] | None:
     """
     usage = body.get("usage") if isinstance(body, dict) else None
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    prompt, answer, total = (usage.get(name) for name in names) if isinstance(usage, dict) else (None, None, None)
-    if not is_whole(prompt, 1) or not (is_whole(answer, 0) or is_whole(total, prompt)):
+    given = {name: usage[name] for name in names if is_whole(usage.get(name), 0)} if isinstance(usage, dict) else {}
+    prompt = given.pop("prompt_tokens", 0)
+    if not prompt or not given:
         return None
-    return prompt, max(answer if is_whole(answer, 0) else 0, total - prompt if is_whole(total, 0) else 0)
+    return prompt, max(given.get("completion_tokens", 0), given.get("total_tokens", 0) - prompt)
 
 
 def error_in(body: Any) -> tuple[int, str] | None:

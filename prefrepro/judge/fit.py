@@ -7,7 +7,6 @@ every evaluation are sent.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +26,9 @@ from prefrepro.specs.judge import TOKEN_LIMIT_FIELDS, JudgeConfig
 
 MORE_TOKENS = (1024, 8192, 32_768)
 """Limits that are tried where a judge that thinks comes to no answer."""
-QUESTION, ANSWERS = "What is two plus two?", ("Four.", "Five, I think.")
+QUESTION = "How often should I water the tomatoes?"
+"""One that the embedded world's judge knows too."""
+ANSWERS = ("Water the tomatoes twice a week.", "Every morning, I think.")
 REFUSALS = (400, 422)
 TOOL_TOKENS = 100
 """AlpacaEval's own limit for its tool call and its text."""
@@ -142,13 +143,14 @@ def requests(config: JudgeConfig, evaluation: str) -> Iterator[Asking]:
         for template in TEMPLATES:
             for protocol in PROTOCOLS:
                 messages = compose(template, protocol, f"\n<|user|>\n{QUESTION}", *ANSWERS)
-                yield chat_request(config, messages), functools.partial(PARSERS[protocol], template=template)
+                yield chat_request(config, messages), _reader(protocol, template)
     elif evaluation == OF_ALPACA:
-        most = (config.limits or {}).get(OF_ALPACA, TOOL_TOKENS)
+        most = config.limit_of(OF_ALPACA, TOOL_TOKENS)
         yield chat_request(config, MESSAGES, seed=None, max_tokens=most), letter
     elif evaluation == OF_MT_BENCH:
         prompts, row = mt_bench_prompts(), {"prompt_id": "probe", "category": "math"}
-        row |= {key: [ANSWERS[0]] * mt_bench.TURNS for key in ("turns", "responses", "reference_answers")}
+        row |= {"turns": [QUESTION] * mt_bench.TURNS}
+        row |= {key: [ANSWERS[0]] * mt_bench.TURNS for key in ("responses", "reference_answers")}
         for turn in range(1, mt_bench.TURNS + 1):
             yield mt_bench.question(row, turn, prompts, config).request, mt_bench.read_rating
     elif evaluation == OF_ARENA_HARD:
@@ -157,6 +159,10 @@ def requests(config: JudgeConfig, evaluation: str) -> Iterator[Asking]:
         request = arena_hard.game(row, True, arena_hard_prompt(), "probe", config, arena_hard.MAX_TOKENS).request
         yield request, arena_hard.read_2025
         yield arena_hard.continued(request, "Let me see."), arena_hard.read_2025
+
+
+def _reader(protocol: str, template: str) -> Callable[[str], Any]:
+    return lambda text: PARSERS[protocol](text, template)
 
 
 def _plain(client: JudgeClient, config: JudgeConfig) -> tuple[JudgeConfig, Reply]:

@@ -64,7 +64,7 @@ def question(row: Mapping[str, Any], turn: int, prompts: Mapping[str, JudgePromp
     name = ("single-math-v1" if has_reference else "single-v1") + ("-multi-turn" if turn == TURNS else "")
     if turn == 1:
         texts |= {"question": texts["question_1"], "answer": texts["answer_1"]}
-    limit = (config.limits or {}).get("mt_bench", MAX_TOKENS)
+    limit = config.limit_of("mt_bench", MAX_TOKENS)
     request = chat_request(config, prompts[name].messages(**texts), max_tokens=limit, seed=None)
     about = {"prompt_id": row["prompt_id"], "draw": row.get("draw", 0), "order": f"turn_{turn}"}
     return Question(request, about | {"prompt_sha256": prompts[name].sha256})

@@ -110,7 +110,7 @@ def probe(client: JudgeClient, evaluations: Sequence[str] = ()) -> Abilities:
     """
     config, fitted = client.config, fit(client, evaluations)
     asking, first = fitted.config, fitted.first
-    most = (asking.limits or {}).get("alpaca_eval", TOOL_TOKENS)
+    most = asking.limit_of("alpaca_eval", TOOL_TOKENS)
     replies: dict[str, Reply | str] = {
         **{name: asked(client, dataclasses.replace(asking, token_limit_field=name)) for name in TOKEN_LIMIT_FIELDS},
         "temperature_0": asked(client, asking, temperature=0),

@@ -57,6 +57,8 @@ def start(spec: dict[str, Any], inputs: dict[str, Path], init: Path, tokenizer: 
     torch.set_num_threads(training.threads)
     method = importlib.import_module(f"methods.{spec['method']}")
     output, adapters = method.NEEDS.output, None
+    needs = needs_in(training, method.NEEDS)
+    data, held_out = training_inputs(spec, inputs, needs, tokenizer)  # before a device waits with the model
     load = partial(load_model, init, dtype=training.dtype, output=output, seed=seed_for(spec["seed"], "head"))
     if training.lora_rank:
         model = load(dtype=training.compute_dtype or training.dtype, quantize=training.quantize)
@@ -64,9 +66,7 @@ def start(spec: dict[str, Any], inputs: dict[str, Path], init: Path, tokenizer: 
         adapters = Adapters(model, training.lora_rank, DTYPES[training.dtype], seed, output)
     else:
         model = load()
-    needs = needs_in(training, method.NEEDS)
     objective = Objective(method.loss, method.Hparams(**spec["hparams"]), needs)
-    data, held_out = training_inputs(spec, inputs, needs, tokenizer)
     policy = Policy(model, tokenizer.pad_token_id, output, logp_dtype=training.logp_dtype)
     order = seed_for(spec["seed"], "order")
     return Start(policy, tokenizer, objective, data, held_out, training, order, adapters, load)

@@ -36,6 +36,7 @@ class Blocks:
         self._masks: dict[tuple[int, int, int], Tensor | None] = {}
         self._whole: dict[tuple[Block, int], Tensor] = {}
         self._biases: dict[tuple[int, int, int], Tensor] = {}
+        self._pieces: dict[tuple[int, int], list[cpu_attention.Piece]] = {}
         self._varlen: tuple[Tensor, Tensor, Tensor, int, int] | None = None
 
     def mask(self, before: int, length: int, window: int) -> Tensor | None:
@@ -62,8 +63,26 @@ class Blocks:
             self._whole[block, window] = is_own & (distance >= 0) & (distance < window)
         return self._whole[block, window]
 
-    def bias(self, mask: Tensor | None, length: int, share: int) -> Tensor:
-        """`cpu_attention.bias_of` one of the masks above, made once."""
+    def pieces(self, window: int, share: int) -> list[cpu_attention.Piece]:
+        """For `cpu_attention.attend`: each short block, or else each prompt and each response."""
+        key = window, share
+        if key not in self._pieces:
+            found, start = [], 0
+            for block in self.blocks:
+                is_one = bool(block.responses) and len(block) <= ONE_CALL
+                first = slice(start, start + (len(block) if is_one else block.prompt))
+                mask = self.whole_mask(block, window) if is_one else self.mask(0, block.prompt, window)
+                found.append(cpu_attention.Piece(first, (first,), self._bias(mask, first.stop - start, share)))
+                start = first.stop
+                for length in () if is_one else block.responses:
+                    own, mask = slice(start, start + length), self.mask(block.prompt, length, window)
+                    found.append(cpu_attention.Piece(own, (first, own), self._bias(mask, length, share)))
+                    start = own.stop
+            self._pieces[key] = found
+        return self._pieces[key]
+
+    def _bias(self, mask: Tensor | None, length: int, share: int) -> Tensor:
+        """`cpu_attention.bias_of` a mask that is held here, made once."""
         key = id(mask), length, share
         if key not in self._biases:
             self._biases[key] = cpu_attention.bias_of(mask, length, share)
@@ -95,12 +114,11 @@ class Blocks:
 
 def _by_block(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, scale: float | None, window: int) -> Tensor:
     """One call for each short block, or else for each prompt and each response; (1, H, T, D) each."""
-    is_grouped, is_narrow = query.shape[1] != key.shape[1], cpu_attention.suits(query)
+    is_grouped = query.shape[1] != key.shape[1]
+    if cpu_attention.suits(query):
+        return cpu_attention.attend(query, key, value, blocks.pieces(window, query.shape[1] // key.shape[1]), scale)
 
     def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        if is_narrow:
-            bias = blocks.bias(mask, q.shape[2], q.shape[1] // k.shape[1])
-            return cpu_attention.attend(q, k, v, bias, scale)
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=is_grouped
         )

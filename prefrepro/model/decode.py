@@ -72,6 +72,7 @@ def decode(
             max_new_tokens=min(room, max_length - min(used)),
             eos_token_id=stops,
             pad_token_id=tokenizer.pad_token_id,
+            synced_gpus=False,  # ranks answer prompts of their own: none waits for another's last token
             **arguments,
         )
     finally:

@@ -5,24 +5,34 @@ Limits on lengths: data/truncate.py.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
+import transformers
 from torch import Tensor
 
+from prefrepro.data import select as selection
+from prefrepro.data import template
+from prefrepro.data import truncate as truncation
 from prefrepro.data.select import best_first, draw_responses, select_pairs
 from prefrepro.data.template import adds_bos, render_for
 from prefrepro.data.truncate import Limits, TruncationCounts, truncate
 from prefrepro.errors import UserError
+from prefrepro.model import token_file
 from prefrepro.model.token_file import Lazy, Tokens, on_disk
 
 AT_A_TIME = 1024
 """Rows whose text is in memory at once."""
+LARGE = 2**22
+"""Bytes of a file of rows, some 4,000 of them, whose token ids are kept beside it for other jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,27 @@ class RowFile:
         with self._path.open("rb") as file:
             return sum(1 for _ in file)
 
+    def kept(self, tokenizer: Any, limits: Limits, what: str = "") -> Path | None:
+        """Where the token ids of these rows are kept. The name says what they are made of: text, tokenizer with its
+        chat template, limits, our code and the packages'. None: they are made anew, which takes a few seconds.
+
+        `what` is made of the rows, where it is not they themselves.
+        """
+        if self._path.stat().st_size < LARGE or not getattr(tokenizer, "is_fast", False):
+            return None
+        with self._path.open("rb") as file:
+            text = hashlib.file_digest(file, "sha256").hexdigest()
+        sample = "".join(tokenizer.all_special_tokens) + " a\n"
+        code = [Path(module.__file__ or "").read_bytes() for module in (template, truncation, selection, token_file)]
+        made_of = [
+            text, asdict(limits), tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template,
+            tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer(sample)["input_ids"],
+            tokenizer(sample, add_special_tokens=False)["input_ids"], transformers.__version__, tokenizers.__version__,
+            *map(zlib.crc32, [*code, Path(__file__).read_bytes()]),
+        ]  # fmt: skip
+        digest = hashlib.sha256(json.dumps([what, *made_of]).encode()).hexdigest()
+        return self._path.with_name(f".{self._path.stem}-{digest[:32]}.tokens")
+
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """All rows of such a file at once, where they are known to be few."""
@@ -110,11 +141,13 @@ def encode(
     return encoded
 
 
-def encode_pairs(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits) -> Pairs:
+def encode_pairs(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits, kept: Path | None = None) -> Pairs:
     """Chosen and rejected of each row, cut apart from each other as the released code does (dataloader.py:921-923).
 
-    Rows are taken a few at a time, and their tokens wait on disk: a data set of any size takes little memory.
+    Rows are taken a few at a time, and their tokens wait on disk: a data set of any size takes little memory. Those of
+    a large file are made once for all jobs; `kept`: where, of rows made of a file's (`RowFile.kept`).
     """
+    kept = rows.kept(tokenizer, limits) if isinstance(rows, RowFile) else kept
     counts, prompt_ids, waiting = TruncationCounts(), [], iter(rows)
 
     def sequences() -> Iterator[Tokens]:
@@ -125,9 +158,9 @@ def encode_pairs(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits)
             rejected = encode(tokenizer, prompts, [row["rejected"] for row in some], limits, counts)
             yield from chain.from_iterable(zip(chosen, rejected, strict=True))
 
-    both = on_disk(sequences())
-    n = len(prompt_ids)
-    return Pairs(Lazy(n, lambda i: both[2 * i]), Lazy(n, lambda i: both[2 * i + 1]), prompt_ids, asdict(counts))
+    both, facts = on_disk(sequences(), lambda: {"prompt_ids": prompt_ids, "counts": asdict(counts)}, kept)
+    n = len(facts["prompt_ids"])
+    return Pairs(Lazy(n, lambda i: both[2 * i]), Lazy(n, lambda i: both[2 * i + 1]), **facts)
 
 
 def mismatched(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -162,7 +195,8 @@ def encode_groups(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits
 
     Their tokens wait on disk, as those of pairs.
     """
-    scores, prompt_ids, ends, counts = [], [], [0], TruncationCounts()
+    kept = rows.kept(tokenizer, limits) if isinstance(rows, RowFile) else None
+    scores, prompt_ids, counts = [], [], TruncationCounts()
 
     def sequences() -> Iterator[Tokens]:
         for row in rows:
@@ -172,10 +206,12 @@ def encode_groups(rows: Iterable[dict[str, Any]], tokenizer: Any, limits: Limits
             yield from encode(tokenizer, prompts, texts, limits, counts, is_group=True)
             scores.append([row["scores"][place] for place in order])
             prompt_ids.append(row["prompt_id"])
-            ends.append(ends[-1] + len(order))
 
-    every = on_disk(sequences())
-    return Groups(Lazy(len(scores), lambda i: every[ends[i] : ends[i + 1]]), scores, prompt_ids, asdict(counts))
+    every, facts = on_disk(
+        sequences(), lambda: {"scores": scores, "prompt_ids": prompt_ids, "counts": asdict(counts)}, kept
+    )
+    ends = [0, *accumulate(map(len, facts["scores"]))]
+    return Groups(Lazy(len(ends) - 1, lambda i: every[ends[i] : ends[i + 1]]), **facts)
 
 
 def fewer_responses(groups: Groups, k: int, seed: int, reference: Tensor | None) -> tuple[Groups, Tensor | None]:

@@ -44,14 +44,17 @@ class _Norm(torch.autograd.Function):
 
 
 class _NarrowNorm(torch.autograd.Function):
-    """The same of bfloat16, with sums in float32: in backward by LayerNorm's kernel, whose mean of x is given as 0."""
+    """The same of bfloat16, with sums in float32, by kernels that make no other tensor in float32: BatchNorm's, to
+    which rows are channels, and in backward LayerNorm's; to both the mean of x is given as 0."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        scale = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-        ctx.save_for_backward(x, weight, scale)
-        return (x * scale).to(x.dtype).mul_(weight)
+        square = norm.square_().div_(x.shape[-1]).flatten()
+        rows, no_mean = x.reshape(1, -1, x.shape[-1]), torch.zeros_like(square)
+        normed = torch.batch_norm(rows, None, None, no_mean, square, False, 0.0, eps, False)
+        ctx.save_for_backward(x, weight, (square + eps).rsqrt_().view(*x.shape[:-1], 1))
+        return normed.view_as(x).mul_(weight)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
@@ -61,7 +64,7 @@ class _NarrowNorm(torch.autograd.Function):
             grads[0], x, (width,), no_mean, scale, weight.float(), None, (True, False, False)
         )[0]
         # LayerNorm takes the gradient's mean from it as well; RMSNorm does not.
-        of_x.add_((grads[0] @ weight).unsqueeze(-1) * (scale / width))
+        of_x.add_((grads[0] @ weight).unsqueeze(-1) * (scale / width).to(x.dtype))
         of_weight = None
         if ctx.needs_input_grad[1]:
             of_weight = scale.to(x.dtype).flatten() @ (grads[0] * x).flatten(0, -2)

@@ -51,7 +51,8 @@ def training_inputs(
             data = Inputs(*pairs_of_groups(groups, spec["pairs"], seed_for(spec["seed"], "pairs"), logps))
     else:
         held_out, held_out_reference = encode_pairs(held_out_rows, tokenizer, limits), reference.get("eval")
-        others = encode_pairs(mismatched(rows), tokenizer, limits) if needs.mismatched else None
+        kept = rows.kept(tokenizer, limits, "mismatched") if needs.mismatched else None
+        others = encode_pairs(mismatched(rows), tokenizer, limits, kept) if needs.mismatched else None
         data = Inputs(
             encode_pairs(rows, tokenizer, limits),
             reference.get("train"),

@@ -63,18 +63,18 @@ class Learner:
         self.n_ranks = 1
         self.wide: WideWeights | None = None
 
-    def start(self, n_ranks: int, whole: Callable[..., Any] | None) -> None:
+    def start(self, n_ranks: int, share: Callable[..., Any] | None) -> None:
         """Build the optimiser, once weights stand where they stay.
 
-        `whole`, where they are divided among ranks: calls a function of the model with all of them at hand.
+        `share`, where they are divided among ranks: does work with all of them at hand, each rank some (respond.py).
         """
-        if self.training.is_mixed and not whole:
+        if self.training.is_mixed and not share:
             self.wide = WideWeights(self.policy.model, DTYPES[str(self.training.compute_dtype)])
             self.modules["model"] = self.wide.module
         by_module = [[p for p in module.parameters() if p.requires_grad] for module in self.modules.values()]
         self.n_ranks, self.parameters = n_ranks, [parameter for part in by_module for parameter in part]
         # Divided weights and those of a value head, which every rank holds, cannot be updated in one go.
-        groups = [{"params": part} for part in by_module] if whole else self.parameters
+        groups = [{"params": part} for part in by_module] if share else self.parameters
         self.optimizer = build_optimizer(groups, {"optimizer": self.training.optimizer, "lr": self.training.lr})
         if self.wide:
             self.wide.follow(self.optimizer)

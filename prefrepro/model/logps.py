@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,9 +9,11 @@ from torch import Tensor
 
 from prefrepro.model.cpu_matmul import is_narrow, linear, weight_gradient
 
-LEAST_LOG = -80.0
-NARROW_ROWS = 64
-"""Tokens whose logits are made at once in bfloat16 on a CPU: few enough for the cache and for memory that is reused."""
+MOST_LOG = 60.0
+"""Nats that a token may be likelier than the target before logits are taken relative to it: e^60 does not overflow."""
+NARROW_ROWS, SUMMED_ROWS = 256, 16
+"""Tokens whose logits are made at once in bfloat16 on a CPU: enough for a fast product, few enough for the cache; and
+those that are added up at once, which torch does in a float32 copy."""
 CHUNK_ROWS, CHUNK_NUMBERS = 1024, 2**20
 """Tokens whose logits are made at once: this many, or more where the vocabulary is small."""
 KEPT_NUMBERS = 2**26
@@ -65,64 +66,70 @@ class _TokenLogps(torch.autograd.Function):
 
 
 class _NarrowTokenLogps(torch.autograd.Function):
-    """The same of bfloat16 on a CPU without bias: probabilities are kept in bfloat16."""
+    """The same of bfloat16 on a CPU without bias.
+
+    Kept for backward, where they fit, are not probabilities but exp(logit - shift) of all tokens but the target, in
+    bfloat16, and their sum: what scales a row is applied to N x H numbers after or before a product, not to N x V.
+    """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int, is_kept: bool) -> Tensor:
-        kept = hidden.new_empty(len(targets) if is_kept else 0, len(weight))
-        logps = torch.cat(
-            [
-                _narrow_logps(h, weight, t, kept[start : start + NARROW_ROWS] if is_kept else None)
-                for start, h, t in _rows_at_once(hidden, targets)
-            ]
-        )
-        ctx.save_for_backward(hidden, weight, targets, logps, kept)
-        ctx.chunk, ctx.is_kept = chunk, is_kept
+        kept = hidden.new_empty(len(targets) if is_kept else min(NARROW_ROWS, len(targets)), len(weight))
+        logps, totals = _narrow_logps(hidden, weight, targets, kept)
+        ctx.save_for_backward(hidden, weight, targets, logps, totals, *([kept] if is_kept else []))
+        ctx.chunk = len(targets) if is_kept else chunk
         return logps
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, targets, logps, kept = ctx.saved_tensors
+        hidden, weight, targets, logps, totals, *kept = ctx.saved_tensors
+        # d log p_target / d logits = one-hot - p. 1 - p of the target from p in float32: near 1, bfloat16 makes it 0.
+        of_target, of_others = (-logps.expm1() * grads[0])[:, None], (-grads[0] / totals)[:, None]
         of_hidden, of_weight = [], None
-        parts = zip(*(t.split(ctx.chunk) for t in (hidden, targets, logps, grads[0])), strict=True)
-        for number, (h, t, logp, grad) in enumerate(parts):
-            slope = kept[number * ctx.chunk :][: len(t)].clone() if ctx.is_kept else h.new_empty(len(t), len(weight))
-            for start, few, few_targets in _rows_at_once(h, t):
-                rows = slope[start : start + NARROW_ROWS]
-                if not ctx.is_kept:
-                    _narrow_logps(few, weight, few_targets, rows)
-                rows.mul_(-grad[start : start + NARROW_ROWS, None].to(rows.dtype))
-            # 1 − p of the target from p in float32: near 1, bfloat16 would make it 0.
-            slope.scatter_(1, t[:, None], (-logp.expm1() * grad)[:, None].to(slope.dtype))
-            of_hidden.append(slope @ weight)
+        parts = zip(*(t.split(ctx.chunk) for t in (hidden, targets, of_others)), strict=True)
+        for h, t, scale in parts:
+            others = kept[0] if kept else h.new_empty(len(t), len(weight))
+            if not kept:
+                _narrow_logps(h, weight, t, others)
+            of_hidden.append((others @ weight).float().mul_(scale))
             if ctx.needs_input_grad[1]:
-                found = weight_gradient(slope, h)
+                found = weight_gradient(others, (h * scale).to(h.dtype))
                 of_weight = found if of_weight is None else of_weight.float().add_(found)
-        return torch.cat(of_hidden), None if of_weight is None else of_weight.to(weight.dtype), None, None, None
+        if of_weight is not None:
+            of_weight = of_weight.to(weight.dtype)
+            seen, places = targets.unique(return_inverse=True)
+            of_seen = of_weight[seen].float().index_add_(0, places, hidden * of_target)
+            of_weight[seen] = of_seen.to(weight.dtype)
+        both = torch.cat(of_hidden).addcmul_(weight[targets].float(), of_target)
+        return both.to(hidden.dtype), of_weight, None, None, None
 
 
-def _rows_at_once(hidden: Tensor, targets: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-    parts = zip(hidden.split(NARROW_ROWS), targets.split(NARROW_ROWS), strict=True)
-    return ((number * NARROW_ROWS, *part) for number, part in enumerate(parts))
+def _narrow_logps(hidden: Tensor, weight: Tensor, targets: Tensor, into: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probs (n,) and sums (n,) of exp(logit - shift) over all tokens, in float32.
 
-
-def _narrow_logps(hidden: Tensor, weight: Tensor, targets: Tensor, into: Tensor | None) -> Tensor:
-    """(n,) float32; `into` (n, V): the probabilities.
-
-    Logits come out of a product in bfloat16, where near 20 neighbours are 0.125 apart; so they are made relative to the
-    target's, which is computed in float32.
+    `into` (n, V), or fewer rows that are used again: exp(logit - shift), 0 for the target. The shift is the target's
+    logit. Logits come out of a product in bfloat16, where near 20 neighbours are 0.125 apart; so they are made relative
+    to the target's, which is computed in float32.
     """
     exact = torch.linalg.vecdot(hidden.float(), weight[targets].float())
     near = exact.to(weight.dtype)
-    logits = torch.addmm(-near[:, None], hidden, weight.t()).float()
-    logits.scatter_(1, targets[:, None], (exact - near)[:, None])
-    probabilities = logits.softmax(dim=-1)
-    found = probabilities.gather(1, targets[:, None])[:, 0].log()
-    if found.min() < LEAST_LOG:  # its probability is no normal number of float32
-        found = logits.log_softmax(dim=-1).gather(1, targets[:, None])[:, 0]
-    if into is not None:
-        into.copy_(probabilities)
-    return found
+    own, others = exact - near, torch.empty_like(exact)
+    shift = torch.zeros_like(exact)
+    for start in range(0, len(targets), NARROW_ROWS):
+        rows = slice(start, min(start + NARROW_ROWS, len(targets)))
+        at = into[rows] if len(into) == len(targets) else into[: rows.stop - start]
+        torch.addmm(-near[rows, None], hidden[rows], weight.t(), out=at)
+        at[torch.arange(len(at)), targets[rows]] = -torch.inf
+        if (most := at.amax(dim=-1)).max() > MOST_LOG:
+            shift[rows] = most.clamp_(min=0).float()
+            at.sub_(most[:, None])
+        at.exp_()
+        for few, found in zip(at.split(SUMMED_ROWS), others[rows].split(SUMMED_ROWS), strict=True):
+            found.copy_(few.sum(dim=-1, dtype=torch.float32))
+    own -= shift
+    totals = own.exp() + others
+    logps = torch.where(shift > 0, own - totals.log(), -(others * (-own).exp()).log1p())
+    return logps, totals
 
 
 def token_logps(

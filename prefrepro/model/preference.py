@@ -14,7 +14,7 @@ from prefrepro.data.hub import Checkpoint, checkpoint_of
 from prefrepro.data.select import best_first
 from prefrepro.data.truncate import limits_of
 from prefrepro.errors import UserError
-from prefrepro.model.examples import RowFile, encode_groups, encode_pairs, is_ranked
+from prefrepro.model.examples import Groups, RowFile, encode_groups, encode_pairs, is_ranked
 from prefrepro.model.load import load_model, load_tokenizer
 from prefrepro.model.policy import Policy
 from prefrepro.model.tensors import load_tensors
@@ -98,27 +98,26 @@ def ranked_by(spec: Mapping[str, Any], rows: Sequence[dict[str, Any]], model: Ch
 def _scored(spec: Mapping[str, Any], rows: Iterable[dict[str, Any]], model: Checkpoint, output: str) -> _Scored:
     """Raises UserError where a value is not finite."""
     tokenizer, limits = load_tokenizer(model.folder, model.template), limits_of(spec)
+    found = (encode_groups if is_ranked(rows) else encode_pairs)(rows, tokenizer, limits)
     policy = Policy(
         load_model(model.folder, spec["dtype"], output),
         tokenizer.pad_token_id,
         output,
         logp_dtype=spec.get("logp_dtype", "float32"),
     )
-    if is_ranked(rows):
-        groups = encode_groups(rows, tokenizer, limits)
-        values, counts = policy.score_all(groups.flat, spec["micro_batch"]), groups.counts
-        tokens = [len(response.response_ids) for response in groups.flat]
+    if isinstance(found, Groups):
+        values = policy.score_all(found.flat, spec["micro_batch"])
+        tokens = [len(response.response_ids) for response in found.flat]
     else:
-        pairs = encode_pairs(rows, tokenizer, limits)
-        values, counts = policy.score_pairs(pairs, spec["micro_batch"]).flatten(), pairs.counts
-        both = zip(pairs.chosen, pairs.rejected, strict=True)
+        values = policy.score_pairs(found, spec["micro_batch"]).flatten()
+        both = zip(found.chosen, found.rejected, strict=True)
         tokens = [len(response.response_ids) for pair in both for response in pair]
     if not values.isfinite().all():
         raise UserError(
             f"{model.folder} gives NaN or infinity for {int((~values.isfinite()).sum())} of {len(values)} responses; "
             "expected finite values. Look at the metrics.csv of its training, and train it again"
         )
-    return _Scored(values, torch.tensor(tokens), counts)
+    return _Scored(values, torch.tensor(tokens), found.counts)
 
 
 def _reference(folder: Path, part: str, expected: int) -> Tensor:

@@ -34,34 +34,39 @@ def reference_logps(
     do not read.
     """
     torch.set_num_threads(spec["threads"])
-    model, logp_dtype = load_model(init, spec["dtype"]), spec.get("logp_dtype", "float32")
-    policy = Policy(model, tokenizer.pad_token_id, logp_dtype=logp_dtype)
-    tensors, counts = {}, {}
+    tensors, counts, encoded = {}, {}, {}
     for part in spec.get("parts", PARTS):
         is_mismatched = part == "mismatched"
         rows = RowFile(data / f"{'train' if is_mismatched else part}.jsonl")
         sizes = [len(row.get("scores", ("chosen", "rejected"))) for row in rows]
         read = spec.get("read") if part in ("train", "mismatched") else None
         places = [range(size) for size in sizes] if read is None else places_read(rows, sizes, read)
-        wanted = compress(mismatched(rows) if is_mismatched else rows, places)
-        responses, counts[part] = _responses(wanted, is_ranked(rows), tokenizer, limits_of(spec))
+        limits, wanted, kept = limits_of(spec), rows, None
+        if is_mismatched:
+            wanted, kept = mismatched(rows), rows.kept(tokenizer, limits, part)
+        if not all(places):
+            wanted, kept = compress(wanted, places), None
+        responses, counts[part] = _responses(wanted, is_ranked(rows), tokenizer, limits, kept)
         kept = [number for number, own in enumerate(places) if own]
         at = [(number, row, place) for number, row in enumerate(kept) for place in sorted(places[row])]
         flat = Lazy(len(at), lambda i, responses=responses, at=at: responses[at[i][0]][at[i][2]])
         counts[part]["scored"] = len(at)
         tensors[part] = torch.full((len(sizes), max(sizes, default=2)), torch.nan)
-        where = torch.tensor([cell[1:] for cell in at], dtype=torch.long).view(-1, 2).T
+        encoded[part] = flat, torch.tensor([cell[1:] for cell in at], dtype=torch.long).view(-1, 2).T
+    model, logp_dtype = load_model(init, spec["dtype"]), spec.get("logp_dtype", "float32")
+    policy = Policy(model, tokenizer.pad_token_id, logp_dtype=logp_dtype)
+    for part, (flat, where) in encoded.items():
         tensors[part][tuple(where)] = policy.score_all(flat, spec["micro_batch"])
     return tensors, counts
 
 
 def _responses(
-    rows: Any, is_group: bool, tokenizer: Any, limits: Limits
+    rows: Any, is_group: bool, tokenizer: Any, limits: Limits, kept: Path | None
 ) -> tuple[Sequence[Sequence[Tokens]], dict[str, int]]:
     if is_group:
         groups = encode_groups(rows, tokenizer, limits)
         return groups.responses, dict(groups.counts)
-    pairs = encode_pairs(rows, tokenizer, limits)
+    pairs = encode_pairs(rows, tokenizer, limits, kept)
     return Lazy(len(pairs.chosen), lambda i: (pairs.chosen[i], pairs.rejected[i])), dict(pairs.counts)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from prefrepro.data.truncate import limits_of
 from prefrepro.errors import UserError
 from prefrepro.model.batches import first_of_each_prompt
-from prefrepro.model.examples import encode_pairs, read_rows
+from prefrepro.model.examples import RowFile, encode_pairs
 from prefrepro.model.load import load_model
 from prefrepro.model.respond import responder, rewarding
 from prefrepro.model.seeds import seed_for
@@ -31,8 +31,8 @@ def sampled_rewards(
     samples begin with those of fewer. Raises UserError where the reward model gives no number.
     """
     torch.set_num_threads(spec["threads"])
+    pairs = encode_pairs(RowFile(inputs["data"] / "train.jsonl"), tokenizer, limits_of(spec))
     model = load_model(init, spec["dtype"])
-    pairs = encode_pairs(read_rows(inputs["data"] / "train.jsonl"), tokenizer, limits_of(spec))
     firsts = first_of_each_prompt(pairs.prompt_ids)
     prompts = [pairs.chosen[row].prompt_ids for row in firsts]
     room = spec["max_length"], spec["max_new_tokens"]

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +27,7 @@ from prefrepro.model.examples import Tokens
 from prefrepro.model.learner import Learner, Objective, Read, Split, fitting, read_in_parts
 from prefrepro.model.load import DTYPES
 from prefrepro.model.policy import Policy
-from prefrepro.model.respond import Respond, responder, rewarding
+from prefrepro.model.respond import Respond, Share, responder, rewarding
 from prefrepro.model.seeds import seed_for
 from prefrepro.model.training import RolloutSettings, Training
 from prefrepro.model.value_head import ValueHead
@@ -135,10 +134,10 @@ class RolloutLearner(Learner):
         self.modules["value_head"] = self.rollouts.head
         self.max_norms["value_head"] = training.rollout.max_head_grad_norm
 
-    def start(self, n_ranks: int, whole: Callable[..., Any] | None) -> None:
-        if whole and self.rollouts.respond:
-            self.rollouts.respond = partial(whole, self.rollouts.respond)
-        super().start(n_ranks, whole)
+    def start(self, n_ranks: int, share: Share | None) -> None:
+        if share and self.rollouts.respond:
+            self.rollouts.respond = partial(self.rollouts.respond, share=share)
+        super().start(n_ranks, share)
 
     def draw(self, rows: Rows, number: int) -> tuple[Inputs, list[Rows], Read]:
         return self.rollouts.draw(self.inputs, rows, number)

@@ -16,8 +16,6 @@ from prefrepro.specs.sources import shape_of
 from prefrepro.specs.table import Row
 
 UNPAIRED = "unpaired"
-FORMS = "prefrepro.data.forms.stage"
-"""What reads rows of other forms than canonical columns; part of the digest of the nodes that it reads"""
 
 
 def source_of(spec: dict[str, Any], file: str, folder: Path) -> dict[str, Any]:
@@ -29,13 +27,6 @@ def source_of(spec: dict[str, Any], file: str, folder: Path) -> dict[str, Any]:
         spec = with_form(spec, f"config/datasets/{file}.yaml")
     files = listed(spec) if spec["kind"] == "rows" else local_files(spec)
     return spec | ({"files_sha256": {show(path): content_hash(path) for path in files}} if files else {})
-
-
-def code_of(spec: dict[str, Any]) -> list[str]:
-    """The modules that a data node of this source runs through beside its kind's."""
-    if spec.get("set") == "arena_hard_v2":
-        return ["prefrepro.data.arena_hard"]
-    return [FORMS] if "columns" in spec or spec["kind"] == "ultrafeedback" else []
 
 
 def kept(shares: dict[str, float], used: set[str]) -> dict[str, float]:
@@ -91,4 +82,4 @@ def answers_of_others(plan: Plan, data: str) -> str:
     """The data node of the same prompts, each with a completion of another: what KTO estimates its KL on."""
     node = plan.nodes[data]
     source = node.spec["source"] | {"completions": "of_another_prompt"}
-    return plan.add("data", node.name, {"source": source}, {}, *node.code[1:], dataset=node.dataset)
+    return plan.add("data", node.name, {"source": source}, {}, dataset=node.dataset)

@@ -71,7 +71,7 @@ class Expander(Trainings):
         data, file = self.dataset(self.evaluation(column).get("prompts") or column.dataset)
         node = self.plan.nodes[data]
         source = node.spec["source"] | {"prompt_sha256": hashes}
-        return self.plan.add("data", file, {"source": source}, {}, *node.code[1:], dataset=file)
+        return self.plan.add("data", file, {"source": source}, {}, dataset=file)
 
     def sample(self, column: Column, run: str | None, model: Hub | None, seed: int, data: str | None = None) -> str:
         """Answers of a run, a package's weights or a released model to the prompts of the evaluation, or of `data`."""

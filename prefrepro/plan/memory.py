@@ -1,6 +1,7 @@
-"""What a training holds on each of its GPUs, from its model's shape and its settings: arithmetic, imports no torch.
+"""What a training or a sampling job holds on each of its GPUs, from its model's shape and its settings: arithmetic,
+imports no torch.
 
-An upper bound: every sequence of a micro-batch is as long as it may be.
+An upper bound: every sequence of a batch is as long as it may be.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SIZES = {"float32": 4, "bfloat16": 2, "float64": 8}
 STATES = {"rmsprop": 1, "adamw": 2}
 """Numbers that an optimiser keeps of each parameter."""
 CHUNK_ROWS = 1024
-"""Tokens whose logits are made at once (model/logps.py)."""
+"""Of model/logps.py: tokens whose logits are made at once."""
 NORMS = 10.4
 """Hidden states of a token that a layer keeps beside those of attention and MLP: what 7B and 13B of Llama were counted
 to keep in bfloat16, whose norms are in float32 (6.3 and 9.8 MiB a token)."""
@@ -60,6 +61,17 @@ class Shape:
     def parameters(self) -> int:
         return self.layers * self.layer + self.root
 
+    @property
+    def keys(self) -> int:
+        """Numbers of a token in the key-value cache."""
+        return 2 * self.layers * self.kv_heads * self.head_dim
+
+    @property
+    def kept(self) -> float:
+        """Numbers of a token that a layer keeps for its backward pass."""
+        attention = 2 * (self.heads + self.kv_heads) * self.head_dim
+        return NORMS * self.hidden_size + attention + 4 * self.intermediate_size
+
 
 @cache
 def shapes() -> dict[str, Shape]:
@@ -68,11 +80,11 @@ def shapes() -> dict[str, Shape]:
 
 
 def shape_of(nodes: Mapping[str, Node], node: Node) -> Shape | None:
-    """Shape of the model that a training starts from; None where it is made here, tiny, or its shape is unknown."""
-    init = node.spec.get("init")
-    if isinstance(init, dict):
+    """Of the model that a training starts from or that answers; None: a tiny one made here, or one of unknown shape."""
+    if isinstance(init := node.spec.get("init", node.spec.get("model")), dict):
         return shapes().get(init.get("repo", ""))
-    return shape_of(nodes, nodes[node.inputs["init"]]) if "init" in node.inputs else None
+    source = node.inputs.get("init", node.inputs.get("run"))
+    return shape_of(nodes, nodes[source]) if source else None
 
 
 def training_bytes(
@@ -97,8 +109,7 @@ def training_bytes(
             found["gathered"] = shape.root * narrow + shape.layer * (3 * narrow + wide)
     found["gradients"] = trained * wide / gpus
     found["optimiser"] = trained * wide * STATES[training["optimizer"]] / gpus
-    attention = 2 * (shape.heads + shape.kv_heads) * shape.head_dim
-    of_layer = (NORMS * shape.hidden_size + attention + 4 * shape.intermediate_size) * narrow
+    of_layer = shape.kept * narrow
     kept = shape.hidden_size * narrow if is_checkpointed else of_layer
     found["activations"] = tokens * (kept * shape.layers + 4 * shape.hidden_size * narrow)
     rows = min(tokens, max(CHUNK_ROWS, 2**20 // shape.vocab_size))
@@ -113,32 +124,54 @@ def training_bytes(
         critic = 2 * shape.hidden_size**2 * 4 * (2 + STATES[training["optimizer"]])
         found["value head"] = critic + tokens * shape.hidden_size * (narrow + 4 * 4)
         # Gradients and activations are gone while responses are sampled, with all weights gathered.
-        cache_bytes = 2 * shape.layers * shape.kv_heads * shape.head_dim * narrow * training["micro_batch"] * most
+        cache_bytes = shape.keys * narrow * training["micro_batch"] * most
         whole = n * narrow if is_mixed or gpus > 1 else 0
         freed = found["gradients"] + found["activations"] + found["logits or a layer"] + found.get("gathered", 0)
         found["sampling beyond a step"] = judges * max(0.0, cache_bytes + whole - freed)
     return found | {"CUDA": OVERHEAD}
 
 
+def sampling_bytes(shape: Shape, sampling: Mapping[str, Any]) -> dict[str, float]:
+    """Bytes on each GPU, which all hold the whole model, when its answers are as long as they may be."""
+    narrow, answers = SIZES[sampling["dtype"]], sampling["batch_size"]
+    prompts = answers * min(sampling.get("max_prompt_length") or sampling["max_length"], sampling["max_length"])
+    return {
+        "weights": shape.parameters * narrow,
+        "key-value cache": answers * sampling["max_length"] * shape.keys * narrow,
+        "a layer of all prompts": prompts * shape.kept * narrow,
+        "logits": answers * shape.vocab_size * (narrow + 8),
+        "CUDA": OVERHEAD,
+    }
+
+
 def needed(nodes: Mapping[str, Node], node: Node, gpus: int, engine: Mapping[str, Any]) -> dict[str, float] | None:
-    """`training_bytes` of a node; None of what is no training, or of a model of unknown shape."""
-    shape = shape_of(nodes, node) if "training" in node.spec else None
+    """Bytes of a node on each GPU; None of what neither trains nor answers, or of a model of unknown shape."""
+    if "training" not in node.spec and "dtype" not in node.spec.get("sampling", {}):
+        return None
+    if (shape := shape_of(nodes, node)) is None:
+        return None
+    if "training" not in node.spec:
+        return sampling_bytes(shape, node.spec["sampling"])
     is_checkpointed = bool(engine.get("activation_checkpointing"))
-    return shape and training_bytes(shape, node.spec["training"], max(gpus, 1), is_checkpointed)
+    return training_bytes(shape, node.spec["training"], max(gpus, 1), is_checkpointed)
 
 
 def check_fit(nodes: Mapping[str, Node], node: Node, gpus: int, engine: Mapping[str, Any], device_gib: float) -> None:
-    """Raise UserError where a training does not fit the memory of its devices."""
+    """Raise UserError where a job does not fit the memory of its devices."""
     found = needed(nodes, node, gpus, engine)
     if found is None or not device_gib or (total := sum(found.values()) / GIB) <= device_gib:
         return
     largest = sorted(found, key=lambda name: -found[name])[:5]
     parts = ", ".join(f"{name} {found[name] / GIB:.1f}" for name in largest)
-    training = node.spec["training"]
-    advice = [] if engine.get("activation_checkpointing") else ["set engine: {activation_checkpointing: true}"]
-    advice += [] if training.get("compute_dtype") else ["set compute_dtype: bfloat16"]
-    advice += [f"lower micro_batch ({training['micro_batch']}) or set micro_batch_tokens"]
-    advice += [f"use more than {gpus} of these GPUs (`resources`) or a larger one, or train adapters (lora_rank)"]
+    if training := node.spec.get("training"):
+        advice = [] if engine.get("activation_checkpointing") else ["set engine: {activation_checkpointing: true}"]
+        advice += [] if training.get("compute_dtype") else ["set compute_dtype: bfloat16"]
+        advice += [f"lower micro_batch ({training['micro_batch']}) or set micro_batch_tokens"]
+        advice += [f"use more than {gpus} of these GPUs (`resources`) or a larger one, or train adapters (lora_rank)"]
+    else:
+        sampling = node.spec["sampling"]
+        advice = [] if sampling["dtype"] == "bfloat16" else ["set sampling: {dtype: bfloat16}"]
+        advice += [f"lower sampling.batch_size ({sampling['batch_size']})", "use a larger GPU"]
     raise UserError(
         f"{node.id} needs about {total:.0f} GiB on each GPU ({parts}), the device has {device_gib:.1f}: "
         f"{'; '.join(advice)}. Settings: config/scales/<scale>.yaml; the arithmetic: prefrepro/plan/memory.py"
@@ -146,7 +179,7 @@ def check_fit(nodes: Mapping[str, Node], node: Node, gpus: int, engine: Mapping[
 
 
 def memory_lines(plan: Plan, nodes: Sequence[Node]) -> list[str]:
-    """A Markdown table: what each training of a plan needs on each of its GPUs, most first, alike ones once."""
+    """A Markdown table: what trainings and sampling jobs need on each of their GPUs, most first, alike ones once."""
     resources, found = ScaleResources(plan), dict[str, tuple[float, str]]()
     for node in nodes:
         asked = resources.of(node)
@@ -157,12 +190,12 @@ def memory_lines(plan: Plan, nodes: Sequence[Node]) -> list[str]:
             listed = ", ".join(f"{name} {value / GIB:.1f}" for name, value in parts.items() if value)
             row = f"{max(asked.gpus, 1)} × {asked.device_gib:g} | {total:.1f} | {fits} | {listed} |"
             found[node.name] = max(found.get(node.name, (0.0, "")), (total, f"| {node.kind} {node.name} | {row}"))
-    head = ["| training | GPUs × GiB | GiB needed on each | fits | of which |", "|---|---|---|---|---|"]
+    head = ["| job | GPUs × GiB | GiB needed on each | fits | of which |", "|---|---|---|---|---|"]
     return head + [line for _, line in sorted(found.values(), reverse=True)]
 
 
 def unfit(plan: Plan, nodes: Sequence[Node]) -> list[str]:
-    """What is to be said of each training that does not fit the devices that its scale asks for."""
+    """What is to be said of each job that does not fit the devices that its scale asks for."""
     resources, problems = ScaleResources(plan), list[str]()
     for node in nodes:
         asked = resources.of(node)

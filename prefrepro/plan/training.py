@@ -12,7 +12,7 @@ from typing import Any
 from prefrepro.data.package import ORIGIN
 from prefrepro.data.truncate import LIMITS
 from prefrepro.errors import UserError
-from prefrepro.plan.dataset import UNPAIRED, answers_of_others, code_of, kept, refuse_unpaired, source_of
+from prefrepro.plan.dataset import UNPAIRED, answers_of_others, kept, refuse_unpaired, source_of
 from prefrepro.plan.plan import Plan
 from prefrepro.specs.adapters import settled, without
 from prefrepro.specs.files import report
@@ -71,7 +71,7 @@ class Trainings:
             "prompt_batch": self.paper["sampling"]["batch_size"],
             "order_seed": sampling["order_seed"],
         }
-        return self.plan.add("data", file, {"source": spec}, {}, *code_of(spec), dataset=file), file
+        return self.plan.add("data", file, {"source": spec}, {}, dataset=file), file
 
     def _dataset_file(self, name: str) -> str:
         """The name in config/datasets of what stands in for a table's dataset."""
@@ -338,7 +338,8 @@ class Trainings:
         self, method: Method, column: Column, given: dict[str, Any], own: Mapping[str, Any]
     ) -> dict[str, Any]:
         """A run's training fields; the batch fits its contrasts."""
-        usual, planning = self._training_settings(column.dataset, given), self.reading.section("planning")
+        on_this = self.scale["training_on"].get(column.dataset, {})
+        usual, planning = self._training_settings(column.dataset, on_this, given), self.reading.section("planning")
         training = usual | dict(own)
         is_smaller = training["contrast_size"] < usual["batch_size"]
         if training["contrast_size"] != usual["contrast_size"] and is_smaller and "batch_size" not in own:

@@ -115,6 +115,10 @@ class JudgeConfig:
     budget_usd: Amount | None = None
     requests_per_minute: Positive | None = None
 
+    def limit_of(self, evaluation: str, released: int) -> int:
+        """The most tokens of a reply in `evaluation`: of `limits`, else the release's."""
+        return next((most for name, most in (self.limits or {}).items() if name == evaluation), released)
+
 
 WANTED = {"local": ("scorer",), "api": ("base_url", "price_usd_per_mtok")}
 FOREIGN = {"local": ("base_url", "api_key_env", "api_key_file"), "api": ("scorer",)}

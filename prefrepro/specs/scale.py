@@ -133,6 +133,8 @@ class Scale(TypedDict, total=False):
     max_draws: Count
     forecast: Rates
     resources: Resources
+    training_on: dict[DatasetKey, Training]
+    """Data set -> what of `training` differs on it"""
     pretrained_on: dict[DatasetKey, DatasetKey]
     """Data set -> the one whose base model it takes"""
     engine: Engine

@@ -59,11 +59,11 @@ def train(
     """
     training, policy, steps = learner.training, learner.policy, learner.steps
     prepare(policy.model, engine)
-    whole = Sharded(policy, ranks, training.compute_dtype).whole if ranks else None
+    share = Sharded(policy, ranks, training.compute_dtype).share if ranks else None
     if ranks and ranks.size > 1:
         for frozen in learner.frozen:
             Sharded(frozen, ranks, None)
-    learner.start(ranks.size if ranks else 1, whole)
+    learner.start(ranks.size if ranks else 1, share)
     state = State(store, learner.modules, learner.optimizer, ranks)
     step, tokens, train_s, metrics = 0, 0, 0.0, []
     if (saved := state.load()) is not None:

@@ -68,15 +68,19 @@ class Sharded:
             self.reader.reshard()  # else it waits for a backward that does not come
         return found
 
-    def whole(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What `function` makes of the model, such as samples, with all weights at hand on every rank, no gradient."""
+    def share(self, do: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """What `do` makes of each item with the model, such as samples, no gradient: each rank does some of them, with
+        all weights at hand, and all get every result. All ranks must ask for the same."""
+        # One that is over when there are fewer than ranks does the first again: all gather the weights together.
+        own = items[self.ranks.rank :: self.ranks.size] or items[:1]
         for part in self.parts:
             part.set_reshard_after_forward(False)
-        found = self.reader(function, *arguments)
+        done = self.reader(lambda: [do(item) for item in own])
         for part in self.parts:
             part.set_reshard_after_forward(part is not self.reader)
             part.reshard()
-        return found
+        every = self.ranks.gather(done)
+        return [every[number % self.ranks.size][number // self.ranks.size] for number in range(len(items))]
 
 
 def whole_weights(model: nn.Module) -> dict[str, Any]:

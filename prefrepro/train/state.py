@@ -5,17 +5,20 @@ Either resumes on any number of ranks. Knows nothing of what is trained; checkpo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import shutil
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_state_dict,
@@ -34,6 +37,39 @@ log = logging.getLogger(__name__)
 PLAIN = "state.json"
 """Written last: what is no tensor, and the size and checksum of each shard's file."""
 READ_BYTES = 2**24
+
+
+class Summing(FileSystem):
+    """torch's, which knows the checksum of each file that it has written: of 7B, nobody reads 54 GB a second time."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def create_stream(self, path: str | os.PathLike[str], mode: str) -> Iterator[Any]:
+        """As torch has it; a file is written from its start to its end."""
+        with super().create_stream(path, mode) as stream:
+            yield stream if "r" in mode else _Summed(stream, self.sums, Path(path).name)
+
+    def rename(self, path: str | os.PathLike[str], new_path: str | os.PathLike[str]) -> None:
+        """The checksum goes with the file."""
+        super().rename(path, new_path)
+        self.sums[Path(new_path).name] = self.sums.pop(Path(path).name)
+
+
+class _Summed:
+    """A stream that adds to a checksum what is written; the rest is the stream's own."""
+
+    def __init__(self, stream: Any, sums: dict[str, int], name: str) -> None:
+        self._stream, self._sums, self._name = stream, sums, name
+        sums[name] = 0
+
+    def write(self, part: Any) -> int:
+        self._sums[self._name] = zlib.crc32(part, self._sums[self._name])
+        return self._stream.write(part)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class State:
@@ -81,14 +117,15 @@ class State:
             temporary.mkdir(parents=True)
         ranks.gather(None)
         try:
-            save(self._tensors(), checkpoint_id=temporary)
+            writer = FileSystemWriter(temporary)
+            writer.fs = Summing()
+            save(self._tensors(), storage_writer=writer)
         except (CheckpointException, RuntimeError, OSError) as error:
             raise UserError(
                 f"{folder}: no checkpoint could be written after step {step}: {str(error).splitlines()[0]}. Those "
                 "before stay. Next: free the disk and run again, which goes on from the last of them."
             ) from error
-        own = [path for path in temporary.iterdir() if _rank_of(path) == ranks.rank]
-        sums = {name: found for part in ranks.gather(_checksums(own)) for name, found in part.items()}
+        sums = {name: found for part in ranks.gather(writer.fs.sums) for name, found in part.items()}
         if ranks.is_first:
             write_json(temporary / PLAIN, {"step": step, "plain": plain, "files": sums})
             shutil.rmtree(folder, ignore_errors=True)
@@ -156,11 +193,6 @@ def _folders(folder: Path) -> list[Path]:
 
 def _step_of(path: Path) -> int:
     return int(path.name.partition("-")[2])
-
-
-def _rank_of(path: Path) -> int:
-    """The rank that wrote a file of DCP: __<rank>_<number>.distcp; the first has the index."""
-    return int(path.name.strip("_").partition("_")[0]) if path.suffix == ".distcp" else 0
 
 
 def _checksums(paths: list[Path]) -> dict[str, int]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from bench.embedded_world import averaged, broken_bounds, distinct_2, words
+from bench.embedded_world import averaged, broken_bounds, distinct_2, spread_beside, words
+from prefrepro.csv_schema.schema import load_schema, write_csv
+from prefrepro.errors import UserError
 
 
 def line(method: str, **changes: Any) -> dict[str, Any]:
@@ -55,6 +59,24 @@ def test_the_report_has_a_line_for_each_row_over_its_seeds() -> None:
     assert (row["seeds"], row["win_rate"], row["spread"]) == (2, 72.0, pytest.approx(8**0.5))
     (alone,) = averaged([line("sft")])
     assert alone["spread"] is None
+
+
+def test_rounding_is_told_beside_the_seeds_spread(tmp_path: Path) -> None:
+    """Seeds 1 and 2 moved by 3 and 5 points: √((9 + 25) / 2) / √2."""
+    lines = [line("dpo", seed=seed, win_rate=70.0, column="rpo_table1, win-rate") for seed in (1, 2)]
+    cells = [
+        dict.fromkeys(load_schema("cell_seeds").columns)
+        | {"paper": "rpo", "table": "table1", "row": "dpo", "column": "win-rate", "metric": "win_rate_pct"}
+        | {"seed": seed, "value": value, "n": 256, "n_tie": 0, "n_invalid": 0, "verdict_id": "v", "scale": "embedded"}
+        | {"reading": "paper", "variant": "default"}
+        for seed, value in ((1, 67.0), (2, 75.0))
+    ]
+    write_csv(pd.DataFrame(cells), tmp_path / "cell_seeds.csv", "cell_seeds")
+    found = spread_beside(lines, tmp_path)
+    assert found == {("rpo_table1, win-rate", "dpo"): pytest.approx(8.5**0.5)}
+    assert broken_bounds(lines, found) == ["rpo_table1, win-rate, dpo: another order of sums spreads it by 2.9 points"]
+    with pytest.raises(UserError, match="no rpo_table1, win-rate, row dpo, seed 3"):
+        spread_beside([lines[0] | {"seed": 3}], tmp_path)
 
 
 def test_a_table_without_sft_is_held_to_what_it_has() -> None:

@@ -21,19 +21,14 @@ from hub_server import COMMIT, hub
 from pyarrow import parquet
 from shared import SHARED
 
-from prefrepro.data.build import build as plain_build
-from prefrepro.data.forms.files import files_of, first_records
+from prefrepro.data.forms.files import files_of, first_records, load
 from prefrepro.data.forms.parse import parse_form
 from prefrepro.data.forms.recognise import FORMS, Form, recognise
-from prefrepro.data.forms.stage import build as stage_build
-from prefrepro.data.forms.stage import load
 from prefrepro.data.hh import parse_hh
 from prefrepro.data.local import load_rows, read_records
 from prefrepro.data.rows import Counts, OnBadRow, PreferenceRow, RankedRow, parse_preference
 from prefrepro.errors import UserError
 from prefrepro.files import ROOT
-from prefrepro.plan.code_digest import code_files
-from prefrepro.plan.dataset import code_of, source_of
 from prefrepro.specs import sources as specs
 
 
@@ -288,24 +283,9 @@ def test_no_case_of_the_field_is_forgotten() -> None:
     assert {str(path.relative_to(folder)) for path in folder.glob("*/*.json*")} == set(CASES)
 
 
-@pytest.mark.parametrize("name", ["hh-laptop", "ultrafeedback-laptop"])
-def test_data_sets_that_are_here_keep_their_code_and_bytes(name: str, tmp_path: Path) -> None:
-    """Their code digest is in the id of every training on them."""
-    assert not [file for file in code_files("prefrepro.data.build") if file.parent.name == "forms"]
-    if not (SHARED / "data").is_dir():
-        pytest.skip(f"{SHARED / 'data'} is absent: released data are not shipped with the code")
-    source = source_of(specs.read_named("datasets", name, "a test"), name, SHARED / "data")
-    assert code_of(source) == []
-    drawn = {"n_prompts": 8, "prompt_batch": 8, "order_seed": 1}
-    for folder, build in (("plain", plain_build), ("forms", stage_build)):
-        build({"source": source | drawn}, {}, tmp_path / folder)
-    for file in sorted((tmp_path / "plain").iterdir()):
-        assert file.read_bytes() == (tmp_path / "forms" / file.name).read_bytes()
-
-
 READ_FROM_HUB = """
 import json, sys
-from prefrepro.data.forms.stage import build
+from prefrepro.data.build import build
 from pathlib import Path
 build({"source": json.loads(sys.argv[1])}, {}, Path(sys.argv[2]))
 """

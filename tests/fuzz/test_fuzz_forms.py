@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutations import FEW, cases, refusal, spoiled_bytes
 
-from prefrepro.data.forms.files import first_records
+from prefrepro.data.forms.files import first_records, load
 from prefrepro.data.forms.parse import parse_form
 from prefrepro.data.forms.recognise import FORMS, LOOKED_AT, recognise
-from prefrepro.data.forms.stage import line_of, load
 from prefrepro.data.rows import Counts
+from prefrepro.data.sources import line_of
 
 pytestmark = pytest.mark.fuzz
 RECORDS = {name: [case[2] for case in READ if case[1] == name] for name in FORMS}

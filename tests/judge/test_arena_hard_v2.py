@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from judge_helpers import make_config
 
+from prefrepro.data import sources
 from prefrepro.data.arena_hard import BASELINES, arena_hard_v2_prompts
-from prefrepro.data.forms.stage import sources
 from prefrepro.errors import UserError
 from prefrepro.judge.arena_hard import evaluate
 from prefrepro.judge.arena_style import features, style_controlled

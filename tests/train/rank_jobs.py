@@ -124,8 +124,12 @@ def as_released(ranks: Ranks | None, out: Path) -> None:
 
 
 def trained(ranks: Ranks | None, out: Path, name: str = "rpo_paired", **changes: Any) -> None:
-    """Six steps of two contrast matrices each, with a checkpoint after each second; `stop_at`: none after that."""
+    """Six steps of two contrast matrices each, with a checkpoint after each second; `stop_at`: none after that.
+
+    `asked`, by rank: how many prompts each call of the model answered.
+    """
     method, dtype, respond = method_of(name), changes.pop("model_dtype", torch.float64), None
+    asked: list[int] = []
     policy, stop_at = make_policy(dtype=dtype, num_hidden_layers=2), changes.pop("stop_at", None)
     policy.model.to(device())
     judge = make_policy(dtype=dtype, output="score", num_hidden_layers=2)
@@ -134,7 +138,10 @@ def trained(ranks: Ranks | None, out: Path, name: str = "rpo_paired", **changes:
         def score(sequences: Sequence[Tokens]) -> torch.Tensor:
             return judge.score_all(sequences, 4).round(decimals=3)
 
-        respond = responder(policy.model, tokenizer(), score, LIMITS.max_length, 6, 4)
+        respond = responder(policy.model, tokenizer(), score, LIMITS.max_length, 6, 3)
+        policy.model.generate = lambda generate=policy.model.generate, **given: (
+            asked.append(len(given["input_ids"])) or generate(**given)
+        )
     training = Training(**settings(**{"max_steps": 6, "epochs": 9.0, "checkpoint_every": 2} | changes))
 
     def on_log(metrics: list[dict[str, float]]) -> None:
@@ -155,7 +162,8 @@ def trained(ranks: Ranks | None, out: Path, name: str = "rpo_paired", **changes:
     except KeyboardInterrupt:
         return
     found = whole_weights(policy.model) if ranks else weights(policy)
-    write(ranks, out / "outcome.pt", {"outcome": dataclasses.asdict(outcome), "weights": found})
+    every = ranks.gather(asked) if ranks else [asked]
+    write(ranks, out / "outcome.pt", {"outcome": dataclasses.asdict(outcome), "weights": found, "asked": every})
 
 
 def aligned(out: Path) -> None:

@@ -12,7 +12,10 @@ from rank_jobs import trained
 from torch import Tensor
 from train_helpers import OF_DATA, learner_of, make_policy, method_of, settings, weights
 
+from prefrepro.model import attention, cpu_attention
+from prefrepro.model.attention import Blocks
 from prefrepro.model.mixed import WideWeights
+from prefrepro.model.packing import Block
 from prefrepro.model.policy import Policy
 from prefrepro.model.training import training_of
 from prefrepro.train.checkpoint import CheckpointStore
@@ -92,6 +95,31 @@ def test_small_updates_are_not_lost() -> None:
     wide.give_back()
     assert model.weight.dtype == torch.float32
     assert model.weight.item() == pytest.approx(1 - 8 * 1e-3)
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "made-again"])
+@pytest.mark.parametrize("one_call", [0, 128], ids=["each-response", "one-call"])
+@pytest.mark.parametrize("window", [100, 5])
+def test_attention_is_that_of_float64(
+    is_kept: bool, one_call: int, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values and gradients of two prompts with their responses and a plain sequence; six heads, two groups of keys."""
+    monkeypatch.setattr(cpu_attention, "KEPT_NUMBERS", 2**22 if is_kept else 0)
+    monkeypatch.setattr(attention, "ONE_CALL", one_call)
+    row = Block(7, (4, 6)), Block(9, ()), Block(8, (3, 1, 5))
+    blocks, numbers = Blocks(row, torch.device("cpu")), torch.Generator().manual_seed(5)
+    q, k, v, slope = (
+        torch.randn(1, heads, sum(map(len, row)), 8, generator=numbers).bfloat16() for heads in (6, 2, 2, 6)
+    )
+
+    def found(dtype: torch.dtype) -> list[Tensor]:
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in (q, k, v)]
+        out = attention.attention(torch.nn.Module(), *leaves, None, sliding_window=window, blocks=blocks)[0]  # pyright: ignore
+        return [out, *torch.autograd.grad(out, leaves, slope.to(dtype).transpose(1, 2))]
+
+    for one, other in zip(found(torch.bfloat16), found(torch.float64), strict=True):
+        assert one.dtype == torch.bfloat16
+        assert (one.double() - other).norm() / other.norm() < 0.01
 
 
 def test_ties_and_frozen_weights_stay() -> None:

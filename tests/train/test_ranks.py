@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from train_helpers import make_inputs, make_policy, model_config, settings
 
 from prefrepro.model.examples import Tokens
 from prefrepro.train import run
+from prefrepro.train.checkpoint import CheckpointStore
 from prefrepro.train.ranks import joined, shares
-from prefrepro.train.state import PLAIN
+from prefrepro.train.state import PLAIN, State
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
@@ -45,7 +47,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one process makes."""
     out = tmp_path_factory.mktemp("alone")
     torch.set_num_threads(1)
-    for job in ("losses", "train", "train_part", "train_ppo"):
+    for job in ("losses", "train", "train_part", "train_ppo", "train_sampled"):
         rank_jobs.JOBS[job](None, out / job)
     return out
 
@@ -55,7 +57,7 @@ def together(alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two ranks make; `resume` goes on from a checkpoint of one process."""
     out = tmp_path_factory.mktemp("together")
     shutil.copytree(alone / "train_part", out / "resume")
-    torchrun(2, "losses,as_released,train,train_part,train_ppo,resume,train_mixed", out)
+    torchrun(2, "losses,as_released,train,train_part,train_ppo,train_sampled,resume,train_mixed", out)
     return out
 
 
@@ -107,12 +109,21 @@ def test_two_ranks_train_as_one_process_does(job: str, alone: Path, together: Pa
     assert_same_training(load(alone / job / "outcome.pt"), load(together / job / "outcome.pt"))
 
 
+def test_two_ranks_learn_from_their_own_responses_as_one_process_does(alone: Path, together: Path) -> None:
+    """Each samples its share of the 8 prompts, 3 at a time: the first rank batches 1 and 3, the second batch 2."""
+    one, two = load(alone / "train_sampled/outcome.pt"), load(together / "train_sampled/outcome.pt")
+    assert_same_training(one, two)
+    assert one["asked"] == [[3, 3, 2] * 6]
+    assert two["asked"] == [[3, 2] * 6, [3] * 6]
+
+
 @pytest.mark.slow
-def test_two_ranks_learn_from_their_own_responses_as_one_process_does(tmp_path: Path) -> None:
-    """Every rank samples the same, from all weights."""
-    rank_jobs.JOBS["train_sampled"](None, tmp_path / "alone")
-    torchrun(2, "train_sampled", tmp_path)
-    assert_same_training(load(tmp_path / "alone/outcome.pt"), load(tmp_path / "train_sampled/outcome.pt"))
+def test_a_rank_without_a_batch_of_its_own_samples_beside_the_others(alone: Path, tmp_path: Path) -> None:
+    """Three batches for four ranks: the last gathers weights with the others, and its answers count for nothing."""
+    torchrun(4, "train_sampled", tmp_path)
+    found = load(tmp_path / "train_sampled/outcome.pt")
+    assert_same_training(load(alone / "train_sampled/outcome.pt"), found)
+    assert found["asked"] == [[3] * 6, [3] * 6, [2] * 6, [3] * 6]
 
 
 def test_kto_read_as_code_is_what_the_released_lines_do_on_real_ranks(together: Path) -> None:
@@ -131,6 +142,23 @@ def test_one_process_goes_on_from_a_checkpoint_of_two_ranks(alone: Path, togethe
     assert {path.name for path in shards.iterdir()} == {".metadata", "__0_0.distcp", "__1_0.distcp", PLAIN}
     rank_jobs.JOBS["resume"](None, tmp_path / "resume")
     assert_same_training(load(alone / "train/outcome.pt"), load(tmp_path / "resume/outcome.pt"))
+
+
+def test_the_checksums_of_shards_are_made_as_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is read again to save it: of 7B that is 54 GB; and what is read at a resume has these checksums."""
+    model = torch.nn.Linear(64, 64)
+    optimizer = torch.optim.RMSprop(model.parameters())
+    model(torch.ones(1, 64)).sum().backward()
+    optimizer.step()
+    with joined(is_wanted=True) as ranks:
+        state = State(CheckpointStore(tmp_path), {"model": model}, optimizer, ranks)
+        with monkeypatch.context() as patch:
+            patch.setattr("prefrepro.train.state._checksums", None)
+            state.save(3, {"tokens": 7})
+        files = json.loads((tmp_path / "step-000000003" / PLAIN).read_text(encoding="utf-8"))["files"]
+        assert files == {name: zlib.crc32((tmp_path / "step-000000003" / name).read_bytes()) for name in files}
+        assert set(files) == {".metadata", "__0_0.distcp"}
+        assert state.load() == {"step": 3, "tokens": 7}
 
 
 def flip(path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from test_run import NAMES, spec_of
 from train_helpers import LIMITS, model_config, settings
 
-from prefrepro.data.forms.stage import build
+from prefrepro.data.build import build
 from prefrepro.errors import UserError
 from prefrepro.model.align import start
 from prefrepro.model.batches import sequences_of
@@ -118,7 +118,7 @@ def test_prompts_to_answer_are_those_with_a_good_completion(tmp_path: Path) -> N
     prompts = read_rows(tmp_path / "data/prompts.jsonl")
     assert len(prompts) == 4
     assert all(row["baseline"].startswith("A good answer") for row in prompts)
-    with pytest.raises(UserError, match="prompts have a completion that is labelled good, but 400 are to be sampled"):
+    with pytest.raises(UserError, match="prompts with a completion that is labelled good, but 400 are to be sampled"):
         build({"source": source | {"n_prompts": 400}}, {}, tmp_path / "more")
 
 

@@ -16,7 +16,7 @@ from prefrepro.model.attention import hidden_states
 from prefrepro.model.examples import Tokens
 from prefrepro.model.packing import pack
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.memory import check_fit, needed, shapes, training_bytes, unfit
+from prefrepro.plan.memory import GIB, check_fit, needed, shapes, training_bytes, unfit
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 
@@ -76,6 +76,24 @@ def test_every_training_fits_its_card(plan: Plan) -> None:
     expected = ["ppo_llama2-13b_hh"] if plan.results.name == "pocket" else []
     found = unfit(plan, trainings)
     assert [problem.split(" needs about ")[0].rpartition("_")[0] for problem in found] == expected
+
+
+def test_every_sample_set_is_drawn_in_bfloat16_and_fits_its_card(plan: Plan) -> None:
+    """Decoding waits for the weights, whatever the batch: large ones cost little more time."""
+    samples = plan.of_kind("sample")
+    assert len(samples) > 50 and all(needed(plan.nodes, node, 1, {}) for node in samples)
+    found = {(node.spec["sampling"]["dtype"], node.spec["sampling"]["batch_size"]) for node in samples}
+    assert found == {("bfloat16", 128 if plan.results.name == "pocket" else 64)}
+    assert unfit(plan, samples) == []
+    largest = max(sum((needed(plan.nodes, node, 1, {}) or {}).values()) / GIB for node in samples)
+    assert largest < (23.5 if plan.results.name == "pocket" else 79), "at scale paper, of an 80 GB card too"
+
+
+def test_a_sample_set_that_does_not_fit_says_what_to_lower() -> None:
+    plan = make_plan({"scale": "paper"})
+    node = next(node for node in plan.of_kind("sample") if "llama2-13b" in node.name)
+    with pytest.raises(UserError, match=r"key-value cache .*the device has 40\.0: lower sampling\.batch_size \(64\)"):
+        check_fit(plan.nodes, node, 1, {}, 40.0)
 
 
 def a_run(plan: Plan) -> Node:

@@ -12,10 +12,10 @@ from checkout import NODES, Checkout
 from form_rows import READ, USER
 from tiny_world import make_tiny
 
-from prefrepro.data.forms.stage import build
+from prefrepro.data.build import build
 from prefrepro.errors import UserError
 from prefrepro.model.examples import read_rows
-from prefrepro.plan.dataset import code_of, source_of
+from prefrepro.plan.dataset import source_of
 from prefrepro.specs.sources import check_named
 
 COMMON = {"kind": "rows", "on_bad_row": "stop", "parts": {"train": 0.6, "eval": 0.4}}
@@ -43,7 +43,6 @@ def settled(path: Path, rows: list[dict[str, Any]], **changes: Any) -> dict[str,
 def test_a_form_that_nobody_said_is_found_and_read(form: str, tmp_path: Path) -> None:
     source = settled(tmp_path, rows_of(form))
     assert source["form"] == form
-    assert code_of(source) == ["prefrepro.data.forms.stage"]
     build({"source": source | DRAWN}, {}, tmp_path / "out")
     assert sum(len(read_rows(tmp_path / "out" / f"{part}.jsonl")) for part in ("train", "eval")) == 40
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
@@ -55,7 +54,6 @@ def test_canonical_rows_are_read_as_before(tmp_path: Path) -> None:
     said, unsaid = settled(tmp_path, rows, form="pairs"), settled(tmp_path, rows)
     assert said == unsaid
     assert "columns" not in said
-    assert code_of(said) == []
 
 
 def test_columns_beside_the_prompt_are_read_with_it(tmp_path: Path) -> None:

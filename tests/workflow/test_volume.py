@@ -1,4 +1,5 @@
-"""How much data a training sees: parts kept from it, examples and updates of a table's rows, the batch of Table 3."""
+"""How much data a training sees: parts kept from it, examples and updates of a table's rows, the batch of Table 3, what
+of a training's settings differs on one data set."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from checkout import Checkout
+from checkout import Checkout, ids
 
 from methods.contract import Needs
 from prefrepro.data.truncate import LIMITS
@@ -120,3 +121,15 @@ def test_an_answer_has_room_beside_its_prompt(checkout: Checkout) -> None:
     done = checkout.prefrepro("plan", "swepo_embedded_methods")
     assert done.returncode != 0
     assert "column win-rate: sampling cuts prompts to 512 tokens, and max_length is 512" in done.stderr
+
+
+def test_a_scale_may_align_otherwise_on_one_data_set(checkout: Checkout) -> None:
+    """SFT keeps its settings; what a row says of its training comes after."""
+    before = checkout.nodes()
+    checkout.edit_yaml("config/scales/embedded.yaml", {"training_on": {"hh": {"lr": 1.5e-5, "warmup_steps": 5}}})
+    checkout.edit_yaml("paper_tables/rpo/table1.yaml", {"rows": {"uniform": {"training": {"warmup_steps": 7}}}})
+    after = checkout.nodes()
+    assert ids(after, "sft") == ids(before, "sft")
+    for method, warmup in (("dpo", 5), ("rpo_uniform", 7)):
+        (training,) = [node["spec"]["training"] for node in after if node["spec"].get("method") == method]
+        assert (training["lr"], training["warmup_steps"]) == (1.5e-5, warmup)

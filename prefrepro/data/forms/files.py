@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prefrepro.data.local import Paths, Records, data_files, read_records
-from prefrepro.data.rows import Counts, OnBadRow
+from prefrepro.data.rows import Counts, OnBadRow, Parse, checked_rows
 from prefrepro.errors import UserError
 
 OURS = (".jsonl", ".jsonl.gz", ".ndjson", ".json", ".parquet", ".csv", ".csv.gz")
@@ -85,3 +85,29 @@ def _streamed(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _reason(error: Exception) -> str:
     return " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])[:300]
+
+
+def load(
+    paths: Paths,
+    parse: Parse[Any],
+    *,
+    split: str | None = None,
+    config: str | None = None,
+    on_bad_row: OnBadRow = "stop",
+    counts: Counts,
+) -> Iterator[Any]:
+    """The canonical rows of files of one form; every record is a row, a bad row or left out, each counted.
+
+    `parse`: of parse.py, with its form. Raises UserError at the first bad row, or, where they are skipped, if no row is
+    left.
+    """
+    files, before = files_of(paths, split, config), counts["rows"]
+    for file in files:
+        yield from checked_rows(records_of(file, on_bad_row, counts), str(file), parse, on_bad_row, counts)
+    if counts["rows"] == before:
+        causes = [f"{cause} {at[0]}" for cause, at in counts.first_locations.items() if cause != "left_out"]
+        first = f"The first: {'; '.join(causes)}." if causes else "Expected at least one."
+        raise UserError(
+            f"{files[0]}: no usable row ({counts['bad_rows']} bad, {counts['left_out']} left out). {first} "
+            f"Next: prefrepro data inspect {files[0]}"
+        )

@@ -126,6 +126,10 @@ class Forecaster:
         if node.kind == "base":  # named by its own file; rates are by the name that tables give it
             model = next((name for name, file in self.plan.scale["models"].items() if file == model), model)
         rates = {stage: self.settings.rate(stage, model) for stage in STAGES}
+        answers = self.plan.scale["sampling"].get("batch_size")
+        if work.sampled_tokens and rates["sampling"] and answers and "training" in node.spec:
+            # A step of decoding takes as long for the fewer answers that a rollout has side by side.
+            rates["sampling"] *= min(1.0, node.spec["training"]["micro_batch"] / answers)
         if node.kind == "embeddings":
             rates["training"] = self.settings.embedding_tokens_per_s
         elif node.kind in SCORED_ONCE:

@@ -97,8 +97,8 @@ def sent(request: dict[str, Any], config: JudgeConfig) -> dict[str, Any]:
     fields = {name: value for name, value in request.items() if name not in ("model", "messages")}
     if config.token_limit_field != "max_tokens":
         fields.pop("temperature", None)
-    if (limit := (config.limits or {}).get("alpaca_eval")) and not fields.get("logprobs"):
-        fields["max_tokens"] = limit
+    if not fields.get("logprobs"):
+        fields["max_tokens"] = config.limit_of("alpaca_eval", fields["max_tokens"])
     return chat_request(config, messages, **{"seed": None, **fields})
 
 
