@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from typing import Any
 
@@ -134,15 +133,3 @@ def test_every_scale_knows_the_models_and_data_it_names(name: str) -> None:
     assert settings.hardware
     assert settings.source
     assert settings.judge_tokens
-
-
-def test_the_hours_on_the_pocket_page_are_the_forecasts(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (ROOT / "docs/pocket.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(table[^`]*)`[^|]*\| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
-    assert len(rows) == 4
-    for words, *shown in rows:
-        with pytest.MonkeyPatch.context() as patch:
-            assert shell(patch, "forecast", *words.split(), "scale=pocket", "judge=vllm", "--json") == 0
-        found = json.loads(capsys.readouterr().out)["together"]
-        parts = [found[kind]["all"] for kind in ("training", "sampling", "all")]
-        assert shown == [str(parts[0]["jobs"]), *(f"{part['hours']:.1f}" for part in parts)], words
