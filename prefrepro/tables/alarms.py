@@ -58,7 +58,7 @@ def _named(rows: list[str], says: str) -> str:
 
 def _of_judge(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """(sentence with a place for the rows, this row's value) for each thing that is odd about a verdict set."""
-    if len(frame) < FEWEST or (frame["judge_asked"] == LABELS).all():
+    if len(frame) < FEWEST or set(frame["judge_asked"]) == {LABELS}:
         return []
     quality, found = judging_quality(frame), []
     found += _of_place(quality) if quality["n_decided"] >= FEWEST else []
