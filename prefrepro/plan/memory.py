@@ -194,6 +194,16 @@ def memory_lines(plan: Plan, nodes: Sequence[Node]) -> list[str]:
     return head + [line for _, line in sorted(found.values(), reverse=True)]
 
 
+def refuse_unfit(plan: Plan, nodes: Sequence[Node]) -> None:
+    """Raise UserError, before the first job, where one does not fit the devices that its scale asks for."""
+    if problems := unfit(plan, nodes):
+        said = "\n".join(problems)
+        raise UserError(
+            f"{said}\nNothing was started. Next: do that, say what the device has (resources: device_gib), or leave such "
+            "rows out (rows=-ppo)."
+        )
+
+
 def unfit(plan: Plan, nodes: Sequence[Node]) -> list[str]:
     """What is to be said of each job that does not fit the devices that its scale asks for."""
     resources, problems = ScaleResources(plan), list[str]()

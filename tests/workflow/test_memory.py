@@ -16,7 +16,7 @@ from prefrepro.model.attention import hidden_states
 from prefrepro.model.examples import Tokens
 from prefrepro.model.packing import pack
 from prefrepro.plan.build import make_plan
-from prefrepro.plan.memory import GIB, check_fit, needed, shapes, training_bytes, unfit
+from prefrepro.plan.memory import GIB, check_fit, needed, refuse_unfit, shapes, training_bytes, unfit
 from prefrepro.plan.nodes import Node
 from prefrepro.plan.plan import Plan
 
@@ -76,6 +76,14 @@ def test_every_training_fits_its_card(plan: Plan) -> None:
     expected = ["ppo_llama2-13b_hh"] if plan.results.name == "pocket" else []
     found = unfit(plan, trainings)
     assert [problem.split(" needs about ")[0].rpartition("_")[0] for problem in found] == expected
+
+
+def test_what_cannot_fit_is_refused_before_the_first_job() -> None:
+    plan = make_plan({"scale": "pocket"})
+    with pytest.raises(UserError, match=r"ppo_llama2-13b_hh(?s:.*)Nothing was started.*rows=-ppo"):
+        refuse_unfit(plan, list(plan.nodes.values()))
+    without = make_plan({"scale": "pocket", "rows": "-ppo"})
+    refuse_unfit(without, list(without.needed_by(without.tables)))
 
 
 def test_every_sample_set_is_drawn_in_bfloat16_and_fits_its_card(plan: Plan) -> None:

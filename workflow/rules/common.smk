@@ -16,6 +16,7 @@ from prefrepro.plan.kinds import KINDS
 from prefrepro.plan.resources import ScaleResources
 from prefrepro.plan.store import FILE, write_plan
 from prefrepro.plan.judges import of_judges
+from prefrepro.plan.memory import refuse_unfit
 from prefrepro.specs.judge import judge_config
 from prefrepro.specs.table import target_named
 
@@ -165,7 +166,7 @@ def table_files(target):
 
 def prepare(jobs):
     """Refuse what would stop a job later: judging over the budget, without a key or by a judge that ended, a package
-    that is not there, a chat template that cannot take the data. Write the jobs' plan.
+    that is not there, a chat template that cannot take the data, a GPU that cannot hold it. Write the jobs' plan.
     """
     judged = [job.wildcards.id for job in jobs if job.rule.name == "judge"]
     packages = [
@@ -183,6 +184,7 @@ def prepare(jobs):
         refuse_over_budget(FORECASTER, judged, made)
         for warning in of_judges(PLAN, map(PLAN.node, judged)):
             sys.stderr.write(f"warning: {warning}\n")
+        refuse_unfit(PLAN, nodes)
         for node in packages:
             package_file(node.spec)
         refuse_chats(PLAN, nodes)
