@@ -187,7 +187,7 @@ class Expander(Trainings):
         return self.stand_in("judges", self.evaluation(column)["judge"])
 
     def verdict(self, sample: str, column: Column) -> str:
-        """The verdicts on a sample set."""
+        """The verdicts on a sample set. Raises UserError where the embedded world's judge would see other texts."""
         name = self.judge_name(column)
         judge = {key: value for key, value in read_named("judges", name, self.where).items() if key not in DATES}
         if self.config.repeat:
@@ -200,6 +200,13 @@ class Expander(Trainings):
         if judge.get("scorer") == "reward-model":
             inputs["scorer"] = self._judging_reward_model(column)
         if judge.get("scorer") == "world":
+            data = self.plan.nodes[self.plan.nodes[sample].inputs["data"]]
+            if data.spec["source"].get("kind") == "rows":
+                raise UserError(
+                    f"{self.where}, column {column.key}: judge {name} knows the reward of the embedded world alone, and "
+                    f"{data.dataset} are data of your own. Next: --config judge=NAME (docs/add-judge.md), or an "
+                    "evaluation of held-out pairs, which needs no judge"
+                )
             spec["scorer_digest"] = code_digest("prefrepro.data.world.reward")
         of, label = self.plan.nodes[sample], evaluation.get("annotator")
         readable = "_".join(filter(None, (of.name, label, name)))

@@ -171,8 +171,10 @@ def test_one_answer_and_a_label_become_a_table_that_wants_a_judge(checkout: Chec
     assert found["labels"] == {"true": 400, "false": 200} and set(found["characters"]) == {"prompt", "good", "bad"}
     done = checkout.prefrepro("data", "inspect", path, "--write", "thumbs")
     assert done.stdout.endswith("Next: snakemake thumbs --config judge=NAME\n"), done.stderr
-    planned = checkout.prefrepro("plan", "thumbs", "judge=embedded-world")
+    planned = checkout.prefrepro("plan", "thumbs", "judge=vllm")
     assert planned.returncode == 0 and "kto_" in planned.stdout, planned.stderr
+    refused = checkout.prefrepro("plan", "thumbs")  # before anything is trained
+    assert refused.returncode == 2 and "knows the reward of the embedded world alone" in refused.stderr
 
 
 def test_a_hub_id_is_read_and_written_at_its_commit(
