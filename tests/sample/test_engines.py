@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from prefrepro.errors import UserError
 from prefrepro.model.decode import answer_of, stop_ids
@@ -62,6 +63,24 @@ def test_continuous_batching_is_seeded(random_model: RandomModel, tokenizer: Any
     assert generate(engine, tokenizer(prompts)["input_ids"], warm, 4) != one
     narrow = generate(engine, tokenizer(prompts)["input_ids"], LIMITS | {"temperature": 2.0, "top_p": 1e-6}, 0)
     assert narrow == generate(engine, tokenizer(prompts)["input_ids"], LIMITS, 0), "next to no mass allowed is greedy"
+
+
+@pytest.mark.parametrize(("dtype", "flash"), [(torch.float32, False), (torch.bfloat16, True)])
+def test_flash_attention_is_for_half_precision_alone(
+    dtype: torch.dtype, flash: bool, chain: Chain, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is installed transformers would switch it on for float32 too, which its kernels refuse."""
+    model, asked = chain(tokenizer, ANSWERS).to(dtype), list[Any]()
+    start = model.init_continuous_batching
+
+    def recorded(**how: Any) -> Any:
+        asked.append(how["continuous_batching_config"].auto_switch_to_flash)
+        return start(**how)
+
+    monkeypatch.setattr(model, "init_continuous_batching", recorded)
+    engine = Continuous(model, tokenizer, 2)
+    assert generate(engine, tokenizer(["1a"])["input_ids"], LIMITS, 0)[0]["response"] == "b"
+    assert asked == [flash]
 
 
 def test_the_default_engine_is_as_it_was_after_continuous_batching(
