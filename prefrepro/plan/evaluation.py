@@ -203,8 +203,8 @@ class Expander(Trainings):
             data = self.plan.nodes[self.plan.nodes[sample].inputs["data"]]
             if data.spec["source"].get("kind") == "rows":
                 raise UserError(
-                    f"{self.where}, column {column.key}: judge {name} knows the reward of the embedded world alone, and "
-                    f"{data.dataset} are data of your own. Next: --config judge=NAME (docs/add-judge.md), or an "
+                    f"{self.where}, column {column.key}: judge {name} knows the reward of the embedded world alone, "
+                    f"and {data.dataset} are data of your own. Next: --config judge=NAME (docs/add-judge.md), or an "
                     "evaluation of held-out pairs, which needs no judge"
                 )
             spec["scorer_digest"] = code_digest("prefrepro.data.world.reward")

@@ -199,8 +199,8 @@ def refuse_unfit(plan: Plan, nodes: Sequence[Node]) -> None:
     if problems := unfit(plan, nodes):
         said = "\n".join(problems)
         raise UserError(
-            f"{said}\nNothing was started. Next: do that, say what the device has (resources: device_gib), or leave such "
-            "rows out (rows=-ppo)."
+            f"{said}\nNothing was started. Next: do that, say what the device has (resources: device_gib), or leave "
+            "such rows out (rows=-ppo)."
         )
 
 
