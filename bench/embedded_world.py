@@ -122,7 +122,8 @@ def spread_beside(lines: list[dict[str, Any]], folder: Path) -> dict[tuple[str, 
     UserError where `folder` lacks a row or seed.
     """
     found = read_csv(folder / "cell_seeds.csv", "cell_seeds")
-    cells: list[dict[str, Any]] = found.loc[found["variant"] == "default"].to_dict(orient="records")
+    is_same = found["variant"].str.fullmatch(r"default|seeds=\d+")
+    cells: list[dict[str, Any]] = found.loc[is_same].to_dict(orient="records")
     there = {
         (f"{cell['paper']}_{cell['table']}, {cell['column']}", cell["row"], cell["seed"]): cell["value"]
         for cell in cells

@@ -1,6 +1,6 @@
 """Sizes of Llama-like models, lengths of HH-like pairs, and the floating-point operations that they need at least.
 
-Plain arithmetic: knows nothing of torch.
+Plain arithmetic, without torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The work that every candidate of the training benchmark gets: one model, one data set, one order of steps.
 
 Prompts and responses are random tokens: how fast a trainer is does not depend on what they say. All responses of a row
-answer one prompt. Knows nothing of candidates.
+answer one prompt.
 """
 
 from __future__ import annotations

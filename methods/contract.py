@@ -1,7 +1,7 @@
 """What a method file says about itself, what its loss receives and what it returns.
 
-Knows nothing of models, tokenizers, devices or ranks: the trainer computes the log-probs, gathers them where
-`Needs.gather` asks for it, and hands over plain tensors.
+The trainer computes the log-probs, gathers them where `Needs.gather` asks for it, and hands over plain tensors: a loss
+meets no model, tokenizer, device or rank.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Supervised fine-tuning on chosen responses, the start of every run of Relative Preference Optimization
 (Yin et al., 2024, arXiv:2402.10958, section 4.1).
 
-Knows nothing of which demonstrations are taken: `rows="demonstrations"` asks the trainer for the first chosen
-response of each unique prompt.
+`rows="demonstrations"` asks the trainer for the first chosen response of each unique prompt.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Tidy CSVs with one schema file each, checked on write and on read.
 
 `config/schemas/<name>.schema.yaml` is a JSON schema of one row, with two keys of ours: `x-sort` (the order of
-the rows) and `x-unique` (the columns that name a row). Knows nothing of what the numbers mean.
+the rows) and `x-unique` (the columns that name a row).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How long a job of the DAG worked, as the job itself saw it: what its process did before is not its work.
 
-Snakemake's benchmark has the whole job, but not what a warm worker's fork did for it. Knows nothing of nodes.
+Snakemake's benchmark has the whole job, but not what a warm worker's fork did for it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 One commit per reply, so a killed judging loses nothing that was answered. A paid reply is on the disk before anybody
 hears of it: SQLite only writes, and we wait for the disk outside its lock, so that threads and processes that write
 meanwhile share the wait. (With synchronous = FULL each commit would wait alone.) Several processes may share the file.
-Knows nothing of HTTP, and never sees a key: headers do not come here.
+It never sees a key: headers do not come here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One layer for everything that asks a judge: cache, budget, request rate, provenance.
 
-Knows nothing of prompts or verdicts: a request is the exact chat-completions body, a reply is what came back.
+A request is the exact chat-completions body, a reply is what came back.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pairwise judging: which of two answers is better, by the protocol `paper` (compare.py) or `robust`.
 
-Knows nothing of files or servers: items go in, one row per verdict comes out.
+Items go in, one row per verdict comes out.
 """
 
 from __future__ import annotations

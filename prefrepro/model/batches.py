@@ -70,7 +70,7 @@ class Rows:
     chosen: list[int]
     rejected: list[int]
     responses: list[int] | None = None
-    """Of responses drawn together, all of them in the order drawn."""
+    """Responses drawn together, all of them in the order drawn."""
 
     @staticmethod
     def mixed(responses: Sequence[int]) -> Rows:

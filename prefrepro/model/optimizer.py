@@ -16,8 +16,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 """rmsprop: torch's defaults, spelled out, as the released trainers.py:350. adamw: no weight decay, the default of the
 HF Trainer that the NCA and zephyr recipes run on."""
 FUSED = ("adamw",)
-"""Of which torch has a fused kernel. The others go through one tensor at a time: all of a group at once is another copy
-of the parameters, 25 GiB at 7B, and saves 7 ms of a step."""
+"""Optimisers of which torch has a fused kernel. The others go through one tensor at a time: all of a group at once is
+another copy of the parameters, 25 GiB at 7B, and saves 7 ms of a step."""
 
 
 def warmup_lr(step: int, lr: float, warmup_steps: int, schedule: str = "constant", steps: int = 0) -> float:

@@ -49,7 +49,7 @@ class PackedTokens:
     attention_mask: Tensor | None = None
     """(R, T), 1 = token, of padded rows"""
     blocks: tuple[Block, ...] = ()
-    """Of a packed row: one after another they are the row"""
+    """Parts of a packed row; one after another they are the row"""
 
     def to(self, device: torch.device) -> PackedTokens:
         names = ("input_ids", "position_ids", "logit_positions", "targets", "sequence_ids", "ends", "attention_mask")

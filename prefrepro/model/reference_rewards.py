@@ -1,6 +1,6 @@
 """Rewards of the reference's own responses to the training prompts, for all runs that share them.
 
-An estimate of log Z(x) is made of them. Knows nothing of β or of that formula, so that runs of any β share them.
+An estimate of log Z(x) is made of them. Neither β nor that formula enters them, so that runs of any β share them.
 """
 
 from __future__ import annotations

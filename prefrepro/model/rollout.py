@@ -1,7 +1,7 @@
 """The responses that a rollout step learns from, and what of them stays fixed while it does.
 
 They are the data's, rewarded +1 where chosen and −1 where rejected, or the policy's own answers to the training
-prompts, rewarded by a function of their text. Knows nothing of advantages, clipping or any method.
+prompts, rewarded by a function of their text.
 
 The reference is a frozen copy of the initial policy in memory, not the DAG node of sums that other shapes share:
 rollouts do not exist before the run that samples them, and a KL in each token's reward wants each token's log-prob.

@@ -22,7 +22,7 @@ SIZES = {"float32": 4, "bfloat16": 2, "float64": 8}
 STATES = {"rmsprop": 1, "adamw": 2}
 """Numbers that an optimiser keeps of each parameter."""
 CHUNK_ROWS = 1024
-"""Of model/logps.py: tokens whose logits are made at once."""
+"""Tokens whose logits are made at once (model/logps.py)."""
 NORMS = 10.4
 """Hidden states of a token that a layer keeps beside those of attention and MLP: what 7B and 13B of Llama were counted
 to keep in bfloat16, whose norms are in float32 (6.3 and 9.8 MiB a token)."""
@@ -80,7 +80,7 @@ def shapes() -> dict[str, Shape]:
 
 
 def shape_of(nodes: Mapping[str, Node], node: Node) -> Shape | None:
-    """Of the model that a training starts from or that answers; None: a tiny one made here, or one of unknown shape."""
+    """The shape of the model that a training starts from or that answers; None: a tiny one made here, or unknown."""
     if isinstance(init := node.spec.get("init", node.spec.get("model")), dict):
         return shapes().get(init.get("repo", ""))
     source = node.inputs.get("init", node.inputs.get("run"))

@@ -1,7 +1,7 @@
 """What one job asks a machine or a cluster for, by kind of node and model: `resources` of config/scales/*.yaml.
 
 A cluster starts short jobs sooner: where the forecast knows a job's hours, it may ask for less than the section says.
-No part of a node's identity: more memory makes no other run. Knows nothing of Snakemake or of any scheduler.
+No part of a node's identity: more memory makes no other run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A judge's settings, config/judges/*.yaml.
 
-Knows nothing of HTTP and reads no environment: a key is named here (`api_key_env`), never held.
+A key is named here (`api_key_env`), never held.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 Refused, each with its line: a key that is there twice, a key that is no text, anchors, aliases, tags, and nesting
 without end. As in YAML 1.2, and unlike PyYAML, 1e-5 is a number, and 012, 1:30, yes and 2026-11-21 are text.
-Knows nothing of what the values mean.
 """
 
 from __future__ import annotations

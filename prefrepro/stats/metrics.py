@@ -1,7 +1,7 @@
 """Metric name -> how a value, its interval and its paired test come from verdict sets, one per training seed.
 
 A metric is either a mean of prompt scores, or a number that the evaluation fitted itself (length-controlled win
-rate, Bradley-Terry) and left in `metrics` with its bootstrap replicates. Knows nothing of tables.
+rate, Bradley-Terry) and left in `metrics` with its bootstrap replicates.
 """
 
 from __future__ import annotations

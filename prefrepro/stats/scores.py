@@ -1,4 +1,4 @@
-"""From the verdicts of one set to one score per prompt, whatever the evaluation. Knows nothing of intervals.
+"""From the verdicts of one set to one score per prompt, whatever the evaluation.
 
 A prompt may be answered several times (`draw`: greedy and three samples at each temperature, say) and each answer
 judged several times (`order`: both orders, two turns). Here all of that becomes one number per prompt, because

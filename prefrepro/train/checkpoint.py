@@ -1,7 +1,6 @@
 """Training state that survives a kill: atomic, verified on load, owned by one process at a time.
 
-Knows nothing of what the state means. Kept outside the workflow's outputs, because Snakemake deletes those of
-a failed job.
+Kept outside the workflow's outputs, because Snakemake deletes those of a failed job.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A training that is asked to go (SIGTERM, SIGUSR1) writes a checkpoint after this step and ends to be run again.
 
-Schedulers ask so before a time limit, a pre-emption or a shutdown. Knows nothing of what a checkpoint holds, and of no
-scheduler: whoever started the training sees an exit code that says «again», and the next attempt goes on from there.
+Schedulers ask so before a time limit, a pre-emption or a shutdown. Whoever started the training sees an exit code that
+says «again», and the next attempt goes on from there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Several processes that train one model: who they are, which sequences each reads, how all see every value.
 
 Every rank knows all rows of a step and computes the loss of whole groups; only reading is divided. So the order of
-rows, a contrast matrix and a mean over a batch do not know how many ranks there are. Knows nothing of losses, of
-FSDP or of checkpoints.
+rows, a contrast matrix and a mean over a batch do not know how many ranks there are.
 """
 
 from __future__ import annotations

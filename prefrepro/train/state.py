@@ -1,6 +1,6 @@
 """A training's state between attempts: of one process a file, of several a folder of shards (torch's DCP).
 
-Either resumes on any number of ranks. Knows nothing of what is trained; checkpoint.py owns the folder and the file.
+Either resumes on any number of ranks; checkpoint.py owns the folder and the file.
 """
 
 from __future__ import annotations

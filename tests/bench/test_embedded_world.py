@@ -61,14 +61,15 @@ def test_the_report_has_a_line_for_each_row_over_its_seeds() -> None:
     assert alone["spread"] is None
 
 
-def test_rounding_is_told_beside_the_seeds_spread(tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", ["default", "seeds=2"])
+def test_rounding_is_told_beside_the_seeds_spread(tmp_path: Path, variant: str) -> None:
     """Seeds 1 and 2 moved by 3 and 5 points: √((9 + 25) / 2) / √2."""
     lines = [line("dpo", seed=seed, win_rate=70.0, column="rpo_table1, win-rate") for seed in (1, 2)]
     cells = [
         dict.fromkeys(load_schema("cell_seeds").columns)
         | {"paper": "rpo", "table": "table1", "row": "dpo", "column": "win-rate", "metric": "win_rate_pct"}
         | {"seed": seed, "value": value, "n": 256, "n_tie": 0, "n_invalid": 0, "verdict_id": "v", "scale": "embedded"}
-        | {"reading": "paper", "variant": "default"}
+        | {"reading": "paper", "variant": variant}
         for seed, value in ((1, 67.0), (2, 75.0))
     ]
     write_csv(pd.DataFrame(cells), tmp_path / "cell_seeds.csv", "cell_seeds")

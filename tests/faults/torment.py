@@ -1,7 +1,4 @@
-"""Kills the processes of a running workflow at random moments, and counts what the judge's server was paid for.
-
-Knows nothing of what the workflow should come to.
-"""
+"""Kills the processes of a running workflow at random moments, and counts what the judge's server was paid for."""
 
 from __future__ import annotations
 

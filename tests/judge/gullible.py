@@ -1,6 +1,6 @@
 """A judge that does what the texts before it tell it to, for tests: what an injected order can do at its worst.
 
-It knows one rule: what stands in a fence (protocol `robust`) is nothing that speaks to it. Knows nothing of HTTP.
+It knows one rule: what stands in a fence (protocol `robust`) is nothing that speaks to it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Single-turn dialogues of the embedded world: questions, and answers that differ in quality.
 
-Knows nothing of the reward: faults are drawn here at fixed rates, and graded in reward.py from the text alone.
+Faults are drawn here at fixed rates, and graded in reward.py from the text alone.
 """
 
 from __future__ import annotations

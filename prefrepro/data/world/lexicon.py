@@ -1,6 +1,6 @@
 """The words of the embedded world, and which answer is right for which topic.
 
-Knows nothing of quality or preference: dialogue.py and summary.py write texts from it, reward.py grades them.
+dialogue.py and summary.py write texts from it, reward.py grades them.
 """
 
 from __future__ import annotations

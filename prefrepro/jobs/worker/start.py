@@ -1,6 +1,6 @@
 """Starts the worker beside a workflow's main process, whose jobs find it by an environment variable.
 
-Knows nothing of Snakemake: it is for the caller to know that its jobs run on this machine.
+The caller must know that its jobs run on this machine.
 """
 
 from __future__ import annotations
