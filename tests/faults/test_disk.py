@@ -127,7 +127,6 @@ def test_replies_on_a_full_disk(disk: Disk, tell: Tell) -> None:
     for key, request in zip(keys[kept:], requests[kept:], strict=True):
         cache.put(key, "somewhere", 0, request, reply)
     assert all(cache.get(key) == reply for key in keys)
-    assert cache.spent_usd() == pytest.approx(0.01 * len(keys)), "each is booked once"
     cache.close()
     tell("disk full as replies are stored", 1, recovered=1)
 

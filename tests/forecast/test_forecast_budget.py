@@ -25,6 +25,7 @@ def spend(*costs_usd: float) -> None:
     cache = ReplyCache(RESULTS / "judge_cache.sqlite", durable=False)
     for number, cost in enumerate(costs_usd):
         cache.put(f"key{number}", "somebody", 0, {}, Row(body="{}", cost_usd=cost, attempts=1, created=""))
+        cache.book(cost)
     cache.close()
 
 
