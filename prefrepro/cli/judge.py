@@ -70,7 +70,7 @@ def _write(name: str, config: JudgeConfig, changes: dict[str, Any]) -> Path:
     if path.is_file():
         if load_judge(path) != config:
             raise UserError(f"{show(path)} is there and is of another judge. Next: --write another name.")
-        text, keys = path.read_text(encoding="utf-8"), changes
+        text, keys = path.read_text(encoding="utf-8").rstrip() + "\n", changes
     else:
         given = {key: value for key, value in dataclasses.asdict(config).items() if value != DEFAULTS.get(key, ...)}
         text, keys = "", given | {"name": name, "price_usd_per_mtok": given.get("price_usd_per_mtok", FREE)} | changes

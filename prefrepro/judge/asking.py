@@ -95,7 +95,8 @@ def reply_columns(replies: Sequence[Reply]) -> dict[str, Any]:
 def check_finished(frame: pd.DataFrame, client: JudgeClient) -> None:
     """Raise UserError where a row was neither answered nor refused for itself, or too many verdicts are invalid."""
     config, is_invalid = client.config, frame["verdict"] == "invalid"
-    if open_rows := frame["raw_reply"][is_invalid & frame["request_sha256"].isin(list(client.unanswered))].tolist():
+    places = zip(frame["request_sha256"], frame["raw_reply"], strict=True)
+    if open_rows := [words for address, words in places if (address, words) in client.unanswered]:
         raise UserError(
             f'judge "{config.name}": {len(open_rows)} of {len(frame)} rows got no answer, so the set is not finished:\n'
             f"{_examples(open_rows)}\nAll others are in the cache. Next: run again when the judge answers; only what "

@@ -134,8 +134,8 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
         self._cache = ReplyCache(cache, durable=self._paid)
         self._transport: Transport | None = None
         self._no_judge: UserError | None = None
-        self.unanswered: dict[str, str] = {}
-        """Words of the error by the address of each request that got no answer and was not refused for itself."""
+        self.unanswered: set[tuple[str, str]] = set()
+        """Address of each request that got no answer and was not refused for itself, and the error's words."""
         self.cut: set[str] = set()
         """Addresses of the replies whose limit was reached before any text came."""
         self._cut_in_a_row = 0
@@ -173,7 +173,7 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
                 except JudgeFailedError as error:
                     reply = _failure(error, request, key)
                     if reply.status == "error":
-                        self.unanswered[key] = reply.text
+                        self.unanswered.add((key, reply.text))
                     return reply
         reply = _reply(row, request, key, cached)
         self._check(reply)
@@ -188,7 +188,6 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
 
     def _check(self, reply: Reply) -> None:
         """Raise UserError for a reply of another model, and where the limit of tokens leaves no room for an answer."""
-        self.unanswered.pop(reply.request_sha256, None)
         asked, served, name = self.config.served_as or reply.judge_asked, reply.judge_served, self.config.name
         if served and not is_model(asked, served):
             raise ServedAsError(

@@ -16,9 +16,11 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 SPOKEN = ("text", "output_text")
 """Parts of a message that are its text; others are thoughts, say."""
 _NAMES = "think|thinking|thought|seed:think"
-OPEN = re.compile(rf"\s*(<({_NAMES})>|\[THINK\]|◁think▷|<\|channel\|>analysis)", re.IGNORECASE)
-CLOSE = re.compile(rf"(</({_NAMES})>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>)\s*", re.IGNORECASE)
-"""How servers mark what a model thought before it answered."""
+_HARMONY = r"(<\|start\|>assistant)?<\|channel\|>analysis|^analysis(?=[\s\S]*assistantfinal)"
+OPEN = re.compile(rf"\s*(<({_NAMES})>|\[THINK\]|◁think▷|{_HARMONY})", re.IGNORECASE)
+_FINAL = r"<\|channel\|>final<\|message\|>|assistantfinal"
+CLOSE = re.compile(rf"(</({_NAMES})>|\[/THINK\]|◁/think▷|{_FINAL})\s*", re.IGNORECASE)
+"""How servers mark what a model thought before it answered; gpt-oss's signs also without their special tokens."""
 
 
 class _Function(BaseModel):

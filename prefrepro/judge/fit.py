@@ -29,7 +29,10 @@ MORE_TOKENS = (1024, 8192, 32_768)
 QUESTION = "How often should I water the tomatoes?"
 """One that the embedded world's judge knows too."""
 ANSWERS = ("Water the tomatoes twice a week.", "Every morning, I think.")
-REFUSALS = (400, 422)
+REFUSALS = (400, 404, 422)
+NO_ROOM = "output limit was reached"
+"""OpenAI's words where thoughts took all tokens: an error in place of an empty reply."""
+EMPTY = '{"choices": [{"message": {}}]}'
 TOOL_TOKENS = 100
 """AlpacaEval's own limit for its tool call and its text."""
 OF_PAIRS, OF_ALPACA, OF_MT_BENCH, OF_ARENA_HARD = EVALUATIONS
@@ -99,6 +102,8 @@ def sent(client: JudgeClient, request: dict[str, Any]) -> Reply | str:
         raise
     if reply.status == "ok":
         return reply
+    if NO_ROOM in reply.text:
+        return dataclasses.replace(reply, status="ok", text="", body=EMPTY, finish_reason="length")
     if reply.http_status in REFUSALS:
         return reply.text
     raise UserError(f'judge "{client.config.name}" could not be probed: {reply.text}. Next: try again later.')
@@ -114,7 +119,8 @@ def fit(client: JudgeClient, evaluations: Sequence[str]) -> Fit:
     found = Fit(given, config, first)
     for name, instead in (("temperature", (1.0, None)), ("seed", (None,)), ("reasoning_effort", (None,))):
         _settle(client, found, name, instead)
-    if OF_ALPACA in evaluations and isinstance(told := asked(client, found.config, top_p=1.0), str):
+    both = {"top_p": 1.0, "temperature": found.config.temperature}  # as AlpacaEval sends them; some judges take one
+    if OF_ALPACA in evaluations and isinstance(told := asked(client, found.config, **both), str):
         found.change("top_p", told, leave_out=(*found.config.leave_out, "top_p"))
     _enough_tokens(client, found)
     _join(client, found, evaluations)
@@ -197,11 +203,12 @@ def _enough_tokens(client: JudgeClient, found: Fit) -> None:
     """Raise max_tokens where thoughts leave no room for the plainest question's letter."""
     if letter(found.first.text) or found.first.finish_reason != "length":
         return
-    for most in MORE_TOKENS:
+    given = found.config.max_tokens
+    for most in (given, *(more for more in MORE_TOKENS if more > given)):
         reply = asked(client, found.config, max_tokens=most, reasoning_effort=found.config.reasoning_effort)
         if isinstance(reply, Reply) and letter(reply.text):
-            words = f"its {found.config.max_tokens} tokens ended before the answer"
-            found.change("max_tokens", words, max_tokens=max(most, found.config.max_tokens))
+            if most > given:
+                found.change("max_tokens", f"its {given} tokens ended before the answer", max_tokens=most)
             found.first = reply
             return
 
@@ -222,14 +229,18 @@ def _join(client: JudgeClient, found: Fit, evaluations: Sequence[str]) -> None:
 
 def _serve(client: JudgeClient, found: Fit, evaluation: str) -> None:
     """Send what the evaluation sends, with a higher limit where that leaves no room for an answer."""
+    limit, given = found.config.token_limit_field, 0
     for most in (None, *MORE_TOKENS):
         tried = found.config
+        if most is not None and most <= given:
+            continue
         if most is not None:
             limits = (found.config.limits or {}) | {evaluation: most}
             is_pairs = evaluation == OF_PAIRS
             tried = dataclasses.replace(tried, **({"max_tokens": most} if is_pairs else {"limits": limits}))
         is_cut = False
         for request, read in requests(tried, evaluation):
+            given = max(given, request[limit])
             reply = sent(client, request)
             if isinstance(reply, str):
                 found.refusals[evaluation] = reply

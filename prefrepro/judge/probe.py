@@ -108,7 +108,8 @@ def probe(client: JudgeClient, evaluations: Sequence[str] = ()) -> Abilities:
 
     Raises UserError where the judge is away or answers not even the plainest question.
     """
-    config, fitted = client.config, fit(client, evaluations)
+    config, spent = client.config, client.spent_usd()
+    fitted = fit(client, evaluations)
     asking, first = fitted.config, fitted.first
     most = asking.limit_of("alpaca_eval", TOOL_TOKENS)
     replies: dict[str, Reply | str] = {
@@ -142,7 +143,7 @@ def probe(client: JudgeClient, evaluations: Sequence[str] = ()) -> Abilities:
         is_listed=card is not None,
         shutdown_date=(card or {}).get("shutdown_date"),
         price_known=config.price_usd_per_mtok != Price() or config.kind == "local",
-        cost_usd=sum(reply.cost_usd for reply in replies.values() if isinstance(reply, Reply)),
+        cost_usd=client.spent_usd() - spent,
         refusals=fitted.refusals | refusals,
         config_problems=tuple(_config_problems(fitted)),
         changes=fitted.changes,

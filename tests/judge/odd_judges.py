@@ -1,4 +1,4 @@
-"""Five servers that behave as judges of today do, each in its own way; what they say is always the same verdict."""
+"""Servers that behave as judges of today do, each in its own way; what they say is always the same verdict."""
 
 from __future__ import annotations
 
@@ -103,7 +103,42 @@ class Gateway(Odd):
         return choice | {"message": {"role": "assistant", "content": parts}}
 
 
-JUDGES = {"deployment": Deployment, "newer": Newer, "thinker": Thinker, "template": Template, "gateway": Gateway}
+class OneOfTwo(Odd):
+    """As Anthropic's: temperature or top_p, not both."""
+
+    def check(self, request: dict[str, Any]) -> None:
+        if "temperature" in request and "top_p" in request:
+            raise Refusal(400, message="`temperature` and `top_p` cannot both be specified for this model.")
+
+
+class Router(Odd):
+    """As OpenRouter: 404 where no provider knows a field."""
+
+    def check(self, request: dict[str, Any]) -> None:
+        if "tool_choice" in request:
+            raise Refusal(404, code=404, message="No endpoints found that support the provided 'tool_choice' value.")
+
+
+class Silent(Newer):
+    """As OpenAI's that think: an error in place of an empty answer; effort none answers at once."""
+
+    def bend(self, request: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
+        if request["max_completion_tokens"] < THINKS_FOR and request.get("reasoning_effort") != "none":
+            told = "Could not finish the message because max_tokens or model output limit was reached."
+            raise Refusal(400, message=f"{told} Please try again with higher max_tokens.")
+        return choice
+
+
+JUDGES = {
+    "deployment": Deployment,
+    "newer": Newer,
+    "thinker": Thinker,
+    "template": Template,
+    "gateway": Gateway,
+    "one of two": OneOfTwo,
+    "router": Router,
+    "silent": Silent,
+}
 
 
 def _said(request: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from judge_helpers import make_items
 from scripted import DROPPED, REQUEST, Script, Step, completion
 
 from prefrepro.errors import UserError
-from prefrepro.judge.client import JudgeClient
+from prefrepro.judge.asking import Question, ask_until_read, judge_all
+from prefrepro.judge.client import JudgeClient, Reply
 from prefrepro.judge.failures import RULES, JudgeStoppedError, error_in, rule_for
 from prefrepro.judge.pairwise import judge_items
 
@@ -25,16 +26,24 @@ def refused(status: int, message: str = "no", **told: Any) -> Step:
 
 ANSWERS: dict[str, list[Step | float]] = {
     "the key is refused": [refused(401), (200, {}, {"error": {"code": "invalid_api_key", "message": "x"}})],
+    "the key is refused, by the error's words": [
+        refused(400, "API key not valid. Please pass a valid API key."),
+        refused(400, "Incorrect API key provided: ab***yz."),
+    ],
     "the credit is used up": [refused(402), (200, {}, {"error": {"code": 402, "message": "Insufficient credits"}})],
     "the credit is used up, by the error's words": [
         refused(429, code="insufficient_quota"),
         refused(403, "Your credit balance is too low"),
         refused(400, "billing_hard_limit_reached"),
+        refused(400, "You have reached your specified API usage limits. You will regain access on 2026-12-01."),
     ],
     "a field of the request is refused": [
         refused(400, "Unsupported parameter: 'temperature' is not supported with this model."),
         refused(400, code="unsupported_value", param="temperature"),
         refused(422, "extra_forbidden: seed"),
+        refused(400, 'Invalid JSON payload received. Unknown name "safety_settings": Cannot find field.'),
+        refused(400, "`temperature` and `top_p` cannot both be specified for this model."),
+        refused(404, "No endpoints found that support the provided 'tool_choice' value."),
         refused(400, "Unrecognized request argument supplied: safety_identifier"),
     ],
     "the content filter refuses this prompt": [
@@ -49,6 +58,10 @@ ANSWERS: dict[str, list[Step | float]] = {
         refused(500, "System role not supported"),
     ],
     "forbidden, for a prompt or for all": [refused(403, "Forbidden")],
+    "the model is unknown, by the error's words": [
+        refused(400, "Model Not Exist"),
+        refused(400, "gpt-9 is not a valid model ID"),
+    ],
     "the model or the path is unknown": [refused(404), refused(405), (200, {}, {"detail": "Not Found"})],
     "too many requests": [
         refused(429),
@@ -124,6 +137,20 @@ def test_a_set_with_an_unanswered_row_is_not_finished(play: Script, open_client:
     again = open_client(play(GOOD), served_as="m-2026")
     assert len(judge_items(items, again, protocol="paper", template="dialogue")) == 60
     assert (again.asked, again.cached) == (1, 59)
+
+
+def test_one_request_of_two_rows_that_is_answered_for_the_second_leaves_the_first_open(
+    play: Script, open_client: Open
+) -> None:
+    """Two draws of one text are one request."""
+    client = open_client(play(refused(503, "overloaded"), GOOD), concurrency=1, max_retries=0, invalid_limit=1.0)
+
+    def ask(question: Question) -> tuple[dict[str, Any], list[Reply]]:
+        text, replies = ask_until_read(client, question.request, lambda text: text or None)
+        return {"verdict": "win" if text else "invalid"}, replies
+
+    with pytest.raises(UserError, match="1 of 2 rows got no answer"):
+        judge_all([Question(REQUEST, {"draw": draw}) for draw in (0, 1)], ask, client, "paper", progress=False)
 
 
 def test_a_row_that_is_refused_for_itself_is_invalid_and_the_set_is_finished(play: Script, open_client: Open) -> None:

@@ -127,6 +127,15 @@ def test_a_403_for_one_prompt_stops_no_other(play: Script, open_client: Open, wo
         ("<think>I would give [[5]].</think>\n\nRating: [[8]]", "Rating: [[8]]"),
         ("I would give [[5]].</think>Rating: [[8]]", "Rating: [[8]]"),  # the opening tag stands in the template
         ("<think>I would give [[5]], or", ""),
+        (
+            "<|start|>assistant<|channel|>analysis<|message|>[[5]]<|end|><|start|>assistant<|channel|>final<|message|>[[8]]",
+            "[[8]]",
+        ),
+        (
+            "analysisI would give [[5]].assistantfinalRating: [[8]]",
+            "Rating: [[8]]",
+        ),  # as vLLM shows gpt-oss without its parser
+        ("analysis of both: [[5]]", "analysis of both: [[5]]"),
         ("The answer shows <think> and </think> tags: [[2]]", "The answer shows <think> and </think> tags: [[2]]"),
     ],
 )

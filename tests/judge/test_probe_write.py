@@ -1,4 +1,4 @@
-"""`prefrepro judge probe URL --write NAME` of five unlike servers: five files that judge without a further change."""
+"""`prefrepro judge probe URL --write NAME` of unlike servers: files that judge without a further change."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from prefrepro.judge.alpaca import evaluate as alpaca
 from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
 from prefrepro.judge.pairwise import judge_items
+from prefrepro.judge.probe import probe as find_abilities
 from prefrepro.specs.judge import JudgeConfig, load_judge
 
 EXPECTED: dict[str, dict[str, Any]] = {
@@ -29,6 +30,9 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "thinker": {"max_tokens": 1024, "limits": {"alpaca_eval": 1024}},
     "template": {"join_messages": "all"},
     "gateway": {"temperature": None, "leave_out": ("tool_choice",)},
+    "one of two": {"temperature": 0.0, "leave_out": ("top_p",)},
+    "router": {"leave_out": ("tool_choice",)},
+    "silent": {"max_tokens": 1024, "limits": {"alpaca_eval": 1024}},
 }  # fmt: skip
 CONVERSATION = {
     "prompt_id": "p1", "category": "writing", "turns": ["Write.", "Again."], "responses": ["A text.", "Another."],
@@ -97,6 +101,52 @@ budget_usd: 3  # enough
     assert "temperature: 1\n" in written and "seed: null\n" in written
     probe("mine", write="")
     assert (folder / "mine.yaml").read_text() == written, "nothing more to change"
+
+
+@pytest.mark.parametrize("kind", ["thinker", "silent"])
+def test_a_judge_that_is_told_not_to_think_keeps_its_limit(play: Script, folder: Path, kind: str) -> None:
+    judge = JUDGES[kind]()
+    if kind == "thinker":
+        bend = judge.bend
+        judge.bend = lambda request, choice: (
+            choice if request.get("reasoning_effort") == "none" else bend(request, choice)
+        )
+    endpoint = play.serve(server_of(judge), "none")
+    text = f"name: mine\nkind: api\nbase_url: {endpoint.base_url}\nmodel: odd-1\nreasoning_effort: 'none'\n"
+    (folder / "mine.yaml").write_text(text + "max_tokens: 16\nprice_usd_per_mtok: {input: 1, output: 1}\n")
+    probe("mine", write="")
+    config = load_judge(folder / "mine.yaml")
+    assert (config.max_tokens, config.limits) == (16, None)
+
+
+def test_a_limit_is_never_lowered(play: Script, folder: Path) -> None:
+    """A judge that thinks now and then past Arena-Hard's 4096: the first question for it is cut, later ones are not."""
+    judge, cut = JUDGES["deployment"](), []
+
+    def bend(request: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
+        if request.get("max_tokens") == arena_hard.MAX_TOKENS and not cut:
+            cut.append(1)
+            return {"message": {"role": "assistant", "content": ""}, "finish_reason": "length"}
+        return choice
+
+    judge.bend = bend
+    probe(play.serve(server_of(judge), "none").base_url)
+    assert cut and (load_judge(folder / "mine.yaml").limits or {})["arena_hard"] == 8192
+
+
+def test_a_file_without_a_last_line_end(play: Script, folder: Path) -> None:
+    endpoint = play.serve(server_of(JUDGES["newer"]()), "none")
+    text = f"name: mine\nkind: api\nbase_url: {endpoint.base_url}\nmodel: odd-1\n"
+    (folder / "mine.yaml").write_text(text + "price_usd_per_mtok: {input: 1, output: 1}\nseed: 0")
+    probe("mine", write="")
+    assert load_judge(folder / "mine.yaml").seed is None
+
+
+def test_a_probe_tells_all_that_it_cost(play: Script, open_client: Any) -> None:
+    endpoint = play.serve(server_of(JUDGES["deployment"]()), "none")
+    price = {"input": 1e6, "output": 1e6}
+    client = open_client(endpoint, model="odd-1", price_usd_per_mtok=price)
+    assert find_abilities(client).cost_usd == client.spent_usd() > 0
 
 
 def test_another_judges_file_is_not_written_over(play: Script, folder: Path) -> None:
