@@ -20,6 +20,7 @@ from prefrepro.judge.client import JudgeClient
 from prefrepro.judge.endpoint import Endpoint
 from prefrepro.judge.pairwise import judge_items
 from prefrepro.judge.probe import probe as find_abilities
+from prefrepro.specs.files import read_yaml
 from prefrepro.specs.judge import JudgeConfig, load_judge
 
 EXPECTED: dict[str, dict[str, Any]] = {
@@ -43,6 +44,7 @@ GAME = {"prompt_id": "p1", "prompt": [{"role": "user", "content": "Which?"}], "r
 def probe(url: str, write: str = "mine") -> None:
     options = {"model": "odd-1", "api_key_env": None, "json": False, "evaluations": None}
     command.probe(argparse.Namespace(judge=url, write=write, **options))
+    read_yaml.cache_clear()  # a process reads a file once
 
 
 @pytest.fixture
@@ -139,7 +141,8 @@ def test_a_file_without_a_last_line_end(play: Script, folder: Path) -> None:
     text = f"name: mine\nkind: api\nbase_url: {endpoint.base_url}\nmodel: odd-1\n"
     (folder / "mine.yaml").write_text(text + "price_usd_per_mtok: {input: 1, output: 1}\nseed: 0")
     probe("mine", write="")
-    assert load_judge(folder / "mine.yaml").seed is None
+    config = load_judge(folder / "mine.yaml")
+    assert (config.seed, config.temperature) == (None, 1)
 
 
 def test_a_probe_tells_all_that_it_cost(play: Script, open_client: Any) -> None:
