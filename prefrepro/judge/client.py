@@ -288,9 +288,9 @@ class JudgeClient(contextlib.AbstractContextManager["JudgeClient"]):
             return answer, account.billed
 
     def _answers_others(self) -> bool:
-        """Whether the judge answers a question that nobody could refuse."""
+        """Whether the judge answers a question that nobody could refuse, or refuses it for its few tokens."""
         answer, _ = self._try(chat_request(self.config, HARMLESS, max_tokens=16, seed=None, reasoning_effort=None))
-        return isinstance(answer, str)
+        return isinstance(answer, str) or answer.rule.then == "row"
 
     @contextlib.contextmanager
     def _account(self, estimate: float) -> Iterator[SimpleNamespace]:

@@ -114,6 +114,14 @@ def test_a_403_for_everything_stops_the_set(play: Script, open_client: Open) -> 
         open_client(play(refused(403, "Forbidden"))).ask(REQUEST)
 
 
+def test_a_harmless_question_that_is_refused_for_its_limit_tells_that_the_key_is_good(
+    play: Script, open_client: Open
+) -> None:
+    """A model that thinks takes more than the question's 16 tokens; OpenAI's then answer 400."""
+    steps = refused(403, "Forbidden"), refused(400, "max_tokens or model output limit was reached"), GOOD
+    assert open_client(play(*steps)).ask(REQUEST).status == "refused"
+
+
 def test_a_set_in_which_the_credit_runs_out_is_not_finished_and_keeps_what_was_paid(
     play: Script, open_client: Open
 ) -> None:
