@@ -68,7 +68,7 @@ def first_batch(plan: Graph, node: Node, n: int) -> dict[str, Any]:
     Raises UserError where data or tokenizer are not made yet, or the rows fill no batch.
     """
     if node.kind == "base":
-        raise UserError(f"{node.id} learns whole texts from nothing; expected SFT, a reward model or an alignment run")
+        raise UserError(f"{node.id} is pre-training on whole texts; expected SFT, a reward model or an alignment run")
     if node.spec.get("pairs") == "unpaired":
         raise UserError(f"{node.id} learns from single completions with a label; show-batch shows pairs and groups")
     spec, data = node.spec, _made(plan, plan.nodes[node.inputs["data"]])

@@ -59,7 +59,7 @@ def verdict_of(choice: str | None, candidate_first: bool) -> str:
 def evaluate(rows: Sequence[Mapping[str, Any]], client: JudgeClient, spec: Mapping[str, Any]) -> Evaluation:
     """Each response against its row's baseline, draw by draw, with the prompt of `spec["template"]`."""
     if lacking := [row["prompt_id"] for row in rows if "baseline" not in row]:
-        raise UserError(f"prompt {lacking[0]} has no baseline, expected the response to be beaten. Next: sample again.")
+        raise UserError(f"prompt {lacking[0]} has no baseline, expected one to compare with. Next: sample again.")
     frames = []
     for draw in sorted({row.get("draw", 0) for row in rows}):
         items = [

@@ -89,8 +89,8 @@ def read_rows(samples_jsonl: Path) -> list[dict[str, Any]]:
     if problems:
         more = f"\nand {len(problems) - 10} more" if len(problems) > 10 else ""
         raise UserError(
-            "\n".join(problems[:10]) + more + "\nExpected prompt_id, prompt [{role, content} …], response and what "
-            "it is held against. Next: delete the file and sample again."
+            "\n".join(problems[:10]) + more + "\nExpected prompt_id, prompt [{role, content} …], response and the "
+            "response that it is compared with. Next: delete the file and sample again."
         )
     if not rows:
         raise UserError(f"{samples_jsonl}: found no samples, expected at least one. Next: sample again.")

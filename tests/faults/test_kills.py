@@ -13,12 +13,12 @@ import pytest
 from checkout import Checkout
 from dies import SAID
 from faulty_judge import local_judge
-from torment import KEY, Torment, Workflow, digests, make_world, paid
+from torment import JOB, KEY, Torment, Workflow, digests, make_world, paid
 
 Tell = Callable[..., None]
 SEED = 8
 KILLS = 100
-STAGES = ("train", "sample", "judge", "tables", "worker", "snakemake")
+KINDS = ("run", "sample", "verdict", "table", "worker", "snakemake")
 CONCURRENCY = 4
 """Requests that a judge has on the way at once: what a kill may cost at most."""
 ON_THE_WAY = "replies on the way as their judge was killed, asked for again"
@@ -54,17 +54,17 @@ def test_a_hundred_kills_at_random_moments_of_the_workflow(tmp_path: Path, tell:
                 tell(f"kill -9 of {kind} in the workflow, any moment", count, recovered=count)
             tell(f"{ON_THE_WAY} ({len(replies)} replies a round)", on_the_way, recovered=on_the_way)
             shutil.rmtree(killed.root)
-    assert kills.keys() >= set(STAGES)
+    assert kills.keys() >= set(KINDS)
 
 
 def draw_points(draw: random.Random, changes: int) -> list[int]:
     return sorted(draw.sample(range(1, changes + 1), min(POINTS, changes)))
 
 
-def killed_at(checkout: Checkout, number: int, module: str, arguments: list[str]) -> int:
+def killed_at(checkout: Checkout, number: int, arguments: list[str]) -> int:
     """The exit code, or for number 0 the changes that the job made."""
     dies = str(Path(__file__).with_name("dies.py"))
-    done = checkout.python(dies, str(number), module, *arguments)
+    done = checkout.python(dies, str(number), JOB, *arguments)
     if number:
         return done.returncode
     assert done.returncode == 0, done.stderr
@@ -74,24 +74,24 @@ def killed_at(checkout: Checkout, number: int, module: str, arguments: list[str]
 @pytest.mark.faults
 def test_kills_at_each_change_of_a_file(tmp_path: Path, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     """One node of each kind, killed just before it opens, renames or removes: what is done again ends as it did."""
-    draw, stages = random.Random(SEED), {"data": "data", "base": "train", "run": "train", "sample": "sample"}
+    draw = random.Random(SEED)
     with local_judge("world") as judge:
         monkeypatch.setenv(KEY, judge.api_key)
         whole = make_world(tmp_path / "whole", judge)
         nodes = {node["kind"]: node for node in whole.nodes()}
         Workflow(whole, judge, "--cores", "2").undisturbed()
         expected = digests(whole.results)
-        for kind, stage in (stages | {"reference": "train", "verdict": "judge", "table": "tables"}).items():
+        for kind in ("data", "base", "run", "sample", "reference", "verdict", "table"):
             node, kills = nodes[kind], 0
             copy = Checkout(shutil.copytree(whole.root, tmp_path / kind, symlinks=True), copy=False)
-            arguments = [node["id"]]
+            arguments = [str(copy.results / "plan.json"), str(node["id"])]
             forget(copy, node)
-            changes = killed_at(copy, 0, f"prefrepro.{stage}", arguments)
+            changes = killed_at(copy, 0, arguments)
             forget(copy, node)
             for point in draw_points(draw, changes):
-                if killed_at(copy, point, f"prefrepro.{stage}", arguments) == -signal.SIGKILL:
+                if killed_at(copy, point, arguments) == -signal.SIGKILL:
                     kills += 1
-            assert killed_at(copy, 0, f"prefrepro.{stage}", arguments) > 0
+            assert killed_at(copy, 0, arguments) > 0
             found = digests(copy.results)
             wrong = sum(found.get(name) != digest for name, digest in expected.items())
             tell(f"kill -9 of {kind} as it changes a file", kills, recovered=kills - wrong, wrong=wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ TABLE = "paper_tables/rpo/table1.yaml"
 ROWS = ("dpo", "rpo-paired")
 """Of table 1: with every kind of node, and two of what a table has many of."""
 KEY = "PREFREPRO_FAULT_KEY"
+JOB = "prefrepro.jobs.main"
 POLL_S = 0.03
 SOONEST_S = 2.0
 """What every kind of job is given at least to be hit in: a loaded machine may be slower than it was."""
@@ -84,7 +86,7 @@ class Workflow:
         self.environment = checkout.environment | {KEY: judge.api_key}
         self.log = checkout.root / "snakemake.log"
         self.longest: dict[str, float] = collections.defaultdict(float)
-        """Seconds that a job of each stage took at most"""
+        """Seconds that a job of each kind took at most"""
 
     def start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
@@ -104,28 +106,34 @@ class Workflow:
         while process.poll() is None:
             for job in jobs_of(process.pid):
                 since = seen.setdefault(job.pid, time.monotonic())
-                self.longest[job.stage] = max(self.longest[job.stage], time.monotonic() - since)
+                self.longest[job.kind] = max(self.longest[job.kind], time.monotonic() - since)
             time.sleep(POLL_S)
         assert process.returncode == 0, self.log.read_text(encoding="utf-8")
 
 
 class Job:
-    """A stage that runs: the process that Snakemake started, which ends with its fork in the worker."""
+    """A node that is made: the process that Snakemake started, which ends with its fork in the worker."""
 
-    def __init__(self, pid: int, stage: str, node: str) -> None:
-        self.pid, self.stage, self.node = pid, stage, node
+    def __init__(self, pid: int, kind: str, node: str) -> None:
+        self.pid, self.kind, self.node = pid, kind, node
+
+
+@functools.cache
+def kinds_in(plan: Path) -> dict[str, str]:
+    """Node -> kind, of a plan.json."""
+    return {name: node["kind"] for name, node in json.loads(plan.read_text(encoding="utf-8"))["nodes"].items()}
 
 
 def jobs_of(workflow: int) -> list[Job]:
-    """The stages among the children of Snakemake."""
+    """The jobs among the children of Snakemake: `python -m prefrepro.jobs.main PLAN NODE`."""
     found = []
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(workflow).children():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 words = child.cmdline()
-                stage = next((word for word in words if word.startswith("prefrepro.")), "")
-                if stage and stage != "prefrepro.jobs.worker":
-                    found.append(Job(child.pid, stage.removeprefix("prefrepro."), words[words.index(stage) + 1]))
+                if JOB in words:
+                    plan, node = words[words.index(JOB) + 1 :][:2]
+                    found.append(Job(child.pid, kinds_in(Path(child.cwd()) / plan)[node], node))
     return found
 
 
@@ -179,11 +187,11 @@ class Torment:
                 if pid not in seen:
                     seen.add(pid)
                     if self.of_node[job.node] < self.per_job:
-                        longest = max(self.workflow.longest[job.stage], SOONEST_S)
+                        longest = max(self.workflow.longest[job.kind], SOONEST_S)
                         due[pid] = (time.monotonic() + self.draw.uniform(0, longest), job)
             for pid in [pid for pid, (when, _) in due.items() if pid not in jobs or when < time.monotonic()]:
                 _, job = due.pop(pid)
-                if pid in jobs and self._kill(pid, job.stage):
+                if pid in jobs and self._kill(pid, job.kind):
                     self.of_node[job.node] += 1
             if len(seen) >= ends.get("worker", 10**9) and (worker := worker_of(process.pid)):
                 del ends["worker"]

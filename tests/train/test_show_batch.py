@@ -125,7 +125,7 @@ def test_what_cannot_be_shown_is_one_message(results: Path, tmp_path: Path) -> N
     graph, node = graph_of(results, "dpo", batch_size=4096)
     with pytest.raises(UserError, match=r"cannot fill one batch of 4096. Lower training.batch_size"):
         first_batch(graph, node, 1)
-    with pytest.raises(UserError, match="learns whole texts from nothing"):
+    with pytest.raises(UserError, match="is pre-training on whole texts"):
         first_batch(graph, graph.nodes["b"], 1)
     with pytest.raises(UserError, match='"dpo_x" names 0 trainings of the plan; expected one of b, start_m'):
         training_named(graph, "dpo_x")

@@ -58,8 +58,8 @@ def written(data: Opened, found: Mapping[str, Any], name: str, scale: str, value
     n = min(MOST, held_out // BATCH * BATCH if held_out >= BATCH else held_out)
     if not n:
         raise UserError(
-            f"{data.given}: {found['unique_prompts']} unique prompts, of which a share of {PARTS['eval']} is none. "
-            "Expected enough to hold some out"
+            f"{data.given}: {found['unique_prompts']} unique prompts, and the held-out share of "
+            f"{PARTS['eval']} has none of them. Expected enough to hold some out"
         )
     lines = scale_file.read_text(encoding="utf-8")
     for section, line in (("datasets", f"{name}: {name}"), ("prompt_sets", f"{name}: {{n: {n}}}")):
