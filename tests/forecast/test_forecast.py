@@ -106,11 +106,11 @@ def test_a_table_without_runs_is_a_line_of_zeros() -> None:
 def test_what_is_done_is_no_longer_to_do() -> None:
     plan = make_plan()
     node = one(plan, "verdict", "dpo")
-    earlier_verdicts(node.id, node.spec, [(100, 4)] * 256, asked=256)
+    earlier_verdicts(node.id, node.spec, [(100, 4)] * 512, asked=512)
     line = forecast(plan, ["table1"]).lines[0]
     assert line.sum("all", ("verdict",)).jobs == 5
     assert line.sum("to_do", ("verdict",)).jobs == 4
-    assert line.sum("to_do").amounts["calls"] == 4 * 256
+    assert line.sum("to_do").amounts["calls"] == 4 * 512
     assert "20 of 21" in as_text(of("table1"))
 
 
@@ -151,9 +151,9 @@ def test_references_and_embeddings_follow_earlier_ones_by_their_sequences() -> N
 def test_answers_and_their_time_follow_earlier_samples() -> None:
     earlier_sample("ipo_mistral-7b_hh_00000000", n=10, mean_tokens=50.0, wall_s=100.0)
     job = job_of(of("table1"), one(make_plan(), "sample", "dpo"))
-    assert job.amounts["answers"] == 256
-    assert job.amounts["tokens"] == 256 * 50
-    assert job.amounts["hours"] == pytest.approx(256 * 50 * 0.2 / SECONDS)
+    assert job.amounts["answers"] == 512
+    assert job.amounts["tokens"] == 512 * 50
+    assert job.amounts["hours"] == pytest.approx(512 * 50 * 0.2 / SECONDS)
 
 
 def test_a_judge_call_follows_earlier_ones_to_the_same_judge() -> None:
@@ -163,8 +163,8 @@ def test_a_judge_call_follows_earlier_ones_to_the_same_judge() -> None:
     other = node.spec | {"judge": node.spec["judge"] | {"name": "another"}}
     earlier_verdicts("old_00000001", other, [(9000, 30)], asked=1, wall_s=400.0)
     job = job_of(of("table1"), node)
-    assert (job.amounts["prompt_tokens"], job.amounts["completion_tokens"]) == (256 * 100, 256 * 4)
-    assert job.amounts["hours"] == pytest.approx(256 * 2 / SECONDS)
+    assert (job.amounts["prompt_tokens"], job.amounts["completion_tokens"]) == (512 * 100, 512 * 4)
+    assert job.amounts["hours"] == pytest.approx(512 * 2 / SECONDS)
     assert job.amounts["cost_usd"] == 0
 
 

@@ -97,7 +97,7 @@ def sent(request: dict[str, Any], config: JudgeConfig) -> dict[str, Any]:
     fields = {name: value for name, value in request.items() if name not in ("model", "messages")}
     if config.token_limit_field != "max_tokens":
         fields.pop("temperature", None)
-    if not fields.get("logprobs"):
+    if "max_tokens" in fields and not fields.get("logprobs"):
         fields["max_tokens"] = config.limit_of("alpaca_eval", fields["max_tokens"])
     return chat_request(config, messages, **{"seed": None, **fields})
 
