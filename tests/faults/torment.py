@@ -31,7 +31,7 @@ ROWS = ("dpo", "rpo-paired")
 KEY = "PREFREPRO_FAULT_KEY"
 JOB = "prefrepro.jobs.main"
 POLL_S = 0.03
-SOONEST_S = 2.0
+SOONEST_S = 0.5
 """What every kind of job is given at least to be hit in: a loaded machine may be slower than it was."""
 JOBS_BETWEEN_ENDS = 8
 """Snakemake, or the worker, is killed beside one of its next jobs."""
