@@ -92,7 +92,7 @@ def test_what_cannot_fit_is_refused_before_the_first_job() -> None:
     with pytest.raises(UserError, match=r"ppo_llama2-13b_hh(?s:.*)Nothing was started.*rows=-ppo"):
         refuse_unfit(plan, list(plan.nodes.values()))
     without = make_plan({"scale": "pocket", "rows": "-ppo"})
-    refuse_unfit(without, list(without.needed_by(without.tables)))
+    refuse_unfit(without, list(without.needed_by([*without.tables])))
 
 
 def test_every_sample_set_is_drawn_in_bfloat16_and_fits_its_card(plan: Plan) -> None:
