@@ -41,9 +41,8 @@ class Rule:
 
 
 RULES = tuple(Rule(**line | {"status": tuple(line.get("status", ()))}) for line in _TABLE["rules"])
-OTHER_MODEL, MALFORMED, FAILS = (
-    next(rule for rule in RULES if sign in (rule.exception, *rule.status))
-    for sign in ("ServedAsError", "MalformedError", "5xx")
+MALFORMED, FAILS = (
+    next(rule for rule in RULES if sign in (rule.exception, *rule.status)) for sign in ("MalformedError", "5xx")
 )
 
 

@@ -90,7 +90,10 @@ def asked(
 
 
 def sent(client: JudgeClient, request: dict[str, Any]) -> Reply | str:
-    """As `asked`, of a whole request. A judge that answers under another name is taken by that name from here on."""
+    """The reply to a whole request, or the words of a refusal. Raises UserError as `asked`.
+
+    Where the judge answers under another name, that name is accepted from then on.
+    """
     try:
         reply = client.ask(request)
     except ServedAsError as error:

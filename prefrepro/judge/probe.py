@@ -25,7 +25,7 @@ KINDS = ("weighted", "fn", "text")
 TOP_LOGPROBS = 5
 """What AlpacaEval's weighted annotator asks for."""
 SETTINGS = {"logprobs": True, "top_logprobs": TOP_LOGPROBS, "max_tokens": 1, "temperature": 1}
-"""As AlpacaEval's weighted annotator asks; 1 is also the one temperature that every judge allows."""
+"""The fields of AlpacaEval's weighted annotator; 1 is also the one temperature that every judge allows."""
 FIELDS = ("temperature_0", "seed", "text", "tools", "tool_choice")
 CHOICE = {"type": "function", "function": {"name": TOOL["function"]["name"]}}
 

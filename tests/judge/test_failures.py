@@ -69,8 +69,8 @@ ANSWERS: dict[str, list[Step | float]] = {
         (200, {}, {"error": {"status": "RESOURCE_EXHAUSTED", "message": "x"}}),
         (200, {}, {"choices": [{"error": {"code": 429, "message": "x"}}]}),
     ],
-    "a gateway waited in vain": [refused(504), refused(502), refused(408), refused(524)],
-    "the request is in another's way": [refused(409), refused(425)],
+    "a gateway got no answer": [refused(504), refused(502), refused(408), refused(524)],
+    "the request conflicts with another one": [refused(409), refused(425)],
     "this request is refused": [refused(400, "this model's maximum context length is 4096 tokens"), refused(413)],
     "the judge fails": [
         refused(500),
