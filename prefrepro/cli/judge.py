@@ -23,6 +23,7 @@ from prefrepro.judge.probe import KINDS, abilities
 from prefrepro.judge.prompts import PROTOCOLS
 from prefrepro.specs.evaluation import EVALUATIONS
 from prefrepro.specs.judge import JudgeConfig, judge_config, load_judge
+from prefrepro.specs.yaml_loader import load_yaml
 
 FOLDER = ROOT / "config" / "judges"
 FREE = {"input": 0, "output": 0}
@@ -78,7 +79,11 @@ def _write(name: str, config: JudgeConfig, changes: dict[str, Any]) -> Path:
         line = f"{key}: {in_yaml(value)}\n"
         text, found = re.subn(rf"^{key}:.*\n(?:[ -].*\n)*", lambda _, line=line: line, text, flags=re.MULTILINE)
         text += "" if found else line
-    judge_config(yaml.safe_load(text), show(path))
+    try:
+        values = load_yaml(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{show(path)} cannot be changed line by line: {error}. Next: write there {keys}") from error
+    judge_config(values, show(path))
     write_text(path, text)
     return path
 

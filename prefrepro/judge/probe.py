@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cache
 from typing import Any
 
 from prefrepro.judge.client import JudgeClient, Reply
@@ -96,9 +95,8 @@ class Abilities:
         return found
 
 
-@cache
 def abilities(config: JudgeConfig, evaluations: tuple[str, ...] = ()) -> Abilities:
-    """Probe the judge of `config` once in this process; no reply is kept. Raises UserError where none comes."""
+    """Probe the judge of `config`; no reply is kept. Raises UserError where none comes."""
     with forgetful_client(config) as client:
         return probe(client, evaluations)
 

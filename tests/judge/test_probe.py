@@ -19,10 +19,9 @@ from prefrepro.judge.client import JudgeClient, chat_request
 from prefrepro.judge.dialects import dialects
 from prefrepro.judge.dialects import probe as dialect
 from prefrepro.judge.endpoint import Endpoint
-from prefrepro.judge.probe import KINDS, Abilities, abilities, probe
+from prefrepro.judge.probe import KINDS, Abilities, probe
 from prefrepro.judge.prompts import compose
 from prefrepro.judge.server import Judge
-from prefrepro.specs.judge import JudgeConfig
 
 Open = Callable[..., JudgeClient]
 
@@ -136,15 +135,6 @@ def test_a_judge_that_refuses_every_question_is_an_error(open_client: Open, serv
     endpoint = served(MESSAGES=[])  # the dialect no longer knows the probe's question
     with pytest.raises(UserError, match=r"answers no plain question: .*fit none of the prompts"):
         probe(open_client(endpoint))
-
-
-def test_abilities_are_asked_for_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[JudgeConfig] = []
-    monkeypatch.setattr("prefrepro.judge.probe.probe", lambda client, _: asked.append(client.config))
-    config = make_config(name="once")
-    abilities(config)
-    abilities(make_config(name="once"))
-    assert asked == [config]
 
 
 def cli(*arguments: str) -> subprocess.CompletedProcess[str]:

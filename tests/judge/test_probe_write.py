@@ -157,3 +157,14 @@ def test_another_judges_file_is_not_written_over(play: Script, folder: Path) -> 
     (folder / "mine.yaml").write_text("name: mine\nkind: local\nscorer: length\nmodel: m\n")
     with pytest.raises(UserError, match="is there and is of another judge"):
         probe(endpoint.base_url)
+
+
+def test_a_file_that_cannot_be_changed_by_lines_is_left_as_it_is(play: Script, folder: Path) -> None:
+    """The comment cuts the value that is replaced in two."""
+    endpoint = play.serve(server_of(JUDGES["thinker"]()), "none")
+    text = f"name: mine\nkind: api\nbase_url: {endpoint.base_url}\nmodel: odd-1\nlimits:\n  mt_bench: 2048\n# more\n"
+    text += "  alpaca_eval: 100\nprice_usd_per_mtok: {input: 1, output: 2}\n"
+    (folder / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match="cannot be changed line by line"):
+        probe("mine", write="")
+    assert (folder / "mine.yaml").read_text() == text
